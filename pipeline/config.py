@@ -1,0 +1,336 @@
+"""Settings: typed, frozen, validated, and the fingerprint of what a stage depends on.
+
+An experiment is a TOML file that holds only what differs from the defaults below; the defaults are the
+experiment ``unet``. ``--set train.epochs=5`` changes one value on top. Nothing here imports more than the
+standard library and msgspec, so that every command starts fast.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+TILE = 101
+"""Side of a competition tile in pixels."""
+
+EXPERIMENTS = Path(__file__).parent / "experiments"
+"""Where the experiments that ship with the project live."""
+
+DEFAULT_EXPERIMENT = "unet"
+DATASETS = ("tgs", "demo")
+
+
+class UserError(Exception):
+    """A fault that the user can mend. The command line prints its one line and exits with status 2."""
+
+
+Count = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Rate = Annotated[float, Meta(ge=0.0, lt=1.0)]
+Positive = Annotated[float, Meta(gt=0.0, le=1e6)]
+NonNegative = Annotated[float, Meta(ge=0.0, le=1e6)]
+Seed = Annotated[int, Meta(ge=0, lt=2**31)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One group of settings: frozen, with unknown keys refused."""
+
+
+class SurveySettings(Section):
+    """The built-in synthetic survey (dataset ``demo``)."""
+
+    train: Annotated[int, Meta(ge=10, le=4000)] = 600
+    """Labelled tiles."""
+    test: Annotated[int, Meta(ge=1, le=18000)] = 300
+    """Tiles without labels."""
+    seed: Seed = 2018
+
+
+class SplitSettings(Section):
+    """How labelled tiles are dealt to folds."""
+
+    folds: Annotated[int, Meta(ge=2, le=1000)] = 5
+    by: Literal["depth", "coverage", "depth+coverage", "random"] = "depth"
+    bins: Annotated[int, Meta(ge=2, le=100)] = 10
+    """Quantile classes of depth, and classes of coverage, to stratify by."""
+    seed: Seed = 0
+
+
+class InputSettings(Section):
+    """How a 101x101 tile becomes the network's input, and back."""
+
+    fit: Literal["pad", "resize"] = "pad"
+    """``pad`` mirrors the borders and crops the answer; ``resize`` interpolates both ways."""
+    size: Annotated[int, Meta(ge=16, le=1024)] = 112
+    """Side of the network's input in pixels."""
+
+
+class NetworkSettings(Section):
+    """The U-Net. See pipeline/nn/unet.py for what each part does."""
+
+    width: Count = 32
+    """Channels of the first level; each level doubles them."""
+    width_max: Count = 256
+    """Doubling stops here."""
+    levels: Annotated[int, Meta(ge=1, le=6)] = 3
+    """Poolings on the contracting path, and upsamplings on the expansive path."""
+    blocks: Annotated[int, Meta(ge=1, le=8)] = 2
+    """Blocks of two convolutions on every level of the contracting path; the expansive path has one."""
+    stem: Literal["none", "stride2"] = "stride2"
+    """``stride2`` halves the image before the first level and restores it after the last: a quarter of the work."""
+    residual: bool = True
+    norm: Literal["none", "batch", "group"] = "batch"
+    dropout: Annotated[tuple[Rate, ...], Meta(min_length=1, max_length=8)] = (0.1,)
+    """Dropout after each pooling, first level first; the last value repeats."""
+    dropout_up: Annotated[tuple[Rate, ...], Meta(min_length=1, max_length=8)] = (0.1,)
+    """Dropout after each concatenation, deepest level first; the last value repeats."""
+    dropout_kind: Literal["element", "spatial"] = "spatial"
+    """``element`` drops single values, ``spatial`` whole feature maps."""
+    kernel_initializer: Literal["he_normal", "he_uniform", "glorot_uniform", "glorot_normal"] = "he_normal"
+    padding: Literal["same", "valid"] = "same"
+    up: Literal["transposed", "bilinear", "nearest"] = "transposed"
+    up_kernel: Literal[2, 3] = 2
+    """Kernel of the transposed convolution."""
+
+
+class AugmentSettings(Section):
+    """The training policy, in the order in which it is applied. A probability of 0 switches a step off."""
+
+    flip: Share = 0.5
+    """Probability of a left-right flip (seismic sections have no up-down symmetry)."""
+    affine: Share = 0.6
+    """Probability of one random shift, scale, rotation and shear together."""
+    shift: Share = 0.1
+    scale: tuple[Positive, Positive] = (0.85, 1.2)
+    rotate: NonNegative = 10.0
+    """Degrees, either way."""
+    shear: NonNegative = 5.0
+    """Degrees, either way."""
+    elastic: Share = 0.0
+    elastic_alpha: NonNegative = 40.0
+    elastic_sigma: Positive = 7.0
+    """Displacements in pixels before smoothing, and the smoothing's standard deviation in pixels."""
+    grid: Share = 0.0
+    grid_limit: Share = 0.3
+    crop: Share = 0.0
+    """Probability of reflecting ``crop_border`` pixels around the tile and cropping 101x101 at random."""
+    crop_border: Annotated[int, Meta(ge=0, le=100)] = 10
+    intensity: Share = 0.5
+    """Probability of a random brightness and contrast."""
+    brightness: Share = 0.15
+    contrast: Share = 0.15
+    gamma: Share = 0.0
+    gamma_limit: tuple[Positive, Positive] = (0.7, 1.4)
+
+
+LossName = Literal["bce", "dice", "bce_dice", "focal", "lovasz", "bce_lovasz", "weighted_border"]
+
+
+class TrainSettings(Section):
+    """Optimisation of one fold."""
+
+    epochs: Count = 20
+    batch: Count = 8
+    loss: LossName = "bce_dice"
+    late_loss: LossName | Literal[""] = ""
+    """Loss of the last epochs; empty keeps ``loss`` to the end."""
+    late_from: Share = 0.6
+    """Share of the epochs after which ``late_loss`` takes over."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    learning_rate: Positive = 1e-3
+    weight_decay: NonNegative = 1e-2
+    momentum: Rate = 0.9
+    """Of SGD."""
+    schedule: Literal["constant", "plateau", "cosine"] = "cosine"
+    warmup: NonNegative = 1.0
+    """Epochs of linear warm-up before the cosine."""
+    floor: Share = 0.01
+    """Where the cosine ends and the plateau stops cutting, as a share of ``learning_rate``."""
+    plateau_patience: Count = 5
+    plateau_factor: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.1
+    early_stopping: Natural = 0
+    """Epochs without a better score after which the fold ends; 0 never stops early."""
+    ema: Rate = 0.0
+    """Momentum of the exponential moving average of the weights, which is then what is scored and kept; 0 is off."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """``auto`` computes in bfloat16 where a GPU is and in float32 elsewhere."""
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    """Threads that prepare batches."""
+    seed: Seed = 0
+
+
+class PredictSettings(Section):
+    """Inference on validation and test tiles alike."""
+
+    flip: bool = True
+    """Average with the prediction of the left-right flipped tile (test-time augmentation)."""
+    batch: Count = 64
+
+
+class SubmitSettings(Section):
+    """From probabilities to the CSV. ``auto`` means: chosen on out-of-fold predictions."""
+
+    threshold: Annotated[float, Meta(gt=0.0, lt=1.0)] | Literal["auto"] = "auto"
+    min_area: Annotated[int, Meta(ge=0, le=TILE * TILE)] | Literal["auto"] = "auto"
+    """Smallest predicted mask in pixels that is kept; a smaller one becomes empty."""
+    message: str = ""
+    """Added to the submission's message."""
+
+
+class Settings(Section):
+    """Everything that an experiment may set."""
+
+    survey: SurveySettings = SurveySettings()
+    split: SplitSettings = SplitSettings()
+    input: InputSettings = InputSettings()
+    network: NetworkSettings = NetworkSettings()
+    augment: AugmentSettings = AugmentSettings()
+    train: TrainSettings = TrainSettings()
+    predict: PredictSettings = PredictSettings()
+    submit: SubmitSettings = SubmitSettings()
+
+
+def experiment_names() -> list[str]:
+    """Names of the experiments that ship with the project, sorted."""
+    return sorted(path.stem for path in EXPERIMENTS.glob("*.toml"))
+
+
+def load(experiment: str = DEFAULT_EXPERIMENT, overrides: list[str] | None = None) -> Settings:
+    """Settings of an experiment.
+
+    Args:
+        experiment: name of a file in ``pipeline/experiments``, without ``.toml``.
+        overrides: assignments such as ``"train.epochs=5"``; the value is a TOML literal, or a bare word.
+
+    Returns:
+        The resolved, validated settings.
+
+    Raises:
+        UserError: the experiment is unknown, its file is not TOML, or a key or value is not allowed.
+
+    Example:
+        >>> load("unet", ["train.epochs=5"]).train.epochs
+        5
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", experiment):
+        raise UserError(f"experiment {experiment!r}: a name is made of letters, digits, '-' and '_'")
+    path = EXPERIMENTS / f"{experiment}.toml"
+    if not path.is_file():
+        known = experiment_names()
+        raise UserError(
+            f"there is no experiment {experiment!r}{_nearest(experiment, known)}; "
+            f"there are: {', '.join(known)} (add one as pipeline/experiments/{experiment}.toml)"
+        )
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise UserError(f"{path}: not valid TOML: {fault}") from None
+    settings = _convert(tree, str(path))
+    for assignment in overrides or []:
+        _assign(tree, assignment)
+        settings = _convert(tree, f"--set {assignment}")
+    return settings
+
+
+def as_dict(settings: Section) -> dict[str, Any]:
+    """Settings as plain nested dicts, lists, numbers and strings, in declaration order."""
+    return msgspec.to_builtins(settings)
+
+
+def differences(settings: Settings, base: Settings | None = None) -> dict[str, tuple[Any, Any]]:
+    """Settings that differ from ``base`` (by default, the defaults): dotted key -> (base value, value)."""
+    return diff(as_dict(base or Settings()), as_dict(settings))
+
+
+def diff(old: Any, new: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """What differs between two trees of plain values: dotted key -> (old value, new value)."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found: dict[str, tuple[Any, Any]] = {}
+        for key in dict.fromkeys([*old, *new]):
+            found.update(diff(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else str(key)))
+        return found
+    return {} if old == new else {prefix: (old, new)}
+
+
+def fingerprint(value: Any) -> str:
+    """A short hash of plain nested values: the same values give the same 16 hexadecimal digits."""
+    encoded = msgspec.json.encode(value, order="deterministic")
+    return hashlib.sha256(encoded).hexdigest()[:16]
+
+
+def to_toml(settings: Settings) -> str:
+    """The resolved settings as TOML text that ``tomllib`` reads back."""
+    import json
+
+    lines: list[str] = []
+    for section, values in as_dict(settings).items():
+        lines.append(f"[{section}]")
+        # Numbers, booleans, flat lists and ASCII-escaped strings are written alike in JSON and TOML.
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _convert(tree: dict[str, Any], where: str) -> Settings:
+    try:
+        settings = msgspec.convert(tree, Settings)
+    except msgspec.ValidationError as fault:
+        raise UserError(f"{where}: {_explain(str(fault))}") from None
+    for key in ("augment.scale", "augment.gamma_limit"):
+        section, name = key.split(".")
+        low, high = getattr(getattr(settings, section), name)
+        if low > high:
+            raise UserError(f"{where}: {key} = [{low}, {high}]: the first value must not be larger than the second")
+    return settings
+
+
+def _assign(tree: dict[str, Any], assignment: str) -> None:
+    key, equals, text = assignment.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not equals or not dot or not name:
+        raise UserError(f"--set {assignment}: write it as section.key=value, for example --set train.epochs=5")
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    branch = tree.setdefault(section, {})
+    branch[name] = value
+
+
+def _explain(fault: str) -> str:
+    """msgspec's message, with the key in the form that the user typed and the nearest known name."""
+    path = re.search(r" - at `\$\.?([^`]*)`", fault)
+    place = path.group(1) if path else ""
+    message = re.sub(r" - at `[^`]*`", "", fault).replace("`", "'")
+    unknown = re.search(r"unknown field '([^']*)'", message)
+    if unknown:
+        name = unknown.group(1)
+        section = getattr(Settings(), place, None) if place else Settings()
+        known = list(section.__struct_fields__) if isinstance(section, msgspec.Struct) else []
+        dotted = f"{place}.{name}" if place else name
+        return f"there is no setting {dotted!r}{_nearest(name, known)}; known here: {', '.join(known)}"
+    if message.startswith("Invalid enum value"):
+        section, name = place.split(".")
+        allowed = _words(get_type_hints(type(getattr(Settings(), section)))[name])
+        message = f"{message.removeprefix('Invalid enum value ')} is not one of {', '.join(allowed)}"
+    return f"{place}: {message}" if place else message
+
+
+def _words(hint: Any) -> list[str]:
+    """The words that a type allows: those of its Literals, however deep."""
+    if get_origin(hint) is Literal:
+        return [repr(word) for word in get_args(hint)]
+    return [word for part in get_args(hint) for word in _words(part)]
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
