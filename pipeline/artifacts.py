@@ -1,0 +1,490 @@
+"""Artifacts on disk: every path, atomic writes, manifests, what is fresh and why something is stale, locks.
+
+The only module that knows the folder tree. An *artifact* is what one stage (or one fold of it) leaves behind: some
+files and a manifest. The manifest is written last and atomically; it names the settings that were read, the content
+of the inputs, and the size and hash of each output. An artifact counts as done only where its manifest is present
+and matches; anything else is made again.
+
+Inputs are compared by content, not by time: an input that was made again with the same result leaves what follows
+fresh.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipeline import __version__
+from pipeline.config import Settings, SplitSettings, UserError, as_dict, diff, fingerprint, to_toml
+
+FORMAT = {"download": 1, "prepare": 1, "split": 1, "train": 1, "oof": 1, "predict": 1, "submit": 1, "report": 1}
+"""Version of what each stage writes. Raise it when a change of the code makes old artifacts wrong."""
+
+RAW_FILES = ("train.csv", "depths.csv", "sample_submission.csv")
+RAW_FOLDERS = ("train/images", "train/masks", "test/images")
+SOLUTION = "solution.csv"
+"""The known test answers, which only the built-in survey has."""
+TILE_FILES = ("train_images.npy", "train_masks.npy", "test_images.npy", "train.csv", "test.csv")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What one stage leaves on disk, and what that depends on."""
+
+    name: str
+    """As people call it, for example ``train fold 0``."""
+    stage: str
+    folder: Path
+    manifest_name: str
+    outputs: tuple[str, ...]
+    """Files and folders, relative to ``folder``, that what follows depends on."""
+    extras: tuple[str, ...] = ()
+    """Files that are checked alike, but that nothing depends on (they hold times, for example)."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    inputs: tuple[Artifact, ...] = ()
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.folder / self.manifest_name
+
+
+class Output(msgspec.Struct, frozen=True):
+    """One file (``files`` is 1), or one folder of files."""
+
+    bytes: int
+    sha256: str
+    files: int = 1
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The record that makes an artifact count."""
+
+    artifact: str
+    format: int
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+    outputs: dict[str, Output]
+    extras: dict[str, Output]
+    fingerprint: str
+    """Of the outputs' content."""
+    result: dict[str, Any]
+    """What the stage found: counts, scores."""
+    made: dict[str, Any]
+    """When, in how many seconds, by which versions."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Whether an artifact can be used: ``done``, ``stale`` or ``missing``, and why."""
+
+    kind: str
+    why: str = ""
+
+    @property
+    def done(self) -> bool:
+        return self.kind == "done"
+
+
+class Tree:
+    """The artifacts of one experiment on one dataset.
+
+    Args:
+        root: the folder that holds ``data/`` and ``submissions/``.
+        dataset: ``tgs``, ``demo``, or a name of the user's for an archive of their own.
+        experiment: the experiment's name.
+        settings: the experiment's resolved settings.
+    """
+
+    def __init__(self, root: Path, dataset: str, experiment: str, settings: Settings) -> None:
+        self.root, self.dataset, self.experiment, self.settings = root, dataset, experiment, settings
+        self.data = root / "data" / dataset
+        self.experiment_folder = self.data / "experiments" / experiment
+        self.submissions = root / "submissions"
+        self.leaderboard = self.submissions / "leaderboard"
+
+    @property
+    def folds(self) -> range:
+        return range(self.settings.split.folds)
+
+    @property
+    def raw(self) -> Artifact:
+        """The competition's files as downloaded, with the tiles unpacked."""
+        synthetic = self.dataset == "demo"
+        return Artifact(
+            name="download",
+            stage="download",
+            folder=self.data / "raw",
+            manifest_name="manifest.json",
+            outputs=RAW_FILES + RAW_FOLDERS,
+            extras=(SOLUTION,) if synthetic else (),
+            settings={"survey": as_dict(self.settings.survey)} if synthetic else {},
+        )
+
+    @property
+    def tiles(self) -> Artifact:
+        """Decoded tiles as arrays and tables."""
+        return Artifact(
+            name="prepare",
+            stage="prepare",
+            folder=self.data / "tiles",
+            manifest_name="manifest.json",
+            outputs=TILE_FILES,
+            inputs=(self.raw,),
+        )
+
+    @property
+    def split(self) -> Artifact:
+        """The fold of each labelled tile.
+
+        Each way of splitting has a folder of its own, so that experiments with different folds live side by side.
+        """
+        return Artifact(
+            name="split",
+            stage="split",
+            folder=self.data / "folds" / split_name(self.settings.split),
+            manifest_name="manifest.json",
+            outputs=("folds.csv",),
+            settings={"split": as_dict(self.settings.split)},
+            inputs=(self.tiles,),
+        )
+
+    def fold_folder(self, fold: int) -> Path:
+        return self.experiment_folder / f"fold-{fold}"
+
+    def train(self, fold: int) -> Artifact:
+        """The trained weights of one fold and their history."""
+        read = {name: as_dict(getattr(self.settings, name)) for name in ("input", "network", "augment", "train")}
+        # The number of threads that prepare batches changes the speed, not the result.
+        del read["train"]["workers"]
+        return Artifact(
+            name=f"train fold {fold}",
+            stage="train",
+            folder=self.fold_folder(fold),
+            manifest_name="train.json",
+            outputs=("best.weights.h5",),
+            extras=("history.csv",),
+            settings=read,
+            inputs=(self.tiles, self.split),
+        )
+
+    def out_of_fold(self, fold: int) -> Artifact:
+        """Probabilities of the tiles that the fold's network did not see, and what they score."""
+        return Artifact(
+            name=f"out-of-fold {fold}",
+            stage="oof",
+            folder=self.fold_folder(fold),
+            manifest_name="oof.json",
+            outputs=("oof.npy",),
+            extras=("metrics.json",),
+            settings={"predict": _flip_only(self.settings)},
+            inputs=(self.tiles, self.split, self.train(fold)),
+        )
+
+    def test(self, fold: int) -> Artifact:
+        """Probabilities of the test tiles from one fold's network."""
+        return Artifact(
+            name=f"predict fold {fold}",
+            stage="predict",
+            folder=self.experiment_folder / "test",
+            manifest_name=f"fold-{fold}.json",
+            outputs=(f"fold-{fold}.npy",),
+            settings={"predict": _flip_only(self.settings)},
+            inputs=(self.tiles, self.train(fold)),
+        )
+
+    def submission(self, folds: Iterable[int]) -> Artifact:
+        """The CSV; its manifest is the receipt."""
+        folds = tuple(folds)
+        return Artifact(
+            name="submit",
+            stage="submit",
+            folder=self.submissions / self.dataset,
+            manifest_name=f"{self.experiment}.json",
+            outputs=(f"{self.experiment}.csv",),
+            settings={"folds": list(folds), "submit": as_dict(self.settings.submit)},
+            inputs=(
+                self.tiles,
+                self.split,
+                *(self.out_of_fold(fold) for fold in folds),
+                *(self.test(fold) for fold in folds),
+            ),
+        )
+
+    def report(self, folds: Iterable[int]) -> Artifact:
+        """The experiment's page."""
+        return Artifact(
+            name="report",
+            stage="report",
+            folder=self.experiment_folder,
+            manifest_name="report.json",
+            outputs=("report.html",),
+            inputs=(self.submission(folds),),
+        )
+
+    def write_config(self) -> None:
+        """Leave the resolved settings beside the experiment's artifacts."""
+        text = f"# fingerprint = {fingerprint(as_dict(self.settings))}\n{to_toml(self.settings)}"
+        path = self.experiment_folder / "config.toml"
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
+
+
+def split_name(split: SplitSettings) -> str:
+    """Folder name of a way of splitting, for example ``depth-5-seed0``."""
+    bins = "" if split.bins == SplitSettings().bins or split.by == "random" else f"-bins{split.bins}"
+    return f"{split.by}-{split.folds}-seed{split.seed}{bins}"
+
+
+def _flip_only(settings: Settings) -> dict[str, Any]:
+    # The batch size changes the speed, not the answer, so it must not make predictions stale.
+    return {"flip": settings.predict.flip}
+
+
+class Ledger:
+    """What is done on disk, each manifest read once.
+
+    Make a new one after something was made, or call ``forget``.
+    """
+
+    def __init__(self) -> None:
+        self._manifests: dict[Path, Manifest | None] = {}
+        self._states: dict[Path, State] = {}
+
+    def manifest(self, artifact: Artifact) -> Manifest | None:
+        """The artifact's manifest, or None where there is none that can be read."""
+        path = artifact.manifest_path
+        if path not in self._manifests:
+            self._manifests[path] = _read_manifest(path)
+        return self._manifests[path]
+
+    def state(self, artifact: Artifact) -> State:
+        """Whether the artifact is done, and if not, why."""
+        path = artifact.manifest_path
+        if path not in self._states:
+            self._states[path] = self._judge(artifact)
+        return self._states[path]
+
+    def forget(self) -> None:
+        self._manifests.clear()
+        self._states.clear()
+
+    def _judge(self, artifact: Artifact) -> State:
+        manifest = self.manifest(artifact)
+        if manifest is None:
+            damaged = artifact.manifest_path.exists()
+            return State("stale", f"{artifact.manifest_name} cannot be read") if damaged else State("missing")
+        if manifest.artifact != artifact.name:
+            return State("stale", f"its manifest is that of {manifest.artifact!r}")
+        if manifest.format != FORMAT[artifact.stage]:
+            return State("stale", f"made in format {manifest.format}, now {FORMAT[artifact.stage]}")
+        changed = diff(manifest.settings, artifact.settings)
+        if changed:
+            key, (old, new) = next(iter(changed.items()))
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            return State("stale", f"{key} was {old}, now {new}{more}")
+        for name, output in {**manifest.outputs, **manifest.extras}.items():
+            fault = _quick_fault(artifact.folder / name, output)
+            if fault:
+                return State("stale", f"{name} {fault}")
+        if set(manifest.outputs) != set(artifact.outputs):
+            return State("stale", "its manifest names other files")
+        for each in artifact.inputs:
+            state = self.state(each)
+            if not state.done:
+                return State("stale", f"{each.name} is {state.kind}")
+            found = self.manifest(each)
+            if found is None or manifest.inputs.get(each.name) != found.fingerprint:
+                return State("stale", f"{each.name} has changed")
+        return State("done")
+
+
+def verify(artifact: Artifact, manifest: Manifest) -> str:
+    """Compare every output with the hash in its manifest; returns the first fault, or an empty string."""
+    for name, output in {**manifest.outputs, **manifest.extras}.items():
+        fault = _quick_fault(artifact.folder / name, output)
+        if not fault and _measure(artifact.folder / name).sha256 != output.sha256:
+            fault = "has other content than its manifest says"
+        if fault:
+            return f"{name} {fault}"
+    return ""
+
+
+def _read_manifest(path: Path) -> Manifest | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _quick_fault(path: Path, output: Output) -> str:
+    """What a glance at the file system tells: presence and size of a file, number of files in a folder."""
+    try:
+        if output.files == 1 and path.is_file():
+            return "" if path.stat().st_size == output.bytes else "has another size than its manifest says"
+        with os.scandir(path) as entries:
+            return "" if sum(1 for _ in entries) == output.files else "holds another number of files"
+    except OSError:
+        return "is missing"
+
+
+def _measure(path: Path) -> Output:
+    """Size and hash of a file; of a folder, number and total size of its files and a hash over names and contents."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            return Output(path.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
+    whole, size, files = hashlib.sha256(), 0, 0
+    for each in sorted(path.iterdir()):
+        content = each.read_bytes()
+        whole.update(f"{each.name}\0{len(content)}\0".encode())
+        whole.update(content)
+        size, files = size + len(content), files + 1
+    return Output(size, whole.hexdigest(), files)
+
+
+def finish(artifact: Artifact, result: dict[str, Any], started: float, at: Path | None = None) -> Manifest:
+    """Measure the outputs and write the manifest: from now on the artifact counts.
+
+    Args:
+        artifact: what was made; all its outputs lie on disk.
+        result: what the stage found, plain values.
+        started: ``time.monotonic()`` of the stage's start.
+        at: where the files lie now, if not yet in the artifact's folder.
+    """
+    folder = at or artifact.folder
+    ledger = Ledger()
+    inputs = {}
+    for each in artifact.inputs:
+        manifest = ledger.manifest(each)
+        if manifest is None:
+            raise UserError(f"{each.name}: {each.manifest_path} vanished meanwhile; run the command again")
+        inputs[each.name] = manifest.fingerprint
+    outputs = {name: _measure(folder / name) for name in artifact.outputs}
+    manifest = Manifest(
+        artifact=artifact.name,
+        format=FORMAT[artifact.stage],
+        settings=artifact.settings,
+        inputs=inputs,
+        outputs=outputs,
+        extras={name: _measure(folder / name) for name in artifact.extras},
+        fingerprint=fingerprint({name: output.sha256 for name, output in outputs.items()}),
+        result=result,
+        made={
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - started, 1),
+            "pipeline": __version__,
+        },
+    )
+    write_bytes(folder / artifact.manifest_name, msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+    return manifest
+
+
+def inputs_fingerprint(artifact: Artifact) -> str:
+    """A short hash of everything that decides an artifact's content: settings, inputs and format."""
+    ledger = Ledger()
+    found = {each.name: manifest.fingerprint for each in artifact.inputs if (manifest := ledger.manifest(each))}
+    return fingerprint([artifact.name, FORMAT[artifact.stage], artifact.settings, found])
+
+
+@contextlib.contextmanager
+def replacing(artifact: Artifact) -> Iterator[Path]:
+    """Make a whole folder anew: write into the folder that is yielded, call ``finish(at=...)`` on it, leave.
+
+    The artifact's folder is replaced only then. What an earlier, killed attempt left is removed first.
+    """
+    folder = artifact.folder
+    fresh, old = folder.with_name(f".{folder.name}.making"), folder.with_name(f".{folder.name}.old")
+    with held(artifact):
+        for leftover in (fresh, old):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+        fresh.mkdir(parents=True)
+        try:
+            yield fresh
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def making(artifact: Artifact) -> Iterator[Path]:
+    """Make an artifact in place: its manifest goes first, so that nothing half-made counts; write, then ``finish``."""
+    with held(artifact):
+        artifact.folder.mkdir(parents=True, exist_ok=True)
+        artifact.manifest_path.unlink(missing_ok=True)
+        for leftover in artifact.folder.glob(".*.writing"):
+            # Another artifact of the same folder may be writing right now; its name is not among ours.
+            if any(leftover.name.startswith(f".{name}.") for name in (*artifact.outputs, *artifact.extras)):
+                leftover.unlink(missing_ok=True)
+        yield artifact.folder
+
+
+@contextlib.contextmanager
+def held(artifact: Artifact) -> Iterator[None]:
+    """Hold an artifact's lock. A lock that a dead process left behind does not block.
+
+    Raises:
+        UserError: another process is making the artifact; its process id is named.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = artifact.folder.parent / ".locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{artifact.folder.name}-{artifact.name.replace(' ', '-')}.lock"
+    owner = path.with_suffix(".pid")
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        with contextlib.suppress(OSError):
+            pid = owner.read_text(encoding="utf-8").strip()
+            raise UserError(
+                f"{artifact.name}: process {pid} is making it right now; wait for it, or stop it and run this again"
+            ) from None
+        raise UserError(f"{artifact.name}: another process is making it right now; wait for it") from None
+    try:
+        owner.write_text(str(os.getpid()), encoding="utf-8")
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Write a file atomically: fill the path that is yielded; it takes the file's place when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last because Keras and NumPy choose the format by it.
+    temporary = path.with_name(f".{path.name}.writing{''.join(path.suffixes[-2:])}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    with writing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically."""
+    write_bytes(path, text.encode())

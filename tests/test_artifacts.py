@@ -1,0 +1,185 @@
+"""What counts as done, what is stale and why, and that nothing half-made ever counts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline import artifacts
+from pipeline.artifacts import Artifact, Ledger, Tree
+from pipeline.config import UserError, load
+
+
+def made(artifact: Artifact, content: str = "content") -> None:
+    with artifacts.making(artifact) as folder:
+        for name in artifact.outputs:
+            (folder / name).write_text(content)
+        artifacts.finish(artifact, {"answer": 42}, time.monotonic())
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Artifact:
+    return Artifact("first", "split", tmp_path / "first", "manifest.json", ("a.txt",), settings={"split": {"folds": 5}})
+
+
+@pytest.fixture
+def second(tmp_path: Path, first: Artifact) -> Artifact:
+    return Artifact("second", "split", tmp_path / "second", "manifest.json", ("b.txt",), inputs=(first,))
+
+
+def test_missing_then_done_with_its_result(first: Artifact):
+    assert Ledger().state(first).kind == "missing"
+    made(first)
+    assert Ledger().state(first).done
+    manifest = Ledger().manifest(first)
+    assert manifest is not None
+    assert manifest.result == {"answer": 42}
+
+
+def test_a_changed_setting_is_named(first: Artifact):
+    made(first)
+    state = Ledger().state(replace(first, settings={"split": {"folds": 3}}))
+    assert (state.kind, state.why) == ("stale", "split.folds was 5, now 3")
+
+
+def test_an_input_made_again_with_other_content_is_named(first: Artifact, second: Artifact):
+    made(first)
+    made(second)
+    made(first, "other")
+    assert Ledger().state(second).why == "first has changed"
+
+
+def test_an_input_made_again_with_the_same_content_leaves_what_follows_fresh(first: Artifact, second: Artifact):
+    made(first)
+    made(second)
+    made(first)
+    assert Ledger().state(second).done
+
+
+def test_what_follows_something_stale_is_stale(first: Artifact, second: Artifact):
+    made(first)
+    made(second)
+    changed = replace(first, settings={"split": {"folds": 3}})
+    assert Ledger().state(replace(second, inputs=(changed,))).why == "first is stale"
+
+
+@pytest.mark.parametrize("damage", ["truncate", "delete", "empty"])
+def test_a_damaged_output_is_found_at_a_glance(first: Artifact, damage: str):
+    made(first)
+    path = first.folder / "a.txt"
+    if damage == "delete":
+        path.unlink()
+    else:
+        path.write_text("" if damage == "empty" else "conten")
+    state = Ledger().state(first)
+    assert state.kind == "stale"
+    assert "a.txt" in state.why
+
+
+def test_a_flipped_byte_is_found_by_its_hash(first: Artifact):
+    made(first)
+    (first.folder / "a.txt").write_text("contemt")
+    manifest = Ledger().manifest(first)
+    assert manifest is not None
+    assert Ledger().state(first).done
+    assert "a.txt" in artifacts.verify(first, manifest)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"artifact": "first"}'])
+def test_a_damaged_manifest_never_counts(first: Artifact, content: bytes):
+    made(first)
+    first.manifest_path.write_bytes(content)
+    assert Ledger().state(first).kind == "stale"
+
+
+def test_another_artifacts_manifest_never_counts(first: Artifact):
+    made(first)
+    assert "first" in Ledger().state(replace(first, name="other")).why
+
+
+def test_a_failure_leaves_a_replaced_folder_as_it_was(first: Artifact):
+    made(first)
+    with pytest.raises(ZeroDivisionError), artifacts.replacing(first) as folder:
+        (folder / "a.txt").write_text("half")
+        raise ZeroDivisionError
+    assert Ledger().state(first).done
+    assert (first.folder / "a.txt").read_text() == "content"
+    assert {path.name for path in first.folder.parent.iterdir()} == {".locks", "first"}
+
+
+def test_a_failure_in_place_does_not_count(first: Artifact):
+    made(first)
+    with pytest.raises(ZeroDivisionError), artifacts.making(first):
+        raise ZeroDivisionError
+    assert Ledger().state(first).kind == "missing"
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path):
+    path = tmp_path / "file.npy"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), artifacts.writing(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from pipeline.artifacts import Artifact, held
+with held(Artifact("first", "split", Path(sys.argv[1]), "manifest.json", ("a.txt",))):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_two_at_once_is_refused_with_the_others_process_id(first: Artifact):
+    other = subprocess.Popen([sys.executable, "-c", HOLD, str(first.folder)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match=str(other.pid)), artifacts.held(first):
+            pass
+    finally:
+        other.kill()
+        other.wait(10)
+    with artifacts.held(first):  # a dead process's lock does not block
+        pass
+
+
+def test_changing_the_learning_rate_reruns_training_not_the_split(tmp_path: Path):
+    def tree(*assignments: str) -> Tree:
+        return Tree(tmp_path, "demo", "unet", load("unet", list(assignments)))
+
+    base, other = tree(), tree("train.learning_rate=0.5")
+    assert base.split == other.split
+    assert base.train(0).settings != other.train(0).settings
+    told = tree("submit.message=hello")
+    assert told.train(0) == base.train(0)
+    assert told.test(0) == base.test(0)
+    assert told.submission([0]) != base.submission([0])
+    assert tree("train.workers=3", "predict.batch=7").test(0) == base.test(0)
+    assert tree("predict.flip=false").train(0) == base.train(0)
+    assert tree("predict.flip=false").out_of_fold(0) != base.out_of_fold(0)
+
+
+def test_experiments_and_splits_never_share_a_folder(tmp_path: Path):
+    seen = set()
+    for by in ("depth", "coverage"):
+        for seed in (0, 1):
+            seen.add(Tree(tmp_path, "demo", "x", load("unet", [f"split.by={by}", f"split.seed={seed}"])).split.folder)
+    assert len(seen) == 4
+
+
+def test_the_owner_is_forgotten_when_the_lock_is_free(first: Artifact):
+    with artifacts.held(first):
+        owners = list(first.folder.parent.glob(".locks/*.pid"))
+        assert [int(path.read_text()) for path in owners] == [os.getpid()]
+    assert not list(first.folder.parent.glob(".locks/*.pid"))
