@@ -44,7 +44,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One group of settings: frozen, with unknown keys refused."""
 
 
-class SurveySettings(Section):
+class SurveySettings(Section, frozen=True):
     """The built-in synthetic survey (dataset ``demo``)."""
 
     train: Annotated[int, Meta(ge=10, le=4000)] = 600
@@ -54,7 +54,7 @@ class SurveySettings(Section):
     seed: Seed = 2018
 
 
-class SplitSettings(Section):
+class SplitSettings(Section, frozen=True):
     """How labelled tiles are dealt to folds."""
 
     folds: Annotated[int, Meta(ge=2, le=1000)] = 5
@@ -64,7 +64,7 @@ class SplitSettings(Section):
     seed: Seed = 0
 
 
-class InputSettings(Section):
+class InputSettings(Section, frozen=True):
     """How a 101x101 tile becomes the network's input, and back."""
 
     fit: Literal["pad", "resize"] = "pad"
@@ -73,7 +73,7 @@ class InputSettings(Section):
     """Side of the network's input in pixels."""
 
 
-class NetworkSettings(Section):
+class NetworkSettings(Section, frozen=True):
     """The U-Net. See pipeline/nn/unet.py for what each part does."""
 
     width: Count = 32
@@ -101,7 +101,7 @@ class NetworkSettings(Section):
     """Kernel of the transposed convolution."""
 
 
-class AugmentSettings(Section):
+class AugmentSettings(Section, frozen=True):
     """The training policy, in the order in which it is applied. A probability of 0 switches a step off."""
 
     flip: Share = 0.5
@@ -134,13 +134,13 @@ class AugmentSettings(Section):
 LossName = Literal["bce", "dice", "bce_dice", "focal", "lovasz", "bce_lovasz", "weighted_border"]
 
 
-class TrainSettings(Section):
+class TrainSettings(Section, frozen=True):
     """Optimisation of one fold."""
 
     epochs: Count = 20
     batch: Count = 8
     loss: LossName = "bce_dice"
-    late_loss: LossName | Literal[""] = ""
+    late_loss: LossName | Literal[""] = "bce_lovasz"
     """Loss of the last epochs; empty keeps ``loss`` to the end."""
     late_from: Share = 0.6
     """Share of the epochs after which ``late_loss`` takes over."""
@@ -158,7 +158,7 @@ class TrainSettings(Section):
     plateau_factor: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.1
     early_stopping: Natural = 0
     """Epochs without a better score after which the fold ends; 0 never stops early."""
-    ema: Rate = 0.0
+    ema: Rate = 0.99
     """Momentum of the exponential moving average of the weights, which is then what is scored and kept; 0 is off."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """``auto`` computes in bfloat16 where a GPU is and in float32 elsewhere."""
@@ -167,7 +167,7 @@ class TrainSettings(Section):
     seed: Seed = 0
 
 
-class PredictSettings(Section):
+class PredictSettings(Section, frozen=True):
     """Inference on validation and test tiles alike."""
 
     flip: bool = True
@@ -175,7 +175,7 @@ class PredictSettings(Section):
     batch: Count = 64
 
 
-class SubmitSettings(Section):
+class SubmitSettings(Section, frozen=True):
     """From probabilities to the CSV. ``auto`` means: chosen on out-of-fold predictions."""
 
     threshold: Annotated[float, Meta(gt=0.0, lt=1.0)] | Literal["auto"] = "auto"
@@ -185,7 +185,7 @@ class SubmitSettings(Section):
     """Added to the submission's message."""
 
 
-class Settings(Section):
+class Settings(Section, frozen=True):
     """Everything that an experiment may set."""
 
     survey: SurveySettings = SurveySettings()
@@ -242,7 +242,8 @@ def load(experiment: str = DEFAULT_EXPERIMENT, overrides: list[str] | None = Non
 
 def as_dict(settings: Section) -> dict[str, Any]:
     """Settings as plain nested dicts, lists, numbers and strings, in declaration order."""
-    return msgspec.to_builtins(settings)
+    # By way of JSON, so that what comes from a manifest compares equal (a tuple becomes a list).
+    return msgspec.json.decode(msgspec.json.encode(settings))
 
 
 def differences(settings: Settings, base: Settings | None = None) -> dict[str, tuple[Any, Any]]:

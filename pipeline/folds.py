@@ -102,11 +102,9 @@ def read(path: Path) -> pd.DataFrame:
     """
     again = "run the split stage again"
     try:
-        table = pd.read_csv(
-            path, dtype={"id": str}, keep_default_na=False, encoding="utf-8", float_precision="round_trip"
-        )
+        table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, encoding="utf-8")
     except (OSError, ValueError) as fault:
-        raise UserError(f"{path}: cannot be read ({_first_line(fault)}); {again}") from None
+        raise UserError(f"{path}: cannot be read ({_one_line(fault)}); {again}") from None
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise UserError(f"{path}: the column {missing[0]!r} is missing; {again}")
@@ -123,9 +121,9 @@ def read(path: Path) -> pd.DataFrame:
     return table
 
 
-def _first_line(fault: Exception) -> str:
+def _one_line(fault: Exception) -> str:
     text = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
-    return text.strip().splitlines()[0] if text.strip() else type(fault).__name__
+    return " ".join(text.split())
 
 
 def _require_unique(table: pd.DataFrame, where: str) -> None:

@@ -125,7 +125,7 @@ def _runs(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     # makes changes alternate between the first pixel of a run and the first one after it.
     line = np.zeros(1 + count * stride, bool)
     columns = line[1:].reshape(count, stride)[:, :-1].reshape(count, width, height)
-    columns[...] = (masks if masks.dtype == bool else masks != 0).transpose(0, 2, 1)
+    columns[...] = masks.transpose(0, 2, 1)  # whatever is not 0 becomes True
     changes = np.flatnonzero(line[1:] != line[:-1])
     starts, ends = changes[::2], changes[1::2]
     return starts // stride, starts % stride, ends - starts

@@ -157,6 +157,12 @@ def test_folds_csv_round_trip(tmp_path: Path) -> None:
     assert back["coverage"].tolist() == table["coverage"].tolist()
 
 
+def test_ids_that_look_like_numbers_stay_as_they_are(tmp_path: Path) -> None:
+    table = survey(3).assign(id=["001", "1", "1e0"])
+    folds.write(tmp_path / "folds.csv", table, np.array([0, 1, 0]))
+    assert folds.read(tmp_path / "folds.csv")["id"].tolist() == ["001", "1", "1e0"]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -132,6 +132,7 @@ def test_a_probability_equal_to_the_threshold_is_not_salt() -> None:
     every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     for value in range(256):
         assert metric.apply(every, value / 255, 0).sum() == 255 - value
+    assert metric.apply(every, 0.5, 0).sum() == 128
     # Decimals that floats do not hold exactly: 0.2, 0.4, 0.6 and 0.8 are the values 51, 102, 153 and 204.
     assert [int(metric.apply(every, tenths / 10, 0).sum()) for tenths in (2, 4, 6, 8)] == [204, 153, 102, 51]
 
