@@ -1,0 +1,179 @@
+"""Losses on logits.
+
+Each takes ``y_true`` (batch, h, w, 1), 0 or 1, and ``y_pred`` (batch, h, w, 1) logits, and computes in float32. They
+return a value per pixel (batch, h, w) or per tile (batch,); Keras applies sample weights and takes the mean.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import cv2
+import keras
+import numpy as np
+from keras import ops
+
+from pipeline.config import LossName
+
+Tensor: TypeAlias = keras.KerasTensor
+
+
+class BinaryCrossentropy(keras.losses.Loss):
+    """Binary cross-entropy of each pixel, from logits; (batch, h, w)."""
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return _crossentropy(*_prepared(y_true, y_pred))
+
+
+class Dice(keras.losses.Loss):
+    """One minus the soft Dice coefficient of each tile (Milletari et al. 2016, https://arxiv.org/abs/1606.04797).
+
+    Per tile rather than over the batch, because the competition scores tiles. The smoothing of one pixel gives a tile
+    without salt a loss that falls as its predicted area does.
+
+    Args:
+        smooth: added to numerator and denominator, in pixels.
+    """
+
+    def __init__(self, smooth: float = 1.0, name: str = "dice") -> None:
+        super().__init__(name=name)
+        self.smooth = smooth
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        truth, logits = _prepared(y_true, y_pred)
+        chance = ops.sigmoid(logits)
+        both = ops.sum(truth * chance, axis=(1, 2))
+        total = ops.sum(truth, axis=(1, 2)) + ops.sum(chance, axis=(1, 2))
+        return 1 - (2 * both + self.smooth) / (total + self.smooth)
+
+
+class Focal(keras.losses.Loss):
+    """Focal loss of each pixel (Lin et al. 2017, https://arxiv.org/abs/1708.02002), from logits; (batch, h, w).
+
+    Args:
+        gamma: how strongly pixels that are right already are played down; 0 is cross-entropy.
+    """
+
+    def __init__(self, gamma: float = 2.0, name: str = "focal") -> None:
+        super().__init__(name=name)
+        self.gamma = gamma
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        truth, logits = _prepared(y_true, y_pred)
+        chance = ops.sigmoid(logits)
+        wrong = truth * (1 - chance) + (1 - truth) * chance
+        return ops.power(wrong, self.gamma) * _crossentropy(truth, logits)
+
+
+class LovaszHinge(keras.losses.Loss):
+    """Lovász hinge of each tile (Berman et al. 2018, https://arxiv.org/abs/1705.08790); (batch,).
+
+    A convex surrogate of one minus the IoU: hinge errors, sorted, weighted by what each would add to the Jaccard loss.
+
+    Args:
+        elu: pass the errors through elu + 1 instead of a hinge, so that pixels which are right keep a small gradient
+            (a change that several winners of the competition made). Without it the loss is the paper's.
+    """
+
+    def __init__(self, elu: bool = True, name: str = "lovasz") -> None:
+        super().__init__(name=name)
+        self.elu = elu
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        truth, logits = _prepared(y_true, y_pred)
+        pixels = truth.shape[1] * truth.shape[2]
+        truth, logits = ops.reshape(truth, (-1, pixels)), ops.reshape(logits, (-1, pixels))
+        errors = 1 - logits * (2 * truth - 1)
+        order = ops.argsort(-errors, axis=1)
+        errors = ops.take_along_axis(errors, order, axis=1)
+        truth = ops.take_along_axis(truth, order, axis=1)
+        # Jaccard loss when the first k of the sorted pixels are wrong, k = 1 ... pixels
+        salt = ops.sum(truth, axis=1, keepdims=True)
+        union = salt + ops.cumsum(1 - truth, axis=1)
+        jaccard = 1 - (salt - ops.cumsum(truth, axis=1)) / ops.maximum(union, 1e-6)
+        weights = ops.concatenate([jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]], axis=1)
+        rise = ops.elu(errors) + 1 if self.elu else ops.relu(errors)
+        return ops.sum(rise * ops.stop_gradient(weights), axis=1)
+
+
+class Sum(keras.losses.Loss):
+    """A weighted sum of losses, per tile: (batch,).
+
+    Args:
+        terms: pairs of weight and loss.
+        name: of the sum.
+    """
+
+    def __init__(self, terms: list[tuple[float, keras.losses.Loss]], name: str) -> None:
+        super().__init__(name=name)
+        self.terms = terms
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return sum(weight * _per_tile(loss.call(y_true, y_pred)) for weight, loss in self.terms)
+
+
+def make_loss(name: LossName) -> keras.losses.Loss:
+    """The loss of a setting's name.
+
+    ``weighted_border`` is cross-entropy; its weights come with the batches (``border_weights``).
+    """
+    makers = {
+        "bce": lambda: BinaryCrossentropy(name="bce"),
+        "weighted_border": lambda: BinaryCrossentropy(name="weighted_border"),
+        "dice": Dice,
+        "focal": Focal,
+        "lovasz": LovaszHinge,
+        "bce_dice": lambda: Sum([(1.0, BinaryCrossentropy()), (1.0, Dice())], name="bce_dice"),
+        "bce_lovasz": lambda: Sum([(0.5, BinaryCrossentropy()), (1.0, LovaszHinge())], name="bce_lovasz"),
+    }
+    return makers[name]()
+
+
+def border_weights(mask: np.ndarray, w0: float = 10.0, sigma: float = 5.0) -> np.ndarray:
+    """Pixel weights that press a network to keep bodies apart (Ronneberger et al. 2015, section 3).
+
+    w(x) = w_c(x) + w0 exp(-(d1(x) + d2(x))^2 / (2 sigma^2)), with d1 and d2 the distances from a background pixel to
+    the nearest and the second nearest body. Cells lie side by side, salt mostly does not: with a single body d2 is
+    taken to be d1, which weights the rim around it; without salt only w_c is left. w_c evens out the classes: each
+    pixel weighs the inverse of its class' share of the tile, between 0.5 and 2.
+
+    Args:
+        mask: (h, w) uint8, 0 or 1.
+        w0: height of the border term.
+        sigma: its width in pixels.
+
+    Returns:
+        (h, w) float32.
+    """
+    mask = np.ascontiguousarray(mask, np.uint8)
+    share = float(mask.mean())
+    balance = np.where(mask > 0, _inverse(share), _inverse(1 - share)).astype(np.float32)
+    bodies, labels = cv2.connectedComponents(mask)
+    if bodies < 2:
+        return balance
+    # Distance to each body: to the nearest pixel of it, 0 inside. Label 0 is the background.
+    far = np.stack(
+        [cv2.distanceTransform((labels != body).astype(np.uint8), cv2.DIST_L2, 5) for body in range(1, bodies)]
+    )
+    nearest = np.sort(far, axis=0)[:2]
+    d1, d2 = nearest[0], nearest[-1]
+    border = w0 * np.exp(-((d1 + d2) ** 2) / (2 * sigma**2))
+    return (balance + border * (mask == 0)).astype(np.float32)
+
+
+def _inverse(share: float) -> float:
+    return float(np.clip(0.5 / max(share, 1e-6), 0.5, 2.0))
+
+
+def _prepared(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as (batch, h, w) float32."""
+    return ops.cast(ops.squeeze(y_true, -1), "float32"), ops.cast(ops.squeeze(y_pred, -1), "float32")
+
+
+def _crossentropy(truth: Tensor, logits: Tensor) -> Tensor:
+    # max(z, 0) - z y + log(1 + exp(-|z|)) never overflows.
+    return ops.relu(logits) - logits * truth + ops.log1p(ops.exp(-ops.abs(logits)))
+
+
+def _per_tile(values: Tensor) -> Tensor:
+    return ops.mean(values, axis=(1, 2)) if len(values.shape) == 3 else values
