@@ -1,0 +1,154 @@
+"""What happens to a tile before the network sees it: the training policy, and the fit to the network's input.
+
+Every random draw is a function of (seed, epoch, tile), never of which worker makes it or in what order, so that a run
+repeats and a resumed run goes on with the same tiles.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # albumentations asks the package index for news otherwise
+
+import albumentations as albu
+import cv2
+import numpy as np
+
+from pipeline.config import TILE, AugmentSettings, InputSettings, UserError
+
+
+class Augmenter:
+    """The training policy for one thread. Not to be shared between threads: each draw reseeds it.
+
+    Args:
+        settings: probabilities and ranges.
+    """
+
+    def __init__(self, settings: AugmentSettings) -> None:
+        self._policy = albu.Compose(_policy(settings))
+
+    def __call__(
+        self, image: np.ndarray, mask: np.ndarray, draw: tuple[int, int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One random view of a tile.
+
+        Args:
+            image: (101, 101) uint8 grey values.
+            mask: (101, 101) uint8, 1 where salt is.
+            draw: seed, epoch and index of the tile; the same three give the same view.
+
+        Returns:
+            Image and mask of the same shapes and dtypes; the mask holds 0 and 1 only.
+        """
+        self._policy.set_random_seed(int(np.random.SeedSequence(draw).generate_state(1)[0]))
+        view = self._policy(image=image, mask=mask)
+        return view["image"], view["mask"]
+
+
+def _policy(settings: AugmentSettings) -> list[albu.BasicTransform]:
+    """The steps that are switched on. Borders are mirrored: a black border would look like the tiles' own artifacts."""
+    border = cv2.BORDER_REFLECT_101
+    geometry: list[tuple[float, albu.BasicTransform]] = [
+        (settings.flip, albu.HorizontalFlip(p=settings.flip)),
+        (
+            settings.crop * settings.crop_border,
+            albu.Compose(
+                [
+                    albu.PadIfNeeded(
+                        TILE + 2 * settings.crop_border, TILE + 2 * settings.crop_border, border_mode=border
+                    ),
+                    albu.RandomCrop(TILE, TILE),
+                ],
+                p=settings.crop,
+            ),
+        ),
+        (
+            settings.affine,
+            albu.Affine(
+                translate_percent=(-settings.shift, settings.shift),
+                scale=settings.scale,
+                rotate=(-settings.rotate, settings.rotate),
+                shear=(-settings.shear, settings.shear),
+                border_mode=border,
+                p=settings.affine,
+            ),
+        ),
+        (
+            settings.elastic,
+            albu.ElasticTransform(
+                alpha=settings.elastic_alpha, sigma=settings.elastic_sigma, border_mode=border, p=settings.elastic
+            ),
+        ),
+        (
+            settings.grid,
+            albu.GridDistortion(distort_limit=settings.grid_limit, border_mode=border, p=settings.grid),
+        ),
+    ]
+    values: list[tuple[float, albu.BasicTransform]] = [
+        (
+            settings.intensity,
+            albu.RandomBrightnessContrast(settings.brightness, settings.contrast, p=settings.intensity),
+        ),
+        (
+            settings.gamma,
+            albu.RandomGamma(tuple(100 * limit for limit in settings.gamma_limit), p=settings.gamma),
+        ),
+    ]
+    return [step for probability, step in geometry + values if probability > 0]
+
+
+class Frame:
+    """The fit of a 101x101 tile to the network's input, and of its answer back to the tile.
+
+    Args:
+        settings: ``pad`` mirrors the borders (the answer is cropped), ``resize`` interpolates (and back).
+        output: side of the network's answer in pixels. Smaller than the input for a network of unpadded convolutions,
+            whose input then is mirrored around what it answers (the overlap-tile strategy of Ronneberger et al. 2015,
+            https://arxiv.org/abs/1505.04597).
+
+    Raises:
+        UserError: the answer would not cover the tile.
+    """
+
+    def __init__(self, settings: InputSettings, output: int | None = None) -> None:
+        self.fit, self.size = settings.fit, settings.size
+        self.output = settings.size if output is None else output
+        self.inner = TILE if self.fit == "pad" else self.output
+        """Side of the tile as the network sees it."""
+        if self.fit == "pad" and self.output < TILE:
+            raise UserError(
+                f"input.size = {self.size}: the network answers {self.output} pixels a side, fewer than a tile's "
+                f"{TILE}; take a larger input.size, or input.fit = resize"
+            )
+        if self.size - self.inner > 2 * (self.inner - 1):
+            raise UserError(
+                f"input.size = {self.size}: a tile of {self.inner} pixels cannot be mirrored that far; "
+                "take a smaller one"
+            )
+
+    def to_input(self, images: np.ndarray) -> np.ndarray:
+        """Tiles as the network takes them: (n, 101, 101) uint8 -> (n, size, size, 1) float32 in 0..255."""
+        return self._enter(images, self.size, cv2.INTER_LINEAR)[..., None].astype(np.float32)
+
+    def to_target(self, masks: np.ndarray) -> np.ndarray:
+        """Masks as the network answers: (n, 101, 101) uint8 0/1 -> (n, output, output, 1) float32 0/1."""
+        return self._enter(masks, self.output, cv2.INTER_NEAREST)[..., None].astype(np.float32)
+
+    def to_tile(self, answers: np.ndarray) -> np.ndarray:
+        """What the network answered, on the tile again: (n, output, output) float32 -> (n, 101, 101) float32."""
+        before = (self.output - self.inner) // 2
+        inner = answers[:, before : before + self.inner, before : before + self.inner]
+        return _resize(inner, TILE, cv2.INTER_LINEAR)
+
+    def _enter(self, tiles: np.ndarray, size: int, interpolation: int) -> np.ndarray:
+        inner = _resize(tiles, self.inner, interpolation)
+        before = (size - self.inner) // 2
+        around = (before, size - self.inner - before)
+        return np.pad(inner, ((0, 0), around, around), mode="reflect")
+
+
+def _resize(tiles: np.ndarray, side: int, interpolation: int) -> np.ndarray:
+    if tiles.shape[1] == side:
+        return tiles
+    resized = [cv2.resize(tile, (side, side), interpolation=interpolation) for tile in tiles]
+    return np.stack(resized) if resized else np.zeros((0, side, side), tiles.dtype)

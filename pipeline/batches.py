@@ -1,0 +1,84 @@
+"""The data set that feeds training: augmented batches in an order that (seed, epoch) alone decides."""
+
+from __future__ import annotations
+
+import threading
+
+import keras
+import numpy as np
+
+from pipeline.augment import Augmenter, Frame
+from pipeline.config import AugmentSettings
+from pipeline.nn.losses import border_weights
+
+
+class Batches(keras.utils.PyDataset):
+    """Augmented training batches of one fold.
+
+    The order is the data set's own: call ``start(epoch)`` before each epoch and ``fit(shuffle=False)``. Keras' own
+    shuffling draws from global state, which a resumed run could not restore. The last, smaller batch is left out (its
+    tiles come at other places of other epochs), so that every step has the same shape and weight.
+
+    Args:
+        images: (n, 101, 101) uint8 grey values, may be memory-mapped.
+        masks: (n, 101, 101) uint8, 1 where salt is.
+        indices: (m,) int, rows of ``images`` to train on.
+        frame: fit to the network's input.
+        augment: training policy.
+        batch: tiles per step.
+        seed: of order and augmentation.
+        workers: threads that prepare batches; more than one on TensorFlow only, because Keras' other trainers
+            deliver the batches of several workers in another order.
+
+    Each item is ``(inputs, targets)`` or ``(inputs, targets, weights)``: (batch, size, size, 1) float32 in 0..255,
+    (batch, output, output, 1) float32 0/1 and (batch, output, output) float32.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        masks: np.ndarray,
+        indices: np.ndarray,
+        frame: Frame,
+        augment: AugmentSettings,
+        batch: int,
+        seed: int,
+        workers: int = 1,
+    ) -> None:
+        super().__init__(workers=workers if keras.backend.backend() == "tensorflow" else 1)
+        self._images, self._masks, self._frame, self._augment = images, masks, frame, augment
+        self._indices = np.sort(np.asarray(indices))
+        # A fold smaller than one batch is one smaller batch, rather than no step at all.
+        self.batch, self._seed = min(batch, len(self._indices)), seed
+        self._local = threading.local()
+        self.start(0)
+
+    def start(self, epoch: int, weighted: bool = False) -> None:
+        """Deal the tiles of an epoch.
+
+        Args:
+            epoch: the first is 0.
+            weighted: also give the border weights of Ronneberger et al. (2015) as sample weights.
+        """
+        self._epoch, self._weighted = epoch, weighted
+        self._order = np.random.default_rng((self._seed, epoch)).permutation(self._indices)
+
+    def __len__(self) -> int:
+        """Steps of an epoch."""
+        return len(self._indices) // self.batch
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
+        """The batch of one step; any thread may ask for any step."""
+        augmenter = getattr(self._local, "augmenter", None)
+        if augmenter is None:
+            augmenter = self._local.augmenter = Augmenter(self._augment)
+        chosen = self._order[step * self.batch : (step + 1) * self.batch]
+        views = [
+            augmenter(self._images[index], self._masks[index], (self._seed, self._epoch, int(index)))
+            for index in chosen
+        ]
+        images = self._frame.to_input(np.stack([image for image, _ in views]))
+        targets = self._frame.to_target(np.stack([mask for _, mask in views]))
+        if not self._weighted:
+            return images, targets
+        return images, targets, np.stack([border_weights(target[..., 0].astype(np.uint8)) for target in targets])

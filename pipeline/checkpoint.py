@@ -1,0 +1,95 @@
+"""What a killed run needs to go on as if nothing had happened.
+
+After each epoch the whole state of the training goes to disk: weights, batch statistics, dropout's random state, the
+optimizer's moments and step, the moving average, and the history. Plain NumPy arrays in one file that is replaced
+atomically: no pickle, no code, the same on every backend.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from pipeline.artifacts import writing
+
+STATE = "state.npz"
+
+
+class Checkpoint:
+    """The state of a fold's training, in a folder of its own.
+
+    The best weights have a file of their own per epoch, written before the state that names it, so that the two
+    always belong together, whenever the run is killed.
+
+    Args:
+        folder: where the files lie.
+        identity: fingerprint of settings and inputs; a state with another one is not used.
+    """
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self.folder, self.identity = folder, identity
+
+    def best_path(self, epoch: int) -> Path:
+        return self.folder / f"best-{epoch}.npz"
+
+    def save(self, model: keras.Model, history: list[dict[str, Any]], best_epoch: int) -> None:
+        """Write the state after an epoch, then remove what it no longer names."""
+        arrays: dict[str, Any] = {
+            f"{index:05d}": _to_numpy(variable) for index, variable in enumerate(_variables(model))
+        }
+        about = {"identity": self.identity, "history": history, "best_epoch": best_epoch}
+        arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+        with writing(self.folder / STATE) as path:
+            np.savez(path, **arrays)
+        for old in self.folder.glob("best-*.npz"):
+            if old != self.best_path(best_epoch):
+                old.unlink(missing_ok=True)
+
+    def save_best(self, arrays: list[np.ndarray], epoch: int) -> None:
+        """Write the weights that a new best epoch leaves."""
+        named: dict[str, Any] = {f"{index:05d}": array for index, array in enumerate(arrays)}
+        with writing(self.best_path(epoch)) as path:
+            np.savez(path, **named)
+
+    def load_best(self, epoch: int) -> list[np.ndarray]:
+        """Weights of the best epoch, in the order of ``model.weights``."""
+        with np.load(self.best_path(epoch), allow_pickle=False) as arrays:
+            return [arrays[name] for name in sorted(arrays.files)]
+
+    def restore(self, model: keras.Model) -> list[dict[str, Any]]:
+        """Put a saved state back, model and optimizer (built) alike.
+
+        Returns:
+            The history of the epochs that are done; empty where there is no state that fits, and then nothing was
+            touched.
+        """
+        variables = _variables(model)
+        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            with np.load(self.folder / STATE, allow_pickle=False) as arrays:
+                about = json.loads(arrays["about"].tobytes())
+                if about["identity"] != self.identity or len(arrays.files) != len(variables) + 1:
+                    return []
+                values = [arrays[f"{index:05d}"] for index in range(len(variables))]
+            if any(tuple(variable.shape) != value.shape for variable, value in zip(variables, values, strict=True)):
+                return []
+            self.load_best(about["best_epoch"])  # it must be there and whole, or the state is of no use
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+            return about["history"]
+        return []
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    # ``model.variables`` holds dropout's random state too, which ``model.weights`` leaves out.
+    metrics = {id(variable) for variable in model.metrics_variables}
+    return [variable for variable in model.variables if id(variable) not in metrics] + list(model.optimizer.variables)
+
+
+def _to_numpy(variable: keras.Variable) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(variable.value))

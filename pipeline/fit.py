@@ -1,0 +1,270 @@
+"""Train one fold: what runs inside a fold, whichever process it runs in."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from pipeline import metric
+from pipeline.artifacts import writing
+from pipeline.augment import Frame
+from pipeline.batches import Batches
+from pipeline.checkpoint import Checkpoint
+from pipeline.config import LossName, Settings, TrainSettings, UserError
+from pipeline.inference import probabilities
+from pipeline.nn.losses import make_loss
+from pipeline.nn.optimizers import average_variables, make_optimizer, plateau_rate
+from pipeline.nn.unet import build_unet, output_size
+from pipeline.progress import Epoch, Watcher
+
+History = list[dict[str, Any]]
+
+
+def gpus() -> list[str]:
+    """GPUs that the backend sees."""
+    return list(keras.distribution.list_devices("gpu"))
+
+
+def precision(settings: Settings) -> str:
+    """Name of the Keras dtype policy: what ``train.precision`` asks for, or what suits the machine."""
+    wanted = settings.train.precision
+    if wanted == "auto":
+        wanted = "bfloat16" if gpus() else "float32"
+    return wanted if wanted == "float32" else f"mixed_{wanted}"
+
+
+def make_network(settings: Settings, seed: int = 0) -> tuple[keras.Model, Frame]:
+    """The network of an experiment with fresh weights, and the fit between it and a tile."""
+    keras.config.set_dtype_policy(precision(settings))
+    frame = Frame(settings.input, output_size(settings.network, settings.input.size))
+    return build_unet(settings.network, settings.input.size, seed=seed), frame
+
+
+def compile_network(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None, loss: LossName = "bce"
+) -> None:
+    """Compile with the settings that are fast on this backend and machine; without an optimizer, to predict only."""
+    # XLA makes TensorFlow on a CPU ten times slower, and torch has none; JAX lives by it.
+    jit = keras.backend.backend() == "jax" or (keras.backend.backend() == "tensorflow" and bool(gpus()))
+    if optimizer is None:
+        model.compile(jit_compile=jit)
+    else:
+        model.compile(optimizer=optimizer, loss=make_loss(loss), jit_compile=jit)
+
+
+def load_network(settings: Settings, weights: Path) -> tuple[keras.Model, Frame]:
+    """The network of an experiment with trained weights, ready to predict.
+
+    Raises:
+        UserError: the weights cannot be read or belong to another network.
+    """
+    model, frame = make_network(settings)
+    try:
+        model.load_weights(weights)
+    except (OSError, ValueError, KeyError) as fault:
+        reason = str(fault).strip().splitlines()[0]
+        raise UserError(f"{weights}: cannot be loaded into this network ({reason}); train the fold again") from None
+    compile_network(model)
+    return model, frame
+
+
+def fit_fold(
+    settings: Settings,
+    images: np.ndarray,
+    masks: np.ndarray,
+    training: np.ndarray,
+    validation: np.ndarray,
+    fold: int,
+    folder: Path,
+    identity: str,
+    watcher: Watcher | None = None,
+) -> dict[str, Any]:
+    """Train one fold, resuming where a killed run stopped, and leave its best weights and history.
+
+    The weights that are kept are those of the epoch with the best competition score on the validation tiles (at the
+    plain threshold of 0.5); with ``train.ema`` the moving average is what is scored and kept.
+
+    Args:
+        settings: of the experiment.
+        images: (n, 101, 101) uint8 grey values, may be memory-mapped.
+        masks: (n, 101, 101) uint8 0/1.
+        training: (t,) int, rows to train on.
+        validation: (v,) int, rows to score on.
+        fold: number of the fold; it is part of the seed.
+        folder: where ``best.weights.h5`` and ``history.csv`` go, and ``backup/`` while the run lasts.
+        identity: fingerprint of settings and inputs; a backup with another one is not used.
+        watcher: told of progress.
+
+    Returns:
+        Plain values: epochs, best epoch, its score, seconds of training, parameters, tiles per second.
+
+    Raises:
+        UserError: the loss is not a finite number any more.
+    """
+    watcher = watcher or Watcher()
+    train = settings.train
+    seed = train.seed * 1000 + fold
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    model, frame = make_network(settings, seed)
+    batches = Batches(
+        images,
+        masks,
+        training,
+        frame,
+        settings.augment,
+        train.batch,
+        seed,
+        workers=train.workers,
+    )
+    compiled = train.loss
+    compile_network(model, make_optimizer(train, len(batches)), compiled)
+    model.optimizer.build(model.trainable_variables)
+
+    checkpoint = Checkpoint(folder / "backup", identity)
+    checkpoint.folder.mkdir(parents=True, exist_ok=True)
+    history: History = checkpoint.restore(model)
+    if history:
+        watcher.resumed(fold, len(history))
+    # Read once: validation tiles are looked at after every epoch.
+    seen, truth = images[validation], masks[validation]
+    found = np.empty(seen.shape, np.uint8)
+    for epoch in range(len(history), train.epochs):
+        if _stops_early(history, train.early_stopping):
+            break
+        started = time.monotonic()
+        wanted = _loss_of(train, epoch)
+        if wanted != compiled:
+            compile_network(model, model.optimizer, wanted)
+            compiled = wanted
+        if train.schedule == "plateau":
+            model.optimizer.learning_rate = plateau_rate(train, [row["score"] for row in history])
+        batches.start(epoch, weighted=wanted == "weighted_border")
+        rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+        told = _Steps(watcher, fold, epoch, len(batches))
+        logs = model.fit(
+            batches, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0, callbacks=[told]
+        ).history
+        loss = float(logs["loss"][-1])
+        trained = time.monotonic() - started
+        if not math.isfinite(loss):
+            raise UserError(
+                f"fold {fold}, epoch {epoch + 1}: the loss is {loss}; the epochs before it are kept. "
+                f"Lower the learning rate, for example --set train.learning_rate={train.learning_rate / 3:.2g}"
+            )
+        with averaged(model):
+            probabilities(model, frame, seen, found, flip=False, batch=settings.predict.batch)
+            score = metric.score(metric.apply(found, 0.5, 0), truth)
+            if not history or score > max(row["score"] for row in history):
+                best = [np.asarray(keras.ops.convert_to_numpy(weight.value)) for weight in model.weights]
+                checkpoint.save_best(best, epoch)
+        history.append(
+            {
+                "epoch": epoch + 1,
+                "loss": round(loss, 6),
+                "score": round(score, 6),
+                "learning_rate": rate,
+                "seconds": round(trained, 2),
+                "seconds_scoring": round(time.monotonic() - started - trained, 2),
+            }
+        )
+        checkpoint.save(model, history, best_epoch=_best(history)["epoch"] - 1)
+        top = _best(history)
+        watcher.epoch(
+            Epoch(
+                fold,
+                epoch + 1,
+                train.epochs,
+                loss,
+                score,
+                top["score"],
+                top["epoch"],
+                time.monotonic() - started,
+            )
+        )
+    return _leave(model, checkpoint, history, folder, tiles=len(batches) * batches.batch)
+
+
+@contextmanager
+def averaged(model: keras.Model):
+    """The moving average in the weights' place, for as long as the block lasts; nothing where averaging is off."""
+    averages = average_variables(model)
+    raw = [
+        np.asarray(keras.ops.convert_to_numpy(weight.value)) for weight in model.trainable_variables[: len(averages)]
+    ]
+    for weight, average in zip(model.trainable_variables, averages, strict=bool(averages)):
+        weight.assign(average.value)
+    try:
+        yield
+    finally:
+        for weight, value in zip(model.trainable_variables, raw, strict=bool(averages)):
+            weight.assign(value)
+
+
+class _Steps(keras.callbacks.Callback):
+    """Tells the watcher of each step without asking the device for the loss, which would wait for it."""
+
+    def __init__(self, watcher: Watcher, fold: int, epoch: int, steps: int) -> None:
+        super().__init__()
+        self._tell: Callable[[int], None] = lambda step: watcher.step(fold, epoch, step, steps)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        del logs
+        self._tell(batch + 1)
+
+
+def _loss_of(train: TrainSettings, epoch: int) -> LossName:
+    """The loss of an epoch, the first is 0."""
+    late = train.late_loss and epoch >= math.ceil(train.late_from * train.epochs)
+    return train.late_loss if late and train.late_loss else train.loss
+
+
+def _best(history: History) -> dict[str, Any]:
+    """The first of the best epochs."""
+    return max(history, key=lambda row: (row["score"], -row["epoch"]))
+
+
+def _stops_early(history: History, patience: int) -> bool:
+    return bool(patience and history) and history[-1]["epoch"] - _best(history)["epoch"] >= patience
+
+
+def _leave(model: keras.Model, checkpoint: Checkpoint, history: History, folder: Path, tiles: int) -> dict[str, Any]:
+    """Write the fold's outputs from the checkpoint, which alone is the truth, and say what came of it."""
+    best = _best(history)
+    for weight, value in zip(model.weights, checkpoint.load_best(best["epoch"] - 1), strict=True):
+        weight.assign(value)
+    with writing(folder / "best.weights.h5") as path:
+        model.save_weights(path)
+    with writing(folder / "history.csv") as path, path.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.DictWriter(stream, list(history[0]))
+        table.writeheader()
+        table.writerows(history)
+    seconds = sum(row["seconds"] for row in history)
+    # The first epoch holds the tracing of the network, so it says nothing of the pace.
+    steady = history[1:] or history
+    return {
+        "epochs": len(history),
+        "best_epoch": best["epoch"],
+        "score": best["score"],
+        "seconds": round(seconds + sum(row["seconds_scoring"] for row in history), 1),
+        "parameters": model.count_params(),
+        "tiles_per_second": round(tiles * len(steady) / max(sum(row["seconds"] for row in steady), 1e-9), 1),
+        "backend": keras.backend.backend(),
+        "precision": model.dtype_policy.name if hasattr(model, "dtype_policy") else "float32",
+    }
+
+
+def remove_backup(folder: Path) -> None:
+    """Remove a fold's checkpoint once its manifest is written; it has no use after that."""
+    import shutil
+
+    with suppress(OSError):
+        shutil.rmtree(folder / "backup")

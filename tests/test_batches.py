@@ -1,0 +1,73 @@
+"""Training batches: the order and the views are a function of (seed, epoch) alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.augment import Frame
+from pipeline.batches import Batches
+from pipeline.config import AugmentSettings, InputSettings
+from tests.conftest import blobs
+
+FRAME = Frame(InputSettings())
+pytestmark = pytest.mark.backends
+
+
+def dealt(seed: int = 0, batch: int = 4, indices: np.ndarray | None = None, **augment: Any) -> Batches:
+    images, masks = blobs(12)
+    chosen = np.arange(10) if indices is None else indices
+    return Batches(images, masks, chosen, FRAME, AugmentSettings(**augment), batch, seed)
+
+
+def everything(batches: Batches) -> np.ndarray:
+    return np.concatenate([batches[step][0] for step in range(len(batches))])
+
+
+def test_shapes_and_the_last_smaller_batch_is_left_out():
+    batches = dealt()
+    images, targets = batches[0]
+    assert len(batches) == 2
+    assert images.shape == targets.shape == (4, 112, 112, 1)
+    assert images.dtype == targets.dtype == np.float32
+    assert set(np.unique(targets)) <= {0.0, 1.0}
+
+
+def test_the_same_seed_and_epoch_give_the_same_batches_in_whatever_order_they_are_asked_for():
+    one, other = dealt(), dealt()
+    for batches in (one, other):
+        batches.start(3)
+    other[1]
+    np.testing.assert_array_equal(everything(one), everything(other))
+    other.start(0)
+    assert not np.array_equal(everything(one), everything(other))
+    assert not np.array_equal(everything(dealt(seed=1)), everything(dealt(seed=2)))
+
+
+def test_every_tile_comes_at_most_once_an_epoch_and_all_come_over_epochs():
+    batches = dealt(flip=0, affine=0, intensity=0)
+    known = {tile.tobytes(): index for index, tile in enumerate(FRAME.to_input(blobs(12)[0]))}
+    seen: set[int] = set()
+    for epoch in range(8):
+        batches.start(epoch)
+        found = [known[tile.tobytes()] for tile in everything(batches)]
+        assert len(set(found)) == 8
+        seen |= set(found)
+    assert seen == set(range(10))  # and never the tiles that were not given
+
+
+def test_fewer_tiles_than_a_batch_still_make_a_step():
+    assert len(dealt(batch=64)) == 1
+    assert dealt(batch=64)[0][0].shape[0] == 10
+
+
+def test_weights_come_with_the_weighted_border_only():
+    batches = dealt()
+    assert len(batches[0]) == 2
+    batches.start(0, weighted=True)
+    batch = batches[0]
+    assert len(batch) == 3
+    assert batch[2].shape == batch[1].shape[:3]
+    assert (batch[2] > 0).all()

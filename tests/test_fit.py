@@ -1,0 +1,208 @@
+"""Training a fold: it learns, it repeats, and killed at any moment it goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from pipeline import fit, inference, metric
+from pipeline.config import Settings, UserError, load
+from pipeline.progress import Epoch, Watcher
+from tests.conftest import blobs
+
+pytestmark = pytest.mark.backends
+SMALL = [
+    "network.width=4",
+    "network.levels=1",
+    "network.blocks=1",
+    "network.residual=false",
+    "train.late_loss=",
+    "train.ema=0",
+    "network.dropout_kind=element",
+    "train.epochs=4",
+    "train.batch=8",
+    "train.learning_rate=0.01",
+]
+IMAGES, MASKS = blobs(40)
+TRAINING, VALIDATION = np.arange(28), np.arange(28, 40)
+
+
+class KilledError(Exception):
+    """Stands for a process that dies."""
+
+
+class Killer(Watcher):
+    """Ends the run at a step of an epoch, or right after an epoch was saved."""
+
+    def __init__(self, epoch: int, step: int | None) -> None:
+        self._at = (epoch, step)
+        self.resumed_after: int | None = None
+
+    def resumed(self, fold: int, done: int) -> None:
+        self.resumed_after = done
+
+    def step(self, fold: int, epoch: int, step: int, steps: int) -> None:
+        if (epoch, step) == self._at:
+            raise KilledError
+
+    def epoch(self, told: Epoch) -> None:
+        if (told.epoch, None) == self._at:
+            raise KilledError
+
+
+def fold(folder: Path, *assignments: str, watcher: Watcher | None = None, identity: str = "x") -> dict[str, Any]:
+    return fit.fit_fold(
+        load("unet", [*SMALL, *assignments]), IMAGES, MASKS, TRAINING, VALIDATION, 0, folder, identity, watcher
+    )
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    with h5py.File(folder / "best.weights.h5") as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open() as stream:
+        return [
+            {key: row[key] for key in ("epoch", "loss", "score", "learning_rate")} for row in csv.DictReader(stream)
+        ]
+
+
+def assert_same(one: Path, other: Path) -> None:
+    mine, theirs = weights(one), weights(other)
+    assert mine.keys() == theirs.keys()
+    for name in mine:
+        np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
+    assert history(one) == history(other)
+
+
+def test_a_fold_learns_and_leaves_weights_that_predict(tmp_path: Path):
+    result = fold(tmp_path, "train.epochs=12", "train.schedule=constant")
+    assert result["score"] > 0.5
+    assert result["epochs"] == 12
+    settings = load("unet", SMALL)
+    model, frame = fit.load_network(settings, tmp_path / "best.weights.h5")
+    found = np.empty((12, 101, 101), np.uint8)
+    inference.probabilities(model, frame, IMAGES[VALIDATION], found, flip=False)
+    assert metric.score(metric.apply(found, 0.5, 0), MASKS[VALIDATION]) == pytest.approx(result["score"], abs=0.02)
+    assert result["parameters"] == model.count_params()
+
+
+def test_a_seeded_run_repeats(tmp_path: Path):
+    fold(tmp_path / "one", "train.epochs=2")
+    fold(tmp_path / "two", "train.epochs=2")
+    assert_same(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("settings", "epoch", "step"),
+    [
+        (("train.ema=0.9", "train.late_loss=bce_lovasz", "train.late_from=0.5"), 2, 1),
+        (("train.schedule=plateau", "train.plateau_patience=1", "train.optimizer=adam"), 3, None),
+    ],
+)
+def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
+    tmp_path: Path, settings: tuple[str, ...], epoch: int, step: int | None
+):
+    fold(tmp_path / "whole", *settings)
+    killer = Killer(epoch, step)
+    with pytest.raises(KilledError):
+        fold(tmp_path / "killed", *settings, watcher=killer)
+    again = Killer(-1, -1)
+    fold(tmp_path / "killed", *settings, watcher=again)
+    assert again.resumed_after == (epoch or None)
+    assert_same(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_backup_of_other_settings_or_data_is_not_used(tmp_path: Path):
+    with pytest.raises(KilledError):
+        fold(tmp_path, watcher=Killer(2, None))
+    again = Killer(-1, -1)
+    fold(tmp_path, watcher=again, identity="other")
+    assert again.resumed_after is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a zip", None])
+def test_a_damaged_backup_is_not_used(tmp_path: Path, damage: bytes | None):
+    with pytest.raises(KilledError):
+        fold(tmp_path, watcher=Killer(2, None))
+    state = tmp_path / "backup" / "state.npz"
+    state.write_bytes(state.read_bytes()[:-2000] if damage is None else damage)
+    again = Killer(-1, -1)
+    fold(tmp_path, watcher=again)
+    assert again.resumed_after is None
+
+
+def test_a_loss_that_is_no_number_stops_the_fold_in_one_line(tmp_path: Path):
+    with pytest.raises(UserError, match=r"learning.rate") as fault:
+        fold(
+            tmp_path,
+            "train.learning_rate=1e6",
+            "network.norm=none",
+            "network.residual=false",
+            "train.optimizer=sgd",
+            "train.warmup=0",
+            "train.schedule=constant",
+            "train.momentum=0.99",
+        )
+    assert "\n" not in str(fault.value)
+
+
+def test_early_stopping_ends_after_the_patience(tmp_path: Path):
+    # With a rate of next to nothing no epoch is better than the first.
+    result = fold(
+        tmp_path,
+        "train.epochs=30",
+        "train.early_stopping=2",
+        "train.learning_rate=1e-12",
+        "train.weight_decay=0",
+        "network.norm=none",
+    )
+    assert result["epochs"] == result["best_epoch"] + 2
+
+
+def test_the_average_is_what_is_kept(tmp_path: Path):
+    fold(tmp_path / "raw", "train.epochs=1")
+    fold(tmp_path / "average", "train.epochs=1", "train.ema=0.999")
+    raw, average = weights(tmp_path / "raw"), weights(tmp_path / "average")
+    assert any(not np.array_equal(raw[name], average[name]) for name in raw)
+
+
+def test_plateau_cuts_the_rate_when_the_score_stops_rising():
+    from pipeline.nn.optimizers import plateau_rate
+
+    train = load("unet", ["train.plateau_patience=2", "train.plateau_factor=0.1", "train.floor=0.01"]).train
+    assert plateau_rate(train, []) == train.learning_rate
+    assert plateau_rate(train, [0.1, 0.2, 0.2]) == train.learning_rate
+    assert plateau_rate(train, [0.1, 0.2, 0.2, 0.1]) == pytest.approx(train.learning_rate * 0.1)
+    assert plateau_rate(train, [0.5] + [0.1] * 20) == pytest.approx(train.learning_rate * 0.01)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path):
+    fold(tmp_path, "train.epochs=1")
+    with pytest.raises(UserError, match=r"best\.weights\.h5"):
+        fit.load_network(load("unet", [*SMALL, "network.width=8"]), tmp_path / "best.weights.h5")
+    (tmp_path / "best.weights.h5").write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"best\.weights\.h5"):
+        fit.load_network(load("unet", SMALL), tmp_path / "best.weights.h5")
+
+
+def test_flipping_averages_both_ways(tmp_path: Path):
+    settings: Settings = load("unet", SMALL)
+    model, frame = fit.make_network(settings, 1)
+    fit.compile_network(model)
+    images = IMAGES[:5]
+    once, flipped, both = (np.empty((5, 101, 101), np.uint8) for _ in range(3))
+    inference.probabilities(model, frame, images, once, flip=False, batch=2)
+    inference.probabilities(model, frame, images[:, :, ::-1], flipped, flip=False, batch=2)
+    inference.probabilities(model, frame, images, both, flip=True, batch=3)
+    mean = (once.astype(float) + flipped[:, :, ::-1]) / 2
+    assert np.abs(both - mean).max() <= 1
+    assert np.abs(once.astype(int) - both).max() > 1
