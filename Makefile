@@ -1,0 +1,87 @@
+# The road: make download train predict submit. `make help` shows it.
+
+DATASET    ?= tgs
+EXPERIMENT ?= unet
+FOLDS      ?=
+ARCHIVE    ?=
+SET        ?=
+JOBS       ?= 1
+
+export NO_ALBUMENTATIONS_UPDATE = 1
+export PYTHONDONTWRITEBYTECODE =
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+VENV    := .venv
+PYTHON  := $(VENV)/bin/python
+CHOICE   = --dataset "$(DATASET)" --experiment "$(EXPERIMENT)" --folds "$(FOLDS)" $(if $(SET),--set "$(SET)")
+OPTIONS  = $(CHOICE) --jobs "$(JOBS)" $(if $(ARCHIVE),--archive "$(ARCHIVE)")
+# The first Python from 3.11 to 3.13; PYTHON3=... names another.
+PYTHON3 ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+##@ The road: each target first brings the ones before it up to date
+.PHONY: download prepare split train predict submit report
+download: ## get the tiles: Kaggle, ARCHIVE=zip or folder, or the built-in survey (DATASET=demo)
+prepare:  ## decode and check the tiles, once
+split:    ## deal the tiles to depth-stratified folds
+train:    ## train the folds; a killed run goes on where it stopped
+predict:  ## predict the test tiles with every trained fold
+submit:   ## choose the threshold, write and check the CSV, leave a receipt
+report:   ## draw the experiment's page and the leaderboard
+download prepare split train predict submit report: | $(VENV)/ready
+	@$(PYTHON) -m pipeline $@ $(OPTIONS)
+
+##@ To begin with
+.PHONY: demo status experiments clean-% help
+demo: | $(VENV)/ready ## the whole road on the built-in survey: no account, no download
+	@$(PYTHON) -m pipeline submit --dataset demo --experiment demo --jobs "$(JOBS)" $(if $(SET),--set "$(SET)")
+status: | $(VENV)/ready ## what is done, stale (and why) or missing
+	@$(PYTHON) -m pipeline status $(CHOICE)
+experiments: | $(VENV)/ready ## the experiments there are
+	@$(PYTHON) -m pipeline experiments
+clean-%: | $(VENV)/ready ## remove what one stage or experiment has left: make clean-train FOLDS=0, make clean-unet
+	@$(PYTHON) -m pipeline clean $* $(CHOICE)
+help: ## this page
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z%-]+:.*## / {sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nVariables (now): DATASET=%s EXPERIMENT=%s FOLDS=%s ARCHIVE=%s JOBS=%s SET="%s"\n' \
+		"$(DATASET)" "$(EXPERIMENT)" "$(if $(FOLDS),$(FOLDS),all)" "$(ARCHIVE)" "$(JOBS)" "$(SET)"
+	@printf 'Example: make train EXPERIMENT=unet FOLDS=0,1 SET="train.epochs=5 train.batch=16"\n'
+
+##@ For those who change the code
+.PHONY: test test-slow test-backends bench format lock
+test: | $(VENV)/ready ## lint, types and the default test suite
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(PYTHON) -m pytest -m "not slow"
+test-slow: | $(VENV)/ready ## the tests that take minutes
+	$(PYTHON) -m pytest -m slow
+test-backends: | $(VENV)/ready-jax ## network, loss, training and prediction on JAX
+	KERAS_BACKEND=jax $(PYTHON) -m pytest -m backends
+bench: | $(VENV)/ready ## measure RLE, metric and start-up
+	$(PYTHON) -m benchmarks.core
+format: | $(VENV)/ready ## put the code in the project's style
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+lock: | $(VENV)/ready ## resolve the dependencies of pyproject.toml anew (needs uv)
+	uv pip compile pyproject.toml --group dev $(LOCK) -o requirements.lock
+	uv pip compile pyproject.toml --group dev --group jax -c requirements.lock $(LOCK) -o requirements-jax.lock
+LOCK = --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links
+
+# The environment: made from the lock, made again when the lock changes.
+$(VENV)/ready: requirements.lock
+	@if [ -z "$(PYTHON3)" ]; then \
+		echo "error: Python 3.11, 3.12 or 3.13 is needed; install one, or name it: make PYTHON3=/path/to/python3.12" >&2; exit 2; fi
+	@echo "setting up $(VENV) (once, some minutes)"
+	@$(PYTHON3) -m venv --clear $(VENV) || { echo "error: $(PYTHON3) cannot make an environment; on Debian: apt install python3-venv" >&2; exit 2; }
+	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements.lock
+	@touch $@
+$(VENV)/ready-jax: requirements-jax.lock $(VENV)/ready
+	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements-jax.lock
+	@touch $@

@@ -1,0 +1,265 @@
+"""The command line: ``python -m pipeline STAGE [--dataset D] [--experiment E] [--set train.epochs=5]``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from pipeline import __version__
+from pipeline.artifacts import Artifact, Ledger, Tree, verify
+from pipeline.config import DEFAULT_EXPERIMENT, UserError, experiment_names, load
+from pipeline.progress import duration, say
+from pipeline.stages import ROAD, Context
+
+HELP = {
+    "download": "get the tiles: from Kaggle, from --archive, or from the built-in survey (dataset demo)",
+    "prepare": "decode and check the tiles, once",
+    "split": "deal the labelled tiles to depth-stratified folds",
+    "train": "train the folds; a killed run goes on where it stopped",
+    "predict": "predict the test tiles with every trained fold",
+    "submit": "choose the threshold, write and check the CSV, leave a receipt",
+    "report": "draw the experiment's page and the leaderboard",
+}
+EXIT_USER, EXIT_BUG, EXIT_INTERRUPTED = 2, 1, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 2 for a fault that the user can mend, 130 when interrupted."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    signal.signal(signal.SIGTERM, _terminated)
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except UserError as fault:
+        return _fault(str(fault), EXIT_USER)
+    except KeyboardInterrupt:
+        return _fault("interrupted; the same command goes on from here", EXIT_INTERRUPTED)
+    except OSError as fault:
+        place = f"{fault.filename}: " if fault.filename else ""
+        return _fault(f"{place}{fault.strerror or fault}; mend that and run the same command again", EXIT_USER)
+    except Exception as fault:
+        if os.environ.get("PIPELINE_DEBUG"):
+            raise
+        text = " ".join(str(fault).split())[:300]
+        return _fault(
+            f"this is a bug: {type(fault).__name__}: {text} (PIPELINE_DEBUG=1 shows where; please report it)", EXIT_BUG
+        )
+    return 0
+
+
+def _fault(text: str, status: int) -> int:
+    print(f"error: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    return status
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline",
+        description="From the competition's archive to a checked submission. The road: " + " -> ".join(ROAD) + ". "
+        "Each stage first brings the stages before it up to date; what is up to date is skipped.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for stage in ROAD:
+        command = commands.add_parser(stage, help=HELP[stage], description=HELP[stage].capitalize() + ".")
+        _common(command)
+        command.add_argument("--archive", type=Path, metavar="PATH", help="a zip or folder to take the tiles from")
+        command.add_argument("--jobs", type=_positive, default=1, metavar="N", help="folds at once (default 1)")
+        command.set_defaults(run=_stage, stage=stage)
+    command = commands.add_parser("status", help="what is done, stale (and why) or missing")
+    _common(command)
+    command.add_argument("--verify", action="store_true", help="also compare every file with its recorded hash")
+    command.set_defaults(run=_status)
+    command = commands.add_parser("clean", help="remove what one stage, or one experiment, has left")
+    _common(command)
+    command.add_argument("what", help="a stage (download, prepare, split, train, ...) or the name of an experiment")
+    command.set_defaults(run=_clean)
+    command = commands.add_parser("experiments", help="the experiments there are")
+    command.set_defaults(run=_experiments)
+    return parser
+
+
+def _common(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--dataset", default="tgs", metavar="NAME", help="tgs (default), demo, or a name of your own")
+    command.add_argument("--experiment", default=DEFAULT_EXPERIMENT, metavar="NAME", help="default: unet")
+    command.add_argument("--folds", default="", metavar="0,1", help="only these folds (default: all)")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, for example train.epochs=5"
+    )
+    command.add_argument(
+        "--root",
+        type=Path,
+        default=Path(__file__).parent.parent,
+        metavar="PATH",
+        help="folder of data/ and submissions/",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _context(options: argparse.Namespace) -> Context:
+    if not options.dataset.replace("-", "").replace("_", "").isalnum():
+        raise UserError(f"dataset {options.dataset!r}: a name is made of letters, digits, '-' and '_'")
+    # make hands SET over as one text of several assignments.
+    settings = load(options.experiment, [each for text in options.set for each in text.split()])
+    tree = Tree(options.root, options.dataset, options.experiment, settings)
+    folds = _folds(options.folds, settings.split.folds)
+    return Context(tree, Ledger(), folds, archive=getattr(options, "archive", None), jobs=getattr(options, "jobs", 1))
+
+
+def _folds(text: str, count: int) -> tuple[int, ...]:
+    if not text:
+        return tuple(range(count))
+    try:
+        folds = tuple(dict.fromkeys(int(each) for each in text.replace(",", " ").split()))
+    except ValueError:
+        raise UserError(f"folds {text!r}: write them as numbers with commas, for example 0,2") from None
+    wrong = [fold for fold in folds if not 0 <= fold < count]
+    if wrong or not folds:
+        raise UserError(f"there is no fold {', '.join(map(str, wrong))}; the folds are 0 to {count - 1}")
+    return tuple(sorted(folds))
+
+
+def _stage(options: argparse.Namespace) -> None:
+    """Walk the road as far as the stage that was asked for."""
+    context = _context(options)
+    target = options.stage
+    if context.archive is not None and context.ledger.state(context.tree.raw).done:
+        from pipeline.stages import download
+
+        download.check_archive(context, context.archive)
+    if target in ("predict", "submit", "report") and not options.folds:
+        context = _trained_only(context)
+    last = ROAD.index(target)
+    # A submission ends with its page, so that nobody has to ask for it.
+    for stage in (*ROAD[: last + 1], *(("report",) if target == "submit" else ())):
+        pending = context.pending(stage)
+        if pending:
+            started = time.monotonic()
+            _module(stage).run(context)
+            context.ledger.forget()
+            if stage in ("train", "predict"):
+                say(f"{stage}: done in {duration(time.monotonic() - started)}")
+        elif stage == target:
+            say(f"{stage}: up to date")
+    if target == "train":
+        _next(context)
+    if target in ("submit", "report"):
+        from pipeline.summary import summary
+
+        summary(context)
+
+
+def _trained_only(context: Context) -> Context:
+    """With some folds trained, the stages after training use those; with none, all are trained first."""
+    tree = context.tree
+    trained = tuple(fold for fold in tree.folds if context.ledger.state(tree.train(fold)).done)
+    if trained and len(trained) < len(tree.folds):
+        say(
+            f"folds {', '.join(map(str, trained))} of {len(tree.folds)} are trained; going on with those "
+            "(make train trains the rest)"
+        )
+        return Context(tree, context.ledger, trained, context.archive, context.jobs)
+    return context
+
+
+def _next(context: Context) -> None:
+    scores = [
+        manifest.result["score_at_half"]
+        for fold in context.folds
+        if (manifest := context.ledger.manifest(context.tree.out_of_fold(fold)))
+    ]
+    if scores:
+        say(f"train: mean out-of-fold score at 0.5 over {len(scores)} fold(s): {sum(scores) / len(scores):.4f}")
+        say("next: make predict submit")
+
+
+def _module(stage: str):
+    """A stage's module, imported only when the stage has work: a command with nothing to do stays fast."""
+    from importlib import import_module
+
+    return import_module(f"pipeline.stages.{stage}")
+
+
+def _status(options: argparse.Namespace) -> None:
+    context = _context(options)
+    say(f"dataset {context.tree.dataset}, experiment {context.tree.experiment}")
+    for stage in ROAD:
+        for artifact in context.artifacts(stage):
+            say(f"  {artifact.name:<16} {_told(context, artifact, options.verify)}")
+
+
+def _told(context: Context, artifact: Artifact, thorough: bool) -> str:
+    state = context.ledger.state(artifact)
+    manifest = context.ledger.manifest(artifact)
+    if state.kind == "missing" and artifact.stage == "train" and (artifact.folder / "backup" / "state.npz").is_file():
+        return "missing: begun; make train goes on from its last finished epoch"
+    if state.done and thorough and manifest is not None:
+        fault = verify(artifact, manifest)
+        if fault:
+            return f"damaged: {fault}; make clean-{artifact.stage} and run it again"
+    return state.kind + (f": {state.why}" if state.why else "")
+
+
+def _clean(options: argparse.Namespace) -> None:
+    """Remove what a stage or an experiment has left, and nothing else."""
+    if options.what in ROAD:
+        context = _context(options)
+        gone = [path for artifact in context.artifacts(options.what) for path in _paths(artifact)]
+    elif options.what in experiment_names():
+        options.experiment = options.what
+        tree = _context(options).tree
+        gone = [tree.experiment_folder, *_paths(tree.submission(()))]
+    else:
+        known = ", ".join([*ROAD, *experiment_names()])
+        raise UserError(f"there is nothing called {options.what!r} to clean; there are: {known}")
+    removed = 0
+    for path in gone:
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.exists():
+            path.unlink()
+        else:
+            continue
+        removed += 1
+        say(f"removed {path}")
+    if not removed:
+        say("nothing to remove")
+
+
+def _paths(artifact: Artifact) -> list[Path]:
+    if artifact.stage in ("download", "prepare", "split", "train"):
+        return [artifact.folder]
+    return [artifact.folder / name for name in (artifact.manifest_name, *artifact.outputs, *artifact.extras)]
+
+
+def _experiments(options: argparse.Namespace) -> None:
+    del options
+    from pipeline.config import EXPERIMENTS
+
+    for name in experiment_names():
+        first = (EXPERIMENTS / f"{name}.toml").read_text(encoding="utf-8").splitlines()[0]
+        say(f"{name:<12} {first.lstrip('# ')}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

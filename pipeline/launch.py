@@ -1,0 +1,155 @@
+"""Run folds: in turn in this process, or several at once in processes of their own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from types import ModuleType
+
+from pipeline.artifacts import Ledger, Tree
+from pipeline.config import UserError
+from pipeline.progress import Epoch, Progress, Watcher, duration, say
+
+
+def train(tree: Tree, folds: Sequence[int], jobs: int = 1) -> None:
+    """Train folds and predict their out-of-fold tiles, whatever of it is not done yet.
+
+    Args:
+        tree: the experiment's artifacts.
+        folds: numbers of the folds.
+        jobs: folds at once; each gets an equal share of the processor's cores.
+    """
+    _run(_train_one, tree, folds, jobs)
+
+
+def predict(tree: Tree, folds: Sequence[int], jobs: int = 1) -> None:
+    """Predict the test tiles with the networks of these folds."""
+    _run(_predict_one, tree, folds, jobs)
+
+
+def _run(task: Callable[[Tree, int, int, int], None], tree: Tree, folds: Sequence[int], jobs: int) -> None:
+    jobs = min(jobs, len(folds))
+    if jobs <= 1:
+        for turn, fold in enumerate(folds):
+            task(tree, fold, turn, len(folds))
+        return
+    cores = max(1, (os.cpu_count() or 1) // jobs)
+    # Fresh interpreters: a framework's threads and its hold on a GPU do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_share_machine, initargs=(cores,)) as pool:
+        running = {pool.submit(task, tree, fold, 0, 0): fold for fold in folds}
+        faults: list[str] = []
+        for done in as_completed(running):
+            fault = done.exception()
+            if isinstance(fault, UserError):
+                faults.append(str(fault))
+            elif fault is not None:
+                faults.append(f"fold {running[done]}: its process ended with {fault or type(fault).__name__}")
+    if faults:
+        raise UserError("; ".join(faults))
+
+
+def _share_machine(cores: int) -> None:
+    """Keep a worker process to its share of the cores; called before it imports a framework."""
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(cores)
+
+
+def _work() -> ModuleType:
+    """Import what runs inside a fold, and with it the framework.
+
+    TensorFlow writes a page of notes to standard error as it starts and first looks for a GPU, from C++, whatever the
+    level of its log. They would bury a user's progress bar; a real failure still arrives as an exception.
+    """
+    with _quiet():
+        from pipeline import fit, work
+
+        fit.gpus()
+    return work
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing written to standard error's file descriptor is seen, for as long as the block lasts."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _train_one(tree: Tree, fold: int, turn: int, turns: int) -> None:
+    """Train one fold; ``turns`` is 0 in a process of its own, where a bar would write over the others'."""
+    work = _work()
+    ledger = Ledger()
+    if not ledger.state(tree.train(fold)).done:
+        with _Reporter(tree, turn, turns) as reporter:
+            work.train_fold(tree, fold, reporter)
+        ledger.forget()
+    if not ledger.state(tree.out_of_fold(fold)).done:
+        work.predict_out_of_fold(tree, fold)
+        ledger.forget()
+    trained, found = ledger.manifest(tree.train(fold)), ledger.manifest(tree.out_of_fold(fold))
+    if trained and found:
+        say(
+            f"fold {fold}: best epoch {trained.result['best_epoch']} of {trained.result['epochs']}, "
+            f"out-of-fold score {found.result['score_at_half']:.4f} at 0.5, "
+            f"{duration(trained.result['seconds'])}"
+        )
+
+
+def _predict_one(tree: Tree, fold: int, turn: int, turns: int) -> None:
+    work = _work()
+    with Progress(f"predict fold {fold}", 1, "tiles", bar=None if turns else False) as progress:
+        found = Ledger().manifest(tree.tiles)
+        progress.total = found.result["test"] if found else 1
+        work.predict_test(tree, fold, progress)
+    say(f"fold {fold}: {progress.done:,} test tiles predicted")
+
+
+class _Reporter(Watcher):
+    """Shows the training of several folds as one piece of work: a bar over all of them, or a line per epoch."""
+
+    def __init__(self, tree: Tree, turn: int, turns: int) -> None:
+        self._turn, self._turns, self._epochs = turn, max(turns, 1), tree.settings.train.epochs
+        self._bar = None if turns else False
+        self._progress: Progress | None = None
+        self._title = tree.experiment
+
+    def __enter__(self) -> _Reporter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.close()
+
+    def resumed(self, fold: int, done: int) -> None:
+        say(f"fold {fold}: goes on after epoch {done} of {self._epochs}")
+
+    def step(self, fold: int, epoch: int, step: int, steps: int) -> None:
+        done = (self._turn * self._epochs + epoch) * steps + step
+        if self._progress is None:
+            total = self._turns * self._epochs * steps
+            self._progress = Progress(f"{self._title} fold {fold}", total, "steps", done - step, bar=self._bar)
+        self._progress.advance(done)
+
+    def epoch(self, told: Epoch) -> None:
+        progress = self._progress
+        if progress is None:
+            return
+        progress.note(f"epoch {told.epoch}/{told.epochs} score {told.score:.3f} best {told.best:.3f}")
+        if not progress.drawn:
+            say(
+                f"fold {told.fold}  epoch {told.epoch:>3}/{told.epochs}  loss {told.loss:.4f}  score {told.score:.4f}  "
+                f"best {told.best:.4f} (epoch {told.best_epoch})  {duration(told.seconds)}  "
+                f"ETA {duration(progress.remaining())}"
+            )

@@ -1,0 +1,45 @@
+"""The road, one module a stage: each reads the artifacts of the stages before it and writes its own.
+
+A stage's module has ``run(context)``, which makes whatever of the stage is not done. Stages never import each other;
+the command line walks the road.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.artifacts import Artifact, Ledger, Tree
+
+ROAD = ("download", "prepare", "split", "train", "predict", "submit", "report")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a command was asked for."""
+
+    tree: Tree
+    ledger: Ledger
+    folds: tuple[int, ...]
+    """Folds that the command is about."""
+    archive: Path | None = None
+    """A zip or folder to take the tiles from, instead of Kaggle."""
+    jobs: int = 1
+    """Folds at once."""
+
+    def artifacts(self, stage: str) -> list[Artifact]:
+        """What a stage makes for this command."""
+        tree = self.tree
+        return {
+            "download": lambda: [tree.raw],
+            "prepare": lambda: [tree.tiles],
+            "split": lambda: [tree.split],
+            "train": lambda: [each(fold) for fold in self.folds for each in (tree.train, tree.out_of_fold)],
+            "predict": lambda: [tree.test(fold) for fold in self.folds],
+            "submit": lambda: [tree.submission(self.folds)],
+            "report": lambda: [tree.report(self.folds)],
+        }[stage]()
+
+    def pending(self, stage: str) -> list[Artifact]:
+        """What of a stage is not done."""
+        return [artifact for artifact in self.artifacts(stage) if not self.ledger.state(artifact).done]

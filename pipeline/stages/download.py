@@ -1,0 +1,71 @@
+"""Get the competition's files: from Kaggle, from an archive on disk, or from the built-in survey."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from pipeline import artifacts
+from pipeline.config import UserError
+from pipeline.progress import Progress, say
+from pipeline.stages import Context
+
+
+def run(context: Context) -> None:
+    """Fill ``data/<dataset>/raw``."""
+    tree, artifact = context.tree, context.tree.raw
+    started = time.monotonic()
+    if tree.dataset == "demo":
+        if context.archive is not None:
+            raise UserError(
+                "the dataset 'demo' is the built-in survey; for an archive of your own use another name, "
+                "for example DATASET=tgs"
+            )
+        from pipeline.sources.synthetic import write_survey
+
+        with artifacts.replacing(artifact) as folder:
+            survey = tree.settings.survey
+            with Progress("survey", survey.train + survey.test, "tiles") as progress:
+                write_survey(folder, survey, progress)
+            artifacts.finish(artifact, {"source": {"kind": "survey"}}, started, at=folder)
+        say(f"survey: {survey.train:,} labelled and {survey.test:,} test tiles in {artifact.folder}")
+        return
+
+    from pipeline.sources import archive as source
+
+    archive = context.archive
+    if archive is None:
+        if tree.dataset != "tgs":
+            raise UserError(
+                f"there are no tiles for the dataset {tree.dataset!r} yet: name a zip or folder, "
+                f"for example make download DATASET={tree.dataset} ARCHIVE=tiles.zip"
+            )
+        from pipeline.sources import kaggle
+
+        archive = kaggle.download(tree.data / "download")
+    with artifacts.replacing(artifact) as folder:
+        with Progress("unpack", 1, "files") as progress:
+            source.unpack(archive, folder, progress)
+        found: dict[str, Any] = {"source": source.fingerprint(archive), "seen": source.quick_identity(archive)}
+        artifacts.finish(artifact, found, started, at=folder)
+    say(f"download: tiles from {archive} are in {artifact.folder}")
+
+
+def check_archive(context: Context, archive: Path) -> None:
+    """Refuse another archive than the one that the dataset was made from, before anything made from it is lost."""
+    from pipeline.sources import archive as source
+
+    manifest = context.ledger.manifest(context.tree.raw)
+    if manifest is None or context.tree.dataset == "demo":
+        return
+    # Reading the whole archive again is only needed where a glance cannot tell.
+    if manifest.result.get("seen") == source.quick_identity(archive):
+        return
+    found, known = source.fingerprint(archive), manifest.result.get("source", {})
+    if found.get("sha256") != known.get("sha256"):
+        name = context.tree.dataset
+        raise UserError(
+            f"the dataset {name!r} was made from {known.get('name')}, and {archive} is another archive; "
+            f"give it a name of its own (DATASET=other), or remove the old one (make clean-download DATASET={name})"
+        )

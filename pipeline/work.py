@@ -1,0 +1,93 @@
+"""One fold's work from artifact to artifact: train it, predict its out-of-fold tiles, predict the test tiles.
+
+Whoever schedules folds (``pipeline.launch``) calls these; they are the same in this process, in another, or on
+another machine.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline import artifacts, metric
+from pipeline import tiles as tiles_store
+from pipeline.artifacts import Tree
+from pipeline.fit import fit_fold, load_network, remove_backup
+from pipeline.folds import fold_of_tiles
+from pipeline.inference import probabilities
+from pipeline.progress import Watcher
+
+
+def train_fold(tree: Tree, fold: int, watcher: Watcher | None = None) -> None:
+    """Train one fold and leave its weights, history and manifest."""
+    artifact = tree.train(fold)
+    started = time.monotonic()
+    tiles = tiles_store.load(tree.tiles.folder)
+    dealt = fold_of_tiles(tree.split.folder)
+    with artifacts.making(artifact) as folder:
+        identity = artifacts.inputs_fingerprint(artifact)
+        result = fit_fold(
+            tree.settings,
+            tiles.train_images,
+            tiles.train_masks,
+            training=np.flatnonzero(dealt != fold),
+            validation=np.flatnonzero(dealt == fold),
+            fold=fold,
+            folder=folder,
+            identity=identity,
+            watcher=watcher,
+        )
+        artifacts.finish(artifact, result, started)
+        remove_backup(folder)
+
+
+def predict_out_of_fold(tree: Tree, fold: int) -> None:
+    """Predict the tiles that a fold's network did not see, and leave probabilities and metrics.
+
+    ``oof.npy`` is (v, 101, 101) uint8 in the order of the fold's rows in ``folds.csv``; v stands for v / 255.
+    """
+    artifact = tree.out_of_fold(fold)
+    started = time.monotonic()
+    tiles = tiles_store.load(tree.tiles.folder)
+    dealt = fold_of_tiles(tree.split.folder)
+    rows = np.flatnonzero(dealt == fold)
+    truth = tiles.train_masks[rows]
+    with artifacts.making(artifact) as folder:
+        model, frame = load_network(tree.settings, tree.train(fold).folder / "best.weights.h5")
+        found = np.empty(truth.shape, np.uint8)
+        predict = tree.settings.predict
+        probabilities(model, frame, tiles.train_images[rows], found, flip=predict.flip, batch=predict.batch)
+        with artifacts.writing(folder / "oof.npy") as path:
+            np.save(path, found)
+        masks = metric.apply(found, 0.5, 0)
+        areas, true_areas = masks.sum(axis=(1, 2)), truth.sum(axis=(1, 2))
+        result = {
+            "tiles": len(rows),
+            "score_at_half": float(metric.score(masks, truth)),
+            "iou": float(metric.iou(masks, truth).mean()),
+            "empty_accuracy": float(metric.empty_accuracy(areas, true_areas)),
+        }
+        artifacts.write_text(folder / "metrics.json", json.dumps(result, indent=2) + "\n")
+        artifacts.finish(artifact, result, started)
+
+
+def predict_test(tree: Tree, fold: int, progress: Callable[[int], None] | None = None) -> None:
+    """Predict the test tiles with one fold's network, streamed to disk.
+
+    ``fold-K.npy`` is (n, 101, 101) uint8 in the order of the sample submission; v stands for v / 255.
+    """
+    artifact = tree.test(fold)
+    started = time.monotonic()
+    tiles = tiles_store.load(tree.tiles.folder)
+    with artifacts.making(artifact) as folder:
+        model, frame = load_network(tree.settings, tree.train(fold).folder / "best.weights.h5")
+        predict = tree.settings.predict
+        with artifacts.writing(folder / artifact.outputs[0]) as path:
+            out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=tiles.test_images.shape)
+            probabilities(model, frame, tiles.test_images, out, predict.flip, predict.batch, progress)
+            out.flush()
+            del out
+        artifacts.finish(artifact, {"tiles": len(tiles.test_images)}, started)

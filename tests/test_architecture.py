@@ -1,0 +1,103 @@
+"""The house rules that no linter knows: which way imports run, and what a fast command must not load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent / "pipeline"
+
+LEVELS = [
+    {"config", "rle", "metric", "progress"},
+    {"artifacts", "tiles", "folds", "augment", "nn"},
+    {"batches", "inference", "checkpoint", "sources", "submission", "report"},
+    {"fit"},
+    {"work"},
+    {"launch"},
+    {"stages"},
+    {"summary"},
+    {"__main__"},
+]
+MAY_IMPORT_KERAS = {"nn", "batches", "inference", "checkpoint", "fit"}
+
+
+def modules() -> dict[str, list[ast.AST]]:
+    return {
+        path.relative_to(PACKAGE).with_suffix("").as_posix(): list(
+            ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        )
+        for path in PACKAGE.rglob("*.py")
+    }
+
+
+def imported(nodes: list[ast.AST]) -> set[str]:
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def room(module: str) -> str:
+    return module.split("/")[0]
+
+
+def test_every_module_has_a_level():
+    known = set().union(*LEVELS)
+    assert {room(module) for module in modules()} - {"__init__"} == known
+
+
+def test_imports_run_one_way_only():
+    level = {name: index for index, names in enumerate(LEVELS) for name in names}
+    for module, nodes in modules().items():
+        if module == "__init__":
+            continue
+        for name in imported(nodes):
+            parts = name.split(".")
+            if parts[0] == "pipeline" and len(parts) > 1 and parts[1] in level and parts[1] != room(module):
+                assert level[parts[1]] <= level[room(module)], f"{module} imports {name}"
+
+
+def test_stages_never_import_each_other():
+    names = {path.stem for path in (PACKAGE / "stages").glob("*.py")} - {"__init__"}
+    for module, nodes in modules().items():
+        if room(module) == "stages":
+            others = names - {module.split("/")[-1]}
+            for name in imported(nodes):
+                assert not any(name.startswith(f"pipeline.stages.{other}") for other in others), f"{module}: {name}"
+
+
+def test_only_what_runs_in_a_fold_imports_keras_and_nothing_imports_tensorflow():
+    for module, nodes in modules().items():
+        roots = {name.split(".")[0] for name in imported(nodes)}
+        assert "tensorflow" not in roots, module
+        if room(module) not in MAY_IMPORT_KERAS:
+            assert "keras" not in roots, module
+
+
+def loaded(*arguments: str) -> set[str]:
+    """Modules in memory after a command."""
+    code = (
+        "import sys; from pipeline.__main__ import main; status = main(sys.argv[1:]); "
+        "print('LOADED', *sys.modules, file=sys.stderr); sys.exit(status)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    return set(ran.stderr.split("LOADED", 1)[1].split())
+
+
+HEAVY = {"keras", "tensorflow", "jax", "torch", "pandas", "cv2", "albumentations", "sklearn", "scipy", "matplotlib"}
+
+
+def test_a_command_with_nothing_to_do_loads_no_framework(tmp_path: Path):
+    assert not loaded("status", "--root", str(tmp_path)) & (HEAVY | {"numpy"})
+
+
+def test_the_package_itself_loads_nothing():
+    ran = subprocess.run(
+        [sys.executable, "-c", "import sys, pipeline; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert not set(ran.stdout.split()) & (HEAVY | {"numpy"})

@@ -1,0 +1,272 @@
+"""The whole road through the command line, on a tiny survey: what users type, and what they find afterwards."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import rle
+from tests.conftest import TINY, Chain
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root folder with a finished chain; tests copy it before they change anything."""
+    root = tmp_path_factory.mktemp("finished")
+    ran = command("submit", root=root)
+    assert ran.returncode == 0, ran.stderr
+    (root / "printed.txt").write_text(ran.stdout)
+    return root
+
+
+@pytest.fixture
+def root(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / "root")
+    return tmp_path / "root"
+
+
+def command(*arguments: str, root: Path, settings: str = TINY) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments, *common(root, settings)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=Path(__file__).parent.parent,
+    )
+
+
+def common(root: Path, settings: str = TINY) -> list[str]:
+    return ["--root", str(root), "--dataset", "demo", "--experiment", "demo", "--set", settings]
+
+
+def test_the_chain_says_its_score_and_where_everything_is(finished: Path):
+    printed = (finished / "printed.txt").read_text()
+    for word in ("CV (cross-fitted)", "over folds", "test answers", "demo.csv", "demo.json", "report.html", "ETA"):
+        assert word in printed, word
+    assert "Traceback" not in printed
+
+
+def test_the_csv_is_what_kaggle_takes(finished: Path):
+    with (finished / "submissions/demo/demo.csv").open() as stream:
+        rows = list(csv.reader(stream))
+    with (finished / "data/demo/raw/sample_submission.csv").open() as stream:
+        sample = list(csv.reader(stream))
+    assert rows[0] == ["id", "rle_mask"]
+    assert [row[0] for row in rows] == [row[0] for row in sample]
+    assert rle.decode([row[1] for row in rows[1:]], 101, 101).shape == (12, 101, 101)
+
+
+def test_the_receipt_records_what_a_score_needs_to_be_believed(finished: Path):
+    receipt = json.loads((finished / "submissions/demo/demo.json").read_text())
+    result = receipt["result"]
+    assert 0 <= result["cv"]["score"] <= 1
+    assert set(result["cv"]["folds"]) == {"0", "1"}
+    assert {"threshold", "min_area", "interval", "score_at_half"} <= set(result["cv"])
+    assert 0 <= result["score"] <= 1
+    assert "keras" in result["versions"]
+    assert {"settings_fingerprint", "git_commit", "message"} <= set(result)
+    assert (
+        receipt["inputs"]["train fold 0"]
+        if "train fold 0" in receipt["inputs"]
+        else receipt["inputs"]["predict fold 0"]
+    )
+
+
+def test_the_report_and_the_leaderboard_are_there(finished: Path):
+    page = (finished / "data/demo/experiments/demo/report.html").read_text()
+    assert "<svg" in page
+    assert "data:image/png;base64" in page
+    assert 'src="http' not in page
+    assert "demo" in (finished / "submissions/leaderboard.md").read_text()
+    with (finished / "submissions/leaderboard.csv").open() as stream:
+        assert [row["experiment"] for row in csv.DictReader(stream)] == ["demo"]
+    assert "<table" in (finished / "submissions/leaderboard.html").read_text()
+
+
+def test_a_second_run_does_nothing_and_loads_no_framework(root: Path):
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+    code = (
+        "import sys; from pipeline.__main__ import main; status = main(sys.argv[1:]); "
+        "print(sorted({'keras', 'pandas', 'cv2', 'numpy'} & set(sys.modules))); sys.exit(status)"
+    )
+    for stage in ("download", "train", "predict", "submit"):
+        ran = subprocess.run([sys.executable, "-c", code, stage, *common(root)], capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        assert f"{stage}: up to date" in ran.stdout
+        assert ran.stdout.splitlines()[-1] == "[]"
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_changing_a_setting_reruns_only_what_depends_on_it(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain = Chain(root, capsys)
+    assert chain("status", settings=TINY + " submit.message=hello") == 0
+    assert [line.split()[0] for line in chain.printed.splitlines() if "stale" in line] == ["submit", "report"]
+    assert "submit.message was" in chain.printed
+    assert chain("status", settings=TINY.replace("train.epochs=2", "train.epochs=3")) == 0
+    stale = [line for line in chain.printed.splitlines() if "stale" in line]
+    assert "train.epochs was 2, now 3" in stale[0]
+    assert not any(line.split()[0] in ("download", "prepare", "split") for line in stale)
+    assert chain("submit", settings=TINY + " submit.message=hello submit.threshold=0.4") == 0
+    assert "fold 0: best epoch" not in chain.printed
+    assert "threshold 0.400" in chain.printed
+
+
+def test_damage_is_named_and_made_again(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain = Chain(root, capsys)
+    experiment = root / "data/demo/experiments/demo"
+    before = (root / "submissions/demo/demo.csv").read_bytes()
+    (experiment / "test/fold-1.npy").write_bytes(b"short")
+    assert chain("status") == 0
+    assert "fold-1.npy has another size" in chain.printed
+    assert chain("submit") == 0
+    assert "fold 1: 12 test tiles predicted" in chain.printed
+    assert "fold 0: 12 test tiles predicted" not in chain.printed
+    assert (root / "submissions/demo/demo.csv").read_bytes() == before
+
+    found = np.load(experiment / "fold-0/oof.npy")
+    found[0, 0, 0] ^= 1
+    np.save(experiment / "fold-0/oof.npy", found)
+    assert chain("status", "--verify") == 0
+    assert "damaged: oof.npy has other content" in chain.printed
+
+
+def test_some_folds_are_enough_to_submit_and_it_says_so(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain = Chain(root, capsys)
+    assert chain("clean", "train", "--folds", "1") == 0
+    assert chain("submit") == 0
+    assert "folds 0 of 2 are trained; going on with those" in chain.printed
+    receipt = json.loads((root / "submissions/demo/demo.json").read_text())["result"]
+    assert receipt["folds"] == [0]
+    assert "folds 0 of 2" in receipt["message"]
+    assert chain("submit", "--folds", "0") == 0
+    assert "submit: up to date" in chain.printed
+
+
+def test_clean_removes_only_what_it_names(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain = Chain(root, capsys)
+    other = root / "data/demo/experiments/other/fold-0"
+    other.mkdir(parents=True)
+    assert chain("clean", "demo") == 0
+    assert not (root / "data/demo/experiments/demo").exists()
+    assert not (root / "submissions/demo/demo.csv").exists()
+    assert other.is_dir()
+    assert (root / "data/demo/tiles/train_images.npy").is_file()
+    assert chain("clean", "nonsense") == 2
+    assert "nonsense" in chain.error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["train", "--folds", "7"], "there is no fold 7"),
+        (["train", "--folds", "x"], "0,2"),
+        (["train", "--set", "train.epocs=3"], "did you mean 'epochs'"),
+        (["train", "--experiment", "nothing"], "there is no experiment"),
+        (["train", "--dataset", "../x"], "dataset"),
+        (["download", "--dataset", "demo", "--archive", "x.zip"], "DATASET="),
+        (["download", "--dataset", "mine"], "ARCHIVE="),
+        (["download", "--dataset", "mine", "--archive", "/nowhere.zip"], "/nowhere.zip"),
+        (["train", "--jobs", "0"], "1 or more"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_a_fault_of_the_users_is_one_line_and_status_two(tmp_path: Path, arguments: list[str], told: str):
+    options = [] if arguments == ["nonsense"] else ["--root", str(tmp_path)]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments, *options], capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 2
+    assert told in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert len([line for line in ran.stderr.splitlines() if "error:" in line]) == 1
+
+
+def test_more_folds_than_tiles_is_said(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain = Chain(root, capsys)
+    assert chain("split", settings=TINY.replace("split.folds=2", "split.folds=500")) == 2
+    assert "500" in chain.error
+
+
+def test_an_archive_of_ones_own_gives_the_same_tiles(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain = Chain(root, capsys)
+    raw = root / "data/demo/raw"
+    shutil.make_archive(str(root / "tiles"), "zip", raw)
+    assert chain("prepare", "--archive", str(root / "tiles.zip"), dataset="mine") == 0
+    for name in ("train_images.npy", "train_masks.npy", "test_images.npy"):
+        mine, theirs = np.load(root / "data/mine/tiles" / name), np.load(root / "data/demo/tiles" / name)
+        np.testing.assert_array_equal(mine, theirs)
+    (raw / "train.csv").write_text("id,rle_mask\n")
+    shutil.make_archive(str(root / "other"), "zip", raw)
+    assert chain("prepare", "--archive", str(root / "other.zip"), dataset="mine") == 2
+    assert "DATASET=other" in chain.error
+    assert chain("prepare", "--archive", str(root / "tiles.zip"), dataset="mine") == 0
+
+
+def test_killed_in_training_the_same_command_ends_with_the_same_submission(finished: Path, tmp_path: Path):
+    shutil.copytree(finished, tmp_path / "root")
+    root = tmp_path / "root"
+    shutil.rmtree(root / "data/demo/experiments")
+    shutil.rmtree(root / "submissions")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "submit", *common(root)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch   1/2" in line:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    process.wait(30)
+    assert command("status", root=root).stdout.count("goes on from its last finished epoch") == 1
+    ran = command("submit", root=root)
+    assert ran.returncode == 0, ran.stderr
+    assert "fold 0: goes on after epoch 1 of 2" in ran.stdout
+    assert (root / "submissions/demo/demo.csv").read_bytes() == (finished / "submissions/demo/demo.csv").read_bytes()
+    assert not list(root.rglob("backup"))
+    assert not list(root.rglob(".*.writing*"))
+
+
+def test_interrupted_it_says_so_in_one_line(finished: Path, tmp_path: Path):
+    shutil.copytree(finished / "data/demo/raw", tmp_path / "data/demo/raw")
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "pipeline",
+            "train",
+            *common(tmp_path, TINY.replace("train.epochs=2", "train.epochs=500")),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch " in line and "ETA" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert "error: interrupted" in error
+
+
+@pytest.mark.slow
+def test_folds_at_once_give_what_folds_in_turn_give(finished: Path, tmp_path: Path):
+    shutil.copytree(finished / "data/demo/raw", tmp_path / "data/demo/raw")
+    ran = command("submit", "--jobs", "2", root=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    mine = json.loads((tmp_path / "submissions/demo/demo.json").read_text())["result"]
+    theirs = json.loads((finished / "submissions/demo/demo.json").read_text())["result"]
+    # Another number of threads adds in another order, so the last digits differ.
+    assert mine["cv"]["score_at_half"] == pytest.approx(theirs["cv"]["score_at_half"], abs=0.1)

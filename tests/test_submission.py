@@ -1,0 +1,102 @@
+"""The CSV that Kaggle takes: written, and held against what it should say before it counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import metric, submission
+from pipeline.config import SubmitSettings, UserError
+from tests.conftest import blobs
+
+IDS = [f"tile{index}" for index in range(9)]
+
+
+@pytest.fixture
+def masks() -> np.ndarray:
+    return blobs(9)[1] > 0
+
+
+def written(path: Path, masks: np.ndarray) -> Path:
+    submission.write(path, IDS, iter([masks[:5], masks[5:]]))
+    return path
+
+
+def test_what_is_written_checks(tmp_path: Path, masks: np.ndarray):
+    path = written(tmp_path / "s.csv", masks)
+    assert submission.check(path, IDS, iter([masks])) == 6
+    lines = path.read_text().splitlines()
+    assert lines[0] == "id,rle_mask"
+    assert lines[1] == "tile0,"
+    assert len(lines) == 10
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda lines: ["id,mask", *lines[1:]], "first line"),
+        (lambda lines: [*lines[:1], lines[2], lines[1], *lines[3:]], "row 1"),
+        (lambda lines: lines[:-1], "rows are missing"),
+        (lambda lines: [*lines, "tile9,"], "10 rows"),
+        (lambda lines: [*lines[:2], "tile1,1 0", *lines[3:]], "tile1"),
+        (lambda lines: [*lines[:2], "tile1,5 3 1 2", *lines[3:]], "tile1"),
+        (lambda lines: [*lines[:2], "tile1,10201 2", *lines[3:]], "tile1"),
+        (lambda lines: [*lines[:2], "tile1,1 5", *lines[3:]], "tile1"),
+        (lambda lines: [*lines[:2], "tile1", *lines[3:]], "tile1"),
+        (lambda lines: [*lines[:2], "", *lines[2:]], "10 rows"),
+        (lambda lines: [], "first line"),
+    ],
+)
+def test_every_fault_is_found(tmp_path: Path, masks: np.ndarray, edit, told: str):
+    path = written(tmp_path / "s.csv", masks)
+    path.write_text("\n".join(edit(path.read_text().splitlines())) + "\n")
+    with pytest.raises(UserError, match=told):
+        submission.check(path, IDS, iter([masks]))
+
+
+def test_folds_are_averaged_to_the_nearest():
+    folds = [np.full((3, 101, 101), value, np.uint8) for value in (10, 11, 255)]
+    assert submission.average(folds, 1, 3).shape == (2, 101, 101)
+    assert (submission.average(folds, 0, 3) == 92).all()
+    assert (submission.average(folds[2:], 0, 1) == 255).all()
+
+
+def test_the_test_tiles_get_the_chosen_threshold_and_area():
+    fold = np.zeros((2, 101, 101), np.uint8)
+    fold[0, :10, :10], fold[1, :30, :30] = 200, 200
+    choice = metric.Choice(threshold=0.6, min_area=150, score=0.0)
+    (found,) = submission.predicted_masks([fold], choice)
+    assert found.sum(axis=(1, 2)).tolist() == [0, 900]
+    (found,) = submission.predicted_masks([fold], metric.Choice(threshold=0.9, min_area=0, score=0.0))
+    assert not found.any()
+
+
+def noisy(masks: np.ndarray, seed: int) -> np.ndarray:
+    draw = np.random.default_rng(seed)
+    return np.clip(masks * 120.0 + 60 + draw.normal(0, 20, masks.shape), 0, 255).astype(np.uint8)
+
+
+def test_the_cross_validated_score_is_that_of_the_folds_and_no_better_than_choosing_on_itself():
+    truth = [blobs(30, seed)[1] for seed in range(3)]
+    found = [noisy(each, seed) for seed, each in enumerate(truth)]
+    told = submission.validate(found, truth, [0, 1, 2], SubmitSettings())
+    assert told.score == pytest.approx(np.mean(list(told.folds.values())))
+    assert told.score <= told.choice.score + 1e-12
+    assert told.score > told.at_half  # 60 + 120 lies above a half of 255 only with luck
+    assert told.interval[0] <= told.score <= told.interval[1]
+
+
+def test_one_fold_is_cross_fitted_within_itself():
+    truth = blobs(40)[1]
+    told = submission.validate([noisy(truth, 0)], [truth], [3], SubmitSettings())
+    assert list(told.folds) == [3]
+    assert told.spread == 0
+    assert told.score > 0.8
+
+
+def test_a_threshold_that_is_given_is_taken():
+    truth = blobs(20)[1]
+    told = submission.validate([noisy(truth, 0)], [truth], [0], SubmitSettings(threshold=0.42, min_area=7))
+    assert (told.choice.threshold, told.choice.min_area) == (0.42, 7)
