@@ -58,7 +58,7 @@ test: | $(VENV)/ready ## lint, types and the default test suite
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PYTHON) -m pytest -m "not slow"
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow"
 test-slow: | $(VENV)/ready ## the tests that take minutes
 	$(PYTHON) -m pytest -m slow
 test-backends: | $(VENV)/ready-jax ## network, loss, training and prediction on JAX

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -68,8 +69,11 @@ def load_network(settings: Settings, weights: Path) -> tuple[keras.Model, Frame]
     """
     model, frame = make_network(settings)
     try:
-        model.load_weights(weights)
-    except (OSError, ValueError, KeyError) as fault:
+        with warnings.catch_warnings():
+            # Keras only warns where a file lacks some of the layers, and leaves their random weights in place.
+            warnings.simplefilter("error")
+            model.load_weights(weights)
+    except (OSError, ValueError, KeyError, Warning) as fault:
         reason = str(fault).strip().splitlines()[0]
         raise UserError(f"{weights}: cannot be loaded into this network ({reason}); train the fold again") from None
     compile_network(model)

@@ -189,6 +189,8 @@ def test_weights_of_another_network_are_refused(tmp_path: Path):
     fold(tmp_path, "train.epochs=1")
     with pytest.raises(UserError, match=r"best\.weights\.h5"):
         fit.load_network(load("unet", [*SMALL, "network.width=8"]), tmp_path / "best.weights.h5")
+    with pytest.raises(UserError, match=r"best\.weights\.h5"):
+        fit.load_network(load("unet", [*SMALL, "network.levels=2"]), tmp_path / "best.weights.h5")
     (tmp_path / "best.weights.h5").write_bytes(b"damaged")
     with pytest.raises(UserError, match=r"best\.weights\.h5"):
         fit.load_network(load("unet", SMALL), tmp_path / "best.weights.h5")
