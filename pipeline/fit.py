@@ -31,7 +31,8 @@ History = list[dict[str, Any]]
 
 def gpus() -> list[str]:
     """GPUs that the backend sees."""
-    return list(keras.distribution.list_devices("gpu"))
+    # Asked for GPUs by name, JAX raises where there is none.
+    return [name for name in keras.distribution.list_devices() if name.split(":")[0].lower() in ("gpu", "cuda", "rocm")]
 
 
 def precision(settings: Settings) -> str:
@@ -205,7 +206,8 @@ def averaged(model: keras.Model):
         np.asarray(keras.ops.convert_to_numpy(weight.value)) for weight in model.trainable_variables[: len(averages)]
     ]
     for weight, average in zip(model.trainable_variables, averages, strict=bool(averages)):
-        weight.assign(average.value)
+        # By way of NumPy: JAX gives the memory of a step's inputs to its outputs, so no two variables may share any.
+        weight.assign(keras.ops.convert_to_numpy(average.value))
     try:
         yield
     finally:
