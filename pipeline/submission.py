@@ -162,7 +162,8 @@ def check(path: Path, ids: Sequence[str], masks: Iterator[np.ndarray]) -> int:
         part = rows[start : start + len(chunk)]
         texts = [row[1] if len(row) == 2 else "?" for row in part]
         tiles = [f"{path}: tile {name}" for name in names[start : start + len(chunk)]]
-        same = (rle.decode(texts, *chunk.shape[1:], names=tiles) == chunk).all(axis=(1, 2))
+        height, width = chunk.shape[1:]
+        same = (rle.decode(texts, height, width, names=tiles) == chunk).all(axis=(1, 2))
         if not same.all():
             raise UserError(f"{tiles[int(np.argmin(same))]} does not decode to its predicted mask")
         salted += sum(bool(text) for text in texts)
