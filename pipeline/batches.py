@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -27,8 +30,8 @@ class Batches(keras.utils.PyDataset):
         augment: training policy.
         batch: tiles per step.
         seed: of order and augmentation.
-        workers: threads that prepare batches; more than one on TensorFlow only, because Keras' other trainers
-            deliver the batches of several workers in another order.
+        workers: threads that prepare batches; with ``fit`` more than one on TensorFlow only, because Keras' other
+            trainers deliver the batches of several workers in another order. ``ahead`` keeps the order anywhere.
 
     Each item is ``(inputs, targets)`` or ``(inputs, targets, weights)``: (batch, size, size, 1) float32 in 0..255,
     (batch, output, output, 1) float32 0/1 and (batch, output, output) float32.
@@ -51,6 +54,7 @@ class Batches(keras.utils.PyDataset):
         # A fold smaller than one batch is one smaller batch, rather than no step at all.
         self.batch, self._seed = min(batch, len(self._indices)), seed
         self._local = threading.local()
+        self._threads = workers
         self.start(0)
 
     def start(self, epoch: int, weighted: bool = False) -> None:
@@ -82,3 +86,14 @@ class Batches(keras.utils.PyDataset):
         if not self._weighted:
             return images, targets
         return images, targets, np.stack([border_weights(target[..., 0].astype(np.uint8)) for target in targets])
+
+    def ahead(self) -> Iterator[tuple[np.ndarray, ...]]:
+        """The epoch's batches in their order, prepared by threads a little ahead of their use."""
+        with ThreadPoolExecutor(self._threads) as pool:
+            waiting: deque[Future[tuple[np.ndarray, ...]]] = deque()
+            for step in range(len(self)):
+                waiting.append(pool.submit(self.__getitem__, step))
+                if len(waiting) > 2 * self._threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
