@@ -6,6 +6,9 @@ FOLDS      ?=
 ARCHIVE    ?=
 SET        ?=
 JOBS       ?= 1
+DRY_RUN    ?=
+NO_WAIT    ?=
+FORCE      ?=
 
 export NO_ALBUMENTATIONS_UPDATE = 1
 export PYTHONDONTWRITEBYTECODE =
@@ -15,6 +18,8 @@ VENV    := .venv
 PYTHON  := $(VENV)/bin/python
 CHOICE   = --dataset "$(DATASET)" --experiment "$(EXPERIMENT)" --folds "$(FOLDS)" $(if $(SET),--set "$(SET)")
 OPTIONS  = $(CHOICE) --jobs "$(JOBS)" $(if $(ARCHIVE),--archive "$(ARCHIVE)")
+said     = $(filter-out 0 no false,$($(1)))
+UPLOAD   = $(if $(call said,DRY_RUN),--dry-run) $(if $(call said,NO_WAIT),--no-wait) $(if $(call said,FORCE),--force)
 # The first Python from 3.11 to 3.13; PYTHON3=... names another.
 PYTHON3 ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
@@ -29,17 +34,19 @@ prepare:  ## decode and check the tiles, once
 split:    ## deal the tiles to depth-stratified folds
 train:    ## train the folds; a killed run goes on where it stopped
 predict:  ## predict the test tiles with every trained fold
-submit:   ## choose the threshold, write and check the CSV, leave a receipt
+submit:   ## choose the threshold, write and check the CSV, upload it to Kaggle, wait for the score
 report:   ## draw the experiment's page and the leaderboard
 download prepare split train predict submit report: | $(VENV)/ready
-	@$(PYTHON) -m pipeline $@ $(OPTIONS)
+	@$(PYTHON) -m pipeline $@ $(OPTIONS) $(if $(filter submit,$@),$(UPLOAD))
 
 ##@ To begin with
-.PHONY: demo status experiments clean-% help
+.PHONY: demo status submissions experiments clean-% help
 demo: | $(VENV)/ready ## the whole road on the built-in survey: no account, no download
 	@$(PYTHON) -m pipeline submit --dataset demo --experiment demo --jobs "$(JOBS)" $(if $(SET),--set "$(SET)")
 status: | $(VENV)/ready ## what is done, stale (and why) or missing
 	@$(PYTHON) -m pipeline status $(CHOICE)
+submissions: | $(VENV)/ready ## Kaggle's past submissions beside our receipts: CV against public and private score
+	@$(PYTHON) -m pipeline submissions
 experiments: | $(VENV)/ready ## the experiments there are
 	@$(PYTHON) -m pipeline experiments
 clean-%: | $(VENV)/ready ## remove what one stage or experiment has left: make clean-train FOLDS=0, make clean-unet

@@ -24,7 +24,7 @@ HELP = {
     "split": "deal the labelled tiles to depth-stratified folds",
     "train": "train the folds; a killed run goes on where it stopped",
     "predict": "predict the test tiles with every trained fold",
-    "submit": "choose the threshold, write and check the CSV, leave a receipt",
+    "submit": "choose the threshold, write and check the CSV, leave a receipt, upload it (dataset tgs)",
     "report": "draw the experiment's page and the leaderboard",
 }
 EXIT_USER, EXIT_BUG, EXIT_INTERRUPTED = 2, 1, 130
@@ -79,7 +79,14 @@ def _parser() -> argparse.ArgumentParser:
         _common(command)
         command.add_argument("--archive", type=Path, metavar="PATH", help="a zip or folder to take the tiles from")
         command.add_argument("--jobs", type=_positive, default=1, metavar="N", help="folds at once (default 1)")
+        if stage == "submit":
+            command.add_argument("--dry-run", action="store_true", help="write and check the CSV, upload nothing")
+            command.add_argument("--no-wait", action="store_true", help="do not wait for Kaggle's score")
+            command.add_argument("--force", action="store_true", help="upload a CSV that Kaggle has already")
         command.set_defaults(run=_stage, stage=stage)
+    command = commands.add_parser("submissions", help="Kaggle's past submissions beside our receipts, CV against score")
+    _root(command)
+    command.set_defaults(run=_submissions)
     command = commands.add_parser("status", help="what is done, stale (and why) or missing")
     _common(command)
     command.add_argument("--verify", action="store_true", help="also compare every file with its recorded hash")
@@ -100,6 +107,10 @@ def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, for example train.epochs=5"
     )
+    _root(command)
+
+
+def _root(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--root",
         type=Path,
@@ -167,6 +178,10 @@ def _stage(options: argparse.Namespace) -> None:
         from pipeline.summary import summary
 
         summary(context)
+    if target == "submit":
+        from pipeline.stages import upload
+
+        upload.run(context, dry=options.dry_run, wait=not options.no_wait, force=options.force)
 
 
 def _trained_only(context: Context) -> Context:
@@ -198,6 +213,12 @@ def _module(stage: str):
     from importlib import import_module
 
     return import_module(f"pipeline.stages.{stage}")
+
+
+def _submissions(options: argparse.Namespace) -> None:
+    from pipeline.stages import submissions
+
+    submissions.run(options.root / "submissions")
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -27,7 +27,7 @@ import msgspec
 from pipeline import __version__
 from pipeline.config import Settings, SplitSettings, UserError, as_dict, diff, fingerprint, to_toml
 
-FORMAT = {"download": 1, "prepare": 1, "split": 1, "train": 1, "oof": 1, "predict": 1, "submit": 1, "report": 1}
+FORMAT = {"download": 1, "prepare": 1, "split": 1, "train": 1, "oof": 1, "predict": 1, "submit": 2, "report": 1}
 """Version of what each stage writes. Raise it when a change of the code makes old artifacts wrong."""
 
 RAW_FILES = ("train.csv", "depths.csv", "sample_submission.csv")
@@ -264,7 +264,7 @@ class Ledger:
         """The artifact's manifest, or None where there is none that can be read."""
         path = artifact.manifest_path
         if path not in self._manifests:
-            self._manifests[path] = _read_manifest(path)
+            self._manifests[path] = read_manifest(path)
         return self._manifests[path]
 
     def state(self, artifact: Artifact) -> State:
@@ -312,14 +312,15 @@ def verify(artifact: Artifact, manifest: Manifest) -> str:
     """Compare every output with the hash in its manifest; returns the first fault, or an empty string."""
     for name, output in {**manifest.outputs, **manifest.extras}.items():
         fault = _quick_fault(artifact.folder / name, output)
-        if not fault and _measure(artifact.folder / name).sha256 != output.sha256:
+        if not fault and measure(artifact.folder / name).sha256 != output.sha256:
             fault = "has other content than its manifest says"
         if fault:
             return f"{name} {fault}"
     return ""
 
 
-def _read_manifest(path: Path) -> Manifest | None:
+def read_manifest(path: Path) -> Manifest | None:
+    """The manifest in a file; None where there is none that can be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
@@ -337,7 +338,7 @@ def _quick_fault(path: Path, output: Output) -> str:
         return "is missing"
 
 
-def _measure(path: Path) -> Output:
+def measure(path: Path) -> Output:
     """Size and hash of a file; of a folder, number and total size of its files and a hash over names and contents."""
     if path.is_file():
         with path.open("rb") as stream:
@@ -368,14 +369,14 @@ def finish(artifact: Artifact, result: dict[str, Any], started: float, at: Path 
         if manifest is None:
             raise UserError(f"{each.name}: {each.manifest_path} vanished meanwhile; run the command again")
         inputs[each.name] = manifest.fingerprint
-    outputs = {name: _measure(folder / name) for name in artifact.outputs}
+    outputs = {name: measure(folder / name) for name in artifact.outputs}
     manifest = Manifest(
         artifact=artifact.name,
         format=FORMAT[artifact.stage],
         settings=artifact.settings,
         inputs=inputs,
         outputs=outputs,
-        extras={name: _measure(folder / name) for name in artifact.extras},
+        extras={name: measure(folder / name) for name in artifact.extras},
         fingerprint=fingerprint({name: output.sha256 for name, output in outputs.items()}),
         result=result,
         made={
@@ -386,6 +387,14 @@ def finish(artifact: Artifact, result: dict[str, Any], started: float, at: Path 
     )
     write_bytes(folder / artifact.manifest_name, msgspec.json.format(msgspec.json.encode(manifest), indent=2))
     return manifest
+
+
+def amend(path: Path, found: dict[str, Any]) -> None:
+    """Add to the result of a manifest what became known later; what it says of files and inputs stays as it is."""
+    manifest = read_manifest(path)
+    if manifest is not None:
+        changed = msgspec.structs.replace(manifest, result={**manifest.result, **found})
+        write_bytes(path, msgspec.json.format(msgspec.json.encode(changed), indent=2))
 
 
 def inputs_fingerprint(artifact: Artifact) -> str:

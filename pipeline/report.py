@@ -18,6 +18,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from pipeline.artifacts import write_text
+
 mpl.rcParams.update(
     {
         "font.size": 11,
@@ -199,7 +201,7 @@ def leaderboard(receipts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     rows = []
     for result in receipts:
-        cv, training = result["cv"], result.get("training", {})
+        cv, training, kaggle = result["cv"], result.get("training", {}), result.get("kaggle", {})
         rows.append(
             {
                 "experiment": result["experiment"],
@@ -212,6 +214,8 @@ def leaderboard(receipts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "threshold": round(cv["threshold"], 3),
                 "min area": cv["min_area"],
                 "test": result.get("score"),
+                "public": kaggle.get("public"),
+                "private": kaggle.get("private"),
                 "minutes": training.get("minutes"),
                 "parameters": training.get("parameters"),
                 "tiles/s": training.get("tiles_per_second"),
@@ -231,6 +235,14 @@ def read_receipts(folder: Path) -> list[dict[str, Any]]:
             continue
         found.append(result)
     return found
+
+
+def write_leaderboard(folder: Path) -> None:
+    """Write ``leaderboard.csv``, ``.md`` and ``.html`` over all receipts under ``submissions/``."""
+    rows = leaderboard(read_receipts(folder))
+    write_text(folder / "leaderboard.csv", as_csv(rows))
+    write_text(folder / "leaderboard.md", as_markdown(rows))
+    write_text(folder / "leaderboard.html", page("Leaderboard", [("", table(rows))]))
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:

@@ -27,11 +27,6 @@ def summary(context: Context) -> None:
     say(f"  CSV                 {_shown(artifact.folder / artifact.outputs[0])}")
     say(f"  receipt             {_shown(artifact.manifest_path)}")
     say(f"  report              {_shown(tree.experiment_folder / 'report.html')}")
-    if tree.dataset == "tgs":
-        say(
-            "  to upload           kaggle competitions submit tgs-salt-identification-challenge "
-            f"-f {_shown(artifact.folder / artifact.outputs[0])} -m {result['message']!r}"
-        )
 
 
 def _spread(cv: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "pipeline"
 LEVELS = [
     {"config", "rle", "metric", "progress"},
     {"artifacts", "tiles", "folds", "augment", "nn"},
-    {"batches", "inference", "checkpoint", "sources", "submission", "report"},
+    {"batches", "inference", "checkpoint", "sources", "submission", "report", "uploads"},
     {"fit"},
     {"work"},
     {"launch"},

@@ -37,10 +37,7 @@ def run(context: Context) -> None:
         title = f"{tree.experiment} on {tree.dataset}"
         artifacts.write_text(folder / "report.html", report.page(title, sections))
         artifacts.finish(artifact, {}, started)
-    rows = report.leaderboard(report.read_receipts(tree.submissions))
-    artifacts.write_text(tree.leaderboard.with_suffix(".csv"), report.as_csv(rows))
-    artifacts.write_text(tree.leaderboard.with_suffix(".md"), report.as_markdown(rows))
-    artifacts.write_text(tree.leaderboard.with_suffix(".html"), report.page("Leaderboard", [("", report.table(rows))]))
+    report.write_leaderboard(tree.submissions)
     say(f"report: {folder / 'report.html'}")
 
 

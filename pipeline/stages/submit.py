@@ -16,6 +16,7 @@ from pipeline.config import TILE, UserError, as_dict, fingerprint
 from pipeline.folds import fold_of_tiles
 from pipeline.progress import Progress
 from pipeline.stages import Context
+from pipeline.uploads import MARK
 
 LIBRARIES = (
     "albumentations",
@@ -47,7 +48,7 @@ def run(context: Context) -> None:
         result = {
             "dataset": tree.dataset,
             "experiment": tree.experiment,
-            "message": message(tree, folds, validation),
+            "message": message(tree, folds, validation, artifacts.measure(folder / artifact.outputs[0]).sha256),
             "cv": validation.as_dict(),
             "folds": list(folds),
             "tiles": len(ids),
@@ -71,12 +72,11 @@ def validate(tree: Tree, folds: tuple[int, ...]) -> submission.Validation:
     return submission.validate(found, truth, folds, tree.settings.submit)
 
 
-def message(tree: Tree, folds: tuple[int, ...], validation: submission.Validation) -> str:
-    """The line that goes with the CSV to Kaggle."""
+def message(tree: Tree, folds: tuple[int, ...], validation: submission.Validation, sha256: str) -> str:
+    """The line that goes with the CSV to Kaggle; by the mark at its end an upload is known again."""
     some = "" if len(folds) == len(tree.folds) else f" (folds {','.join(map(str, folds))} of {len(tree.folds)})"
-    own = tree.settings.submit.message
-    mark = fingerprint(as_dict(tree.settings))
-    return f"{tree.experiment}{some} CV {validation.score:.4f} {mark}{' ' + own if own else ''}"
+    own = " ".join(tree.settings.submit.message.split())
+    return f"{tree.experiment}{some} CV {validation.score:.4f}{' ' + own if own else ''} {sha256[:MARK]}"
 
 
 def _training(context: Context) -> dict[str, Any]:
