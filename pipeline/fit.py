@@ -258,6 +258,8 @@ def _leave(model: keras.Model, checkpoint: Checkpoint, history: History, folder:
     best = _best(history)
     for weight, value in zip(model.weights, checkpoint.load_best(best["epoch"] - 1), strict=True):
         weight.assign(value)
+    # Keras would write the optimizer's state beside the weights, three times as large, which prediction has no use for.
+    model.optimizer = None
     with writing(folder / "best.weights.h5") as path:
         model.save_weights(path)
     with writing(folder / "history.csv") as path, path.open("w", newline="", encoding="utf-8") as stream:

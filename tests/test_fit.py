@@ -172,7 +172,26 @@ def test_the_average_is_what_is_kept(tmp_path: Path):
     fold(tmp_path / "raw", "train.epochs=1")
     fold(tmp_path / "average", "train.epochs=1", "train.ema=0.999")
     raw, average = weights(tmp_path / "raw"), weights(tmp_path / "average")
+    assert raw.keys() == average.keys()
+    assert not any(name.startswith("optimizer") for name in raw)
     assert any(not np.array_equal(raw[name], average[name]) for name in raw)
+
+
+def test_the_weights_are_those_of_the_best_epoch(tmp_path: Path):
+    # The rate is far too high at first and the average lags behind, so the epochs differ much and the last is not best.
+    best = {"epoch": 0}
+    for seed in range(8):
+        folder = tmp_path / str(seed)
+        best = fold(folder, f"train.seed={seed}", "train.learning_rate=0.05", "train.schedule=constant")
+        if best["best_epoch"] < best["epochs"]:
+            break
+    assert best["best_epoch"] < best["epochs"]
+    model, frame = fit.load_network(load("unet", SMALL), folder / "best.weights.h5")
+    found = np.empty((12, 101, 101), np.uint8)
+    inference.probabilities(model, frame, IMAGES[VALIDATION], found, flip=False)
+    score = metric.score(metric.apply(found, 0.5, 0), MASKS[VALIDATION])
+    assert score == pytest.approx(best["score"], abs=1e-3)
+    assert score != pytest.approx(float(history(folder)[-1]["score"]), abs=1e-3)
 
 
 def test_plateau_cuts_the_rate_when_the_score_stops_rising():
