@@ -246,6 +246,8 @@ def _clean(options: argparse.Namespace) -> None:
     if options.what in ROAD:
         context = _context(options)
         gone = [path for artifact in context.artifacts(options.what) for path in _paths(artifact)]
+        if options.what == "download":
+            gone.append(context.tree.download_folder)
     elif options.what in experiment_names():
         options.experiment = options.what
         tree = _context(options).tree

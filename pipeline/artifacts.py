@@ -117,6 +117,11 @@ class Tree:
         return range(self.settings.split.folds)
 
     @property
+    def download_folder(self) -> Path:
+        """Where Kaggle's archive goes; what is unpacked from it is ``raw``."""
+        return self.data / "download"
+
+    @property
     def raw(self) -> Artifact:
         """The competition's files as downloaded, with the tiles unpacked."""
         synthetic = self.dataset == "demo"

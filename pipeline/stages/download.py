@@ -43,7 +43,7 @@ def run(context: Context) -> None:
             )
         from pipeline.sources import kaggle
 
-        archive = kaggle.download(tree.data / "download")
+        archive = kaggle.download(tree.download_folder)
     with artifacts.replacing(artifact) as folder:
         with Progress("unpack", 1, "files") as progress:
             source.unpack(archive, folder, progress)
