@@ -78,6 +78,7 @@ format: | $(VENV)/ready ## put the code in the project's style
 lock: | $(VENV)/ready ## resolve the dependencies of pyproject.toml anew (needs uv)
 	uv pip compile pyproject.toml --group dev $(LOCK) -o requirements.lock
 	uv pip compile pyproject.toml --group dev --group jax -c requirements.lock $(LOCK) -o requirements-jax.lock
+	uv pip compile pyproject.toml --group dev --group lab -c requirements.lock $(LOCK) -o requirements-lab.lock
 LOCK = --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links
 

@@ -130,6 +130,15 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_who_reads_the_old_file_is_not_disturbed_by_the_new_one(tmp_path: Path):
+    path = tmp_path / "file.npy"
+    path.write_text("old")
+    with path.open() as reader:
+        artifacts.write_text(path, "new")
+        assert reader.read() == "old"
+    assert path.read_text() == "new"
+
+
 HOLD = """
 import sys, time
 from pathlib import Path

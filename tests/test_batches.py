@@ -58,6 +58,21 @@ def test_every_tile_comes_at_most_once_an_epoch_and_all_come_over_epochs():
     assert seen == set(range(10))  # and never the tiles that were not given
 
 
+def test_a_tile_is_augmented_anew_in_each_epoch():
+    batches = dealt(batch=1, indices=np.array([4]), intensity=1.0)
+    first = batches[0][0]
+    batches.start(1)
+    assert not np.array_equal(first, batches[0][0])
+    batches.start(0)
+    np.testing.assert_array_equal(first, batches[0][0])
+
+
+def test_batches_prepared_ahead_come_in_their_order():
+    batches = dealt(batch=2)
+    ahead = [images for images, _ in batches.ahead()]
+    np.testing.assert_array_equal(np.concatenate(ahead), everything(batches))
+
+
 def test_fewer_tiles_than_a_batch_still_make_a_step():
     assert len(dealt(batch=64)) == 1
     assert dealt(batch=64)[0][0].shape[0] == 10
