@@ -9,6 +9,7 @@ JOBS       ?= 1
 DRY_RUN    ?=
 NO_WAIT    ?=
 FORCE      ?=
+TILE       ?=
 
 export NO_ALBUMENTATIONS_UPDATE = 1
 export PYTHONDONTWRITEBYTECODE =
@@ -28,27 +29,32 @@ PYTHON3 ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 .NOTPARALLEL:
 
 ##@ The road: each target first brings the ones before it up to date
-.PHONY: download prepare split train predict submit report
+.PHONY: download prepare split train validate report predict submit
 download: ## get the tiles: Kaggle, ARCHIVE=zip or folder, or the built-in survey (DATASET=demo)
 prepare:  ## decode and check the tiles, once
 split:    ## deal the tiles to depth-stratified folds
 train:    ## train the folds; a killed run goes on where it stopped
+validate: ## the cross-fitted score; training ends with it
+report:   ## draw the experiment's page and the leaderboard; training ends with it
 predict:  ## predict the test tiles with every trained fold
-submit:   ## choose the threshold, write and check the CSV, upload it to Kaggle, wait for the score
-report:   ## draw the experiment's page and the leaderboard
-download prepare split train predict submit report: | $(VENV)/ready
+submit:   ## write and check the CSV, upload it to Kaggle, wait for the score
+download prepare split train validate report predict submit: | $(VENV)/ready
 	@$(PYTHON) -m pipeline $@ $(OPTIONS) $(if $(filter submit,$@),$(UPLOAD))
 
 ##@ To begin with
-.PHONY: demo status submissions experiments clean-% help
+.PHONY: demo status show submissions experiments lab clean-% help
 demo: | $(VENV)/ready ## the whole road on the built-in survey: no account, no download
 	@$(PYTHON) -m pipeline submit --dataset demo --experiment demo --jobs "$(JOBS)" $(if $(SET),--set "$(SET)")
 status: | $(VENV)/ready ## what is done, stale (and why) or missing
 	@$(PYTHON) -m pipeline status $(CHOICE)
+show: | $(VENV)/ready ## draw one tile, image, truth and prediction: make show TILE=id
+	@$(PYTHON) -m pipeline show "$(TILE)" $(CHOICE)
 submissions: | $(VENV)/ready ## Kaggle's past submissions beside our receipts: CV against public and private score
 	@$(PYTHON) -m pipeline submissions
 experiments: | $(VENV)/ready ## the experiments there are
 	@$(PYTHON) -m pipeline experiments
+lab: | $(VENV)/ready-lab ## open the notebooks in JupyterLab
+	@$(VENV)/bin/jupyter lab notebooks
 clean-%: | $(VENV)/ready ## remove what one stage or experiment has left: make clean-train FOLDS=0, make clean-unet
 	@$(PYTHON) -m pipeline clean $* $(CHOICE)
 help: ## this page
@@ -92,4 +98,7 @@ $(VENV)/ready: requirements.lock
 	@touch $@
 $(VENV)/ready-jax: requirements-jax.lock $(VENV)/ready
 	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements-jax.lock
+	@touch $@
+$(VENV)/ready-lab: requirements-lab.lock $(VENV)/ready
+	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements-lab.lock
 	@touch $@

@@ -23,9 +23,10 @@ HELP = {
     "prepare": "decode and check the tiles, once",
     "split": "deal the labelled tiles to depth-stratified folds",
     "train": "train the folds; a killed run goes on where it stopped",
-    "predict": "predict the test tiles with every trained fold",
-    "submit": "choose the threshold, write and check the CSV, leave a receipt, upload it (dataset tgs)",
+    "validate": "score the out-of-fold predictions, cross-fitted, and choose threshold and smallest area",
     "report": "draw the experiment's page and the leaderboard",
+    "predict": "predict the test tiles with every trained fold",
+    "submit": "write and check the CSV, leave a receipt, upload it (dataset tgs)",
 }
 EXIT_USER, EXIT_BUG, EXIT_INTERRUPTED = 2, 1, 130
 
@@ -87,6 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("submissions", help="Kaggle's past submissions beside our receipts, CV against score")
     _root(command)
     command.set_defaults(run=_submissions)
+    command = commands.add_parser("show", help="draw one tile: image, truth, prediction")
+    _common(command)
+    command.add_argument("tile", metavar="TILE_ID", help="id of a labelled or a test tile")
+    command.set_defaults(run=_show)
     command = commands.add_parser("status", help="what is done, stale (and why) or missing")
     _common(command)
     command.add_argument("--verify", action="store_true", help="also compare every file with its recorded hash")
@@ -158,11 +163,11 @@ def _stage(options: argparse.Namespace) -> None:
         from pipeline.stages import download
 
         download.check_archive(context, context.archive)
-    if target in ("predict", "submit", "report") and not options.folds:
+    if ROAD.index(target) > ROAD.index("train") and not options.folds:
         context = _trained_only(context)
-    last = ROAD.index(target)
-    # A submission ends with its page, so that nobody has to ask for it.
-    for stage in (*ROAD[: last + 1], *(("report",) if target == "submit" else ())):
+    # Training ends with its score and its page, so that nobody has to ask for them.
+    last = ROAD.index("report" if target in ("train", "validate") else target)
+    for stage in ROAD[: last + 1]:
         pending = context.pending(stage)
         if pending:
             started = time.monotonic()
@@ -172,40 +177,28 @@ def _stage(options: argparse.Namespace) -> None:
                 say(f"{stage}: done in {duration(time.monotonic() - started)}")
         elif stage == target:
             say(f"{stage}: up to date")
-    if target == "train":
-        _next(context)
-    if target in ("submit", "report"):
-        from pipeline.summary import summary
+    if target in ("train", "validate", "report"):
+        from pipeline.summary import trained
 
-        summary(context)
+        trained(context)
     if target == "submit":
         from pipeline.stages import upload
+        from pipeline.summary import submitted
 
+        submitted(context)
         upload.run(context, dry=options.dry_run, wait=not options.no_wait, force=options.force)
 
 
-def _trained_only(context: Context) -> Context:
+def _trained_only(context: Context, quiet: bool = False) -> Context:
     """With some folds trained, the stages after training use those; with none, all are trained first."""
     tree = context.tree
     trained = tuple(fold for fold in tree.folds if context.ledger.state(tree.train(fold)).done)
     if trained and len(trained) < len(tree.folds):
-        say(
-            f"folds {', '.join(map(str, trained))} of {len(tree.folds)} are trained; going on with those "
-            "(make train trains the rest)"
-        )
+        if not quiet:
+            said = ", ".join(map(str, trained))
+            say(f"folds {said} of {len(tree.folds)} are trained; going on with those (make train trains the rest)")
         return Context(tree, context.ledger, trained, context.archive, context.jobs)
     return context
-
-
-def _next(context: Context) -> None:
-    scores = [
-        manifest.result["score_at_half"]
-        for fold in context.folds
-        if (manifest := context.ledger.manifest(context.tree.out_of_fold(fold)))
-    ]
-    if scores:
-        say(f"train: mean out-of-fold score at 0.5 over {len(scores)} fold(s): {sum(scores) / len(scores):.4f}")
-        say("next: make predict submit")
 
 
 def _module(stage: str):
@@ -218,7 +211,13 @@ def _module(stage: str):
 def _submissions(options: argparse.Namespace) -> None:
     from pipeline.stages import submissions
 
-    submissions.run(options.root / "submissions")
+    submissions.run(options.root)
+
+
+def _show(options: argparse.Namespace) -> None:
+    from pipeline.stages import show
+
+    show.run(_trained_only(_context(options), quiet=True), options.tile)
 
 
 def _status(options: argparse.Namespace) -> None:

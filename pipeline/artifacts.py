@@ -27,7 +27,17 @@ import msgspec
 from pipeline import __version__
 from pipeline.config import Settings, SplitSettings, UserError, as_dict, diff, fingerprint, to_toml
 
-FORMAT = {"download": 1, "prepare": 1, "split": 1, "train": 1, "oof": 1, "predict": 1, "submit": 2, "report": 1}
+FORMAT = {
+    "download": 1,
+    "prepare": 1,
+    "split": 1,
+    "train": 1,
+    "oof": 1,
+    "validate": 1,
+    "report": 2,
+    "predict": 1,
+    "submit": 3,
+}
 """Version of what each stage writes. Raise it when a change of the code makes old artifacts wrong."""
 
 RAW_FILES = ("train.csv", "depths.csv", "sample_submission.csv")
@@ -207,22 +217,19 @@ class Tree:
             inputs=(self.tiles, self.train(fold)),
         )
 
-    def submission(self, folds: Iterable[int]) -> Artifact:
-        """The CSV; its manifest is the receipt."""
+    def validation(self, folds: Iterable[int]) -> Artifact:
+        """The cross-fitted score, tile by tile, and the threshold and smallest area that the test tiles will get."""
         folds = tuple(folds)
+        chosen = as_dict(self.settings.submit)
+        del chosen["message"]
         return Artifact(
-            name="submit",
-            stage="submit",
-            folder=self.submissions / self.dataset,
-            manifest_name=f"{self.experiment}.json",
-            outputs=(f"{self.experiment}.csv",),
-            settings={"folds": list(folds), "submit": as_dict(self.settings.submit)},
-            inputs=(
-                self.tiles,
-                self.split,
-                *(self.out_of_fold(fold) for fold in folds),
-                *(self.test(fold) for fold in folds),
-            ),
+            name="validate",
+            stage="validate",
+            folder=self.experiment_folder,
+            manifest_name="cv.json",
+            outputs=("scores.csv", "choice.json"),
+            settings={"folds": list(folds), "submit": chosen},
+            inputs=(self.tiles, self.split, *(self.out_of_fold(fold) for fold in folds)),
         )
 
     def report(self, folds: Iterable[int]) -> Artifact:
@@ -233,7 +240,20 @@ class Tree:
             folder=self.experiment_folder,
             manifest_name="report.json",
             outputs=("report.html",),
-            inputs=(self.submission(folds),),
+            inputs=(self.validation(folds),),
+        )
+
+    def submission(self, folds: Iterable[int]) -> Artifact:
+        """The CSV; its manifest is the receipt."""
+        folds = tuple(folds)
+        return Artifact(
+            name="submit",
+            stage="submit",
+            folder=self.submissions / self.dataset,
+            manifest_name=f"{self.experiment}.json",
+            outputs=(f"{self.experiment}.csv",),
+            settings={"folds": list(folds), "message": self.settings.submit.message},
+            inputs=(self.tiles, self.validation(folds), *(self.test(fold) for fold in folds)),
         )
 
     def write_config(self) -> None:

@@ -141,6 +141,13 @@ def scores_at(counts: Counts, threshold: float, min_area: int) -> np.ndarray:
     return _exceeded_at(counts, threshold, [min_area])[0] / len(THRESHOLDS)
 
 
+def areas_at(counts: Counts, threshold: float, min_area: int) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted area and intersection with the truth of each tile in pixels, (n,) int64, after threshold and area."""
+    cut = _cut(threshold)
+    kept = counts.predicted[:, cut] >= min_area
+    return np.where(kept, counts.predicted[:, cut], 0), np.where(kept, counts.intersection[:, cut], 0)
+
+
 def table(counts: Counts, thresholds: Sequence[float], areas: Sequence[int]) -> np.ndarray:
     """Mean score of all tiles for each threshold and smallest area, (thresholds, areas) float64."""
     return _means(_sums(counts, thresholds, areas), len(counts))

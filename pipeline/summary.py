@@ -1,39 +1,72 @@
-"""What a user wants to know of a submission that is done. Reads the receipt only, so it is there at once."""
+"""What a user wants to know of a command that is done. Reads manifests only, so it is there at once."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from pipeline.progress import say
+from pipeline.progress import duration, say
 from pipeline.stages import Context
 
 
-def summary(context: Context) -> None:
-    """Print what a user wants to know of a submission that is done."""
+def trained(context: Context) -> None:
+    """After training: a line per fold, the cross-fitted score, and the next step."""
+    tree, ledger = context.tree, context.ledger
+    say("")
+    say("  fold   tiles   epochs   best    at 0.5      IoU    empty      time")
+    for fold in context.folds:
+        train, found = ledger.manifest(tree.train(fold)), ledger.manifest(tree.out_of_fold(fold))
+        if train and found:
+            result = found.result
+            say(
+                f"  {fold:4d}  {result['tiles']:6,d}  {train.result['epochs']:7d}  {train.result['best_epoch']:5d}"
+                f"  {result['score_at_half']:8.4f}  {result['iou']:7.4f}  {result['empty_accuracy']:7.1%}"
+                f"  {duration(train.result['seconds']):>8}"
+            )
+    validated = ledger.manifest(tree.validation(context.folds))
+    if validated is not None:
+        say("")
+        _score(validated.result["cv"])
+        say(f"  report              {_shown(tree.experiment_folder / 'report.html')}")
+        say(f"  leaderboard         {_shown(tree.leaderboard.with_suffix('.html'))}")
+        say(f"  next                make predict submit{_choice(context)}")
+
+
+def submitted(context: Context) -> None:
+    """After the submission: score, files, and the next step."""
     tree = context.tree
     artifact = tree.submission(context.folds)
     manifest = context.ledger.manifest(artifact)
     if manifest is None:
         return
-    result, cv = manifest.result, manifest.result["cv"]
+    result = manifest.result
     say("")
-    say(f"  CV (cross-fitted)   {cv['score']:.4f}  {_spread(cv)}")
-    say(f"  at 0.5, all kept    {cv['score_at_half']:.4f}")
-    say(f"  chosen              threshold {cv['threshold']:.3f}, smallest mask {cv['min_area']} pixels")
+    _score(result["cv"])
     if "score" in result:
         say(f"  test answers        {result['score']:.4f}  (the survey knows its own)")
     say(f"  salt predicted      in {result['tiles_with_salt']:,} of {result['tiles']:,} test tiles")
     say(f"  CSV                 {_shown(artifact.folder / artifact.outputs[0])}")
     say(f"  receipt             {_shown(artifact.manifest_path)}")
     say(f"  report              {_shown(tree.experiment_folder / 'report.html')}")
+    say(f"  leaderboard         {_shown(tree.leaderboard.with_suffix('.html'))}")
+    if tree.dataset == "demo":
+        say("  next                open the report; then the real tiles: make download train predict submit")
 
 
-def _spread(cv: dict[str, Any]) -> str:
+def _score(cv: dict[str, Any]) -> None:
     low, high = cv["interval"]
     folds = " ".join(f"{score:.3f}" for score in cv["folds"].values())
     over = f"+- {cv['spread']:.4f} over folds {folds}, " if len(cv["folds"]) > 1 else ""
-    return f"{over}95 % interval over tiles {low:.3f} to {high:.3f}"
+    say(f"  CV (cross-fitted)   {cv['score']:.4f}  {over}95 % interval over tiles {low:.3f} to {high:.3f}")
+    say(f"  at 0.5, all kept    {cv['score_at_half']:.4f}")
+    say(f"  chosen              threshold {cv['threshold']:.3f}, smallest mask {cv['min_area']} pixels")
+
+
+def _choice(context: Context) -> str:
+    """What make has to be told again to go on with the same dataset and experiment."""
+    tree = context.tree
+    dataset = f" DATASET={tree.dataset}" if tree.dataset != "tgs" else ""
+    return dataset + (f" EXPERIMENT={tree.experiment}" if tree.experiment != "unet" else "")
 
 
 def _shown(path: Path) -> str:

@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "pipeline"
 
 LEVELS = [
     {"config", "rle", "metric", "progress"},
-    {"artifacts", "tiles", "folds", "augment", "nn"},
-    {"batches", "inference", "checkpoint", "sources", "submission", "report", "uploads"},
+    {"artifacts", "tiles", "folds", "augment", "nn", "figures", "pages"},
+    {"batches", "inference", "checkpoint", "sources", "validation", "submission", "uploads", "leaderboard"},
     {"fit"},
     {"work"},
     {"launch"},

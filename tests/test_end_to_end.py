@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from pipeline import rle
+from tests.browser import browser, look
 from tests.conftest import TINY, Chain
 
 
@@ -75,11 +76,63 @@ def test_the_receipt_records_what_a_score_needs_to_be_believed(finished: Path):
     assert 0 <= result["score"] <= 1
     assert "keras" in result["versions"]
     assert {"settings_fingerprint", "git_commit", "message"} <= set(result)
-    assert (
-        receipt["inputs"]["train fold 0"]
-        if "train fold 0" in receipt["inputs"]
-        else receipt["inputs"]["predict fold 0"]
-    )
+    assert {"validate", "predict fold 0", "predict fold 1"} <= set(receipt["inputs"])
+
+
+def test_scores_of_each_tile_are_left_for_whoever_wants_to_know_more(finished: Path):
+    experiment = finished / "data/demo/experiments/demo"
+    with (experiment / "scores.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 40
+    cv = json.loads((experiment / "cv.json").read_text())["result"]["cv"]
+    assert np.mean([float(row["score"]) for row in rows]) == pytest.approx(cv["score"])
+    assert list(rows[0]) == ["id", "depth", "coverage", "fold", "score", "iou", "predicted"]
+
+
+def test_the_report_opens_in_a_browser_and_fits_a_phone(finished: Path, tmp_path: Path):
+    path = finished / "data/demo/experiments/demo/report.html"
+    assert path.stat().st_size < 5_000_000
+    with browser(tmp_path) as window:
+        look(window, path)
+        headings = [each.text for each in window.find_elements("css selector", "h2")]
+        assert headings == ["Folds", "Learning curves", "Score", "Tiles by error", "Settings"]
+        assert len(window.find_elements("css selector", "figure svg")) >= 10
+        broken = "return [...document.images].filter(each => !each.complete || !each.naturalWidth).length"
+        assert window.execute_script(broken) == 0
+
+
+def test_training_ends_with_a_table_of_folds_and_its_report(root: Path, capsys: pytest.CaptureFixture[str]):
+    shutil.rmtree(root / "submissions")
+    chain = Chain(root, capsys)
+    (root / "data/demo/experiments/demo/report.html").unlink()
+    assert chain("train") == 0
+    assert "best    at 0.5" in chain.printed
+    assert "CV (cross-fitted)" in chain.printed
+    assert "make predict submit DATASET=demo EXPERIMENT=demo" in chain.printed
+    assert (root / "data/demo/experiments/demo/report.html").is_file()
+    assert (root / "submissions/leaderboard.html").is_file()
+
+
+def test_show_draws_a_tile_with_what_is_known_of_it(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain = Chain(root, capsys)
+    folder = root / "data/demo"
+    with (folder / "tiles/train.csv").open() as stream:
+        labelled = next(csv.DictReader(stream))["id"]
+    with (folder / "tiles/test.csv").open() as stream:
+        test = next(csv.DictReader(stream))["id"]
+    assert chain("show", labelled) == 0
+    assert "labelled, depth" in chain.printed
+    assert "fold" in chain.printed
+    assert "IoU" in chain.printed
+    assert chain("show", test) == 0
+    assert "mean of 2 folds" in chain.printed
+    for name in (labelled, test):
+        assert (folder / "experiments/demo/tiles" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert chain("show", labelled[:-1] + "?") == 2
+    assert f"did you mean {labelled}" in chain.error
+    assert chain("clean", "demo") == 0
+    assert chain("show", labelled) == 0
+    assert "no prediction yet" in chain.printed
 
 
 def test_the_report_and_the_leaderboard_are_there(finished: Path):
@@ -110,8 +163,8 @@ def test_a_second_run_does_nothing_and_loads_no_framework(root: Path):
 def test_changing_a_setting_reruns_only_what_depends_on_it(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     assert chain("status", settings=TINY + " submit.message=hello") == 0
-    assert [line.split()[0] for line in chain.printed.splitlines() if "stale" in line] == ["submit", "report"]
-    assert "submit.message was" in chain.printed
+    assert [line.split()[0] for line in chain.printed.splitlines() if "stale" in line] == ["submit"]
+    assert "message was" in chain.printed
     assert chain("status", settings=TINY.replace("train.epochs=2", "train.epochs=3")) == 0
     stale = [line for line in chain.printed.splitlines() if "stale" in line]
     assert "train.epochs was 2, now 3" in stale[0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline import metric, submission
-from pipeline.config import SubmitSettings, UserError
+from pipeline.config import UserError
 from tests.conftest import blobs
 
 IDS = [f"tile{index}" for index in range(9)]
@@ -71,32 +71,3 @@ def test_the_test_tiles_get_the_chosen_threshold_and_area():
     assert found.sum(axis=(1, 2)).tolist() == [0, 900]
     (found,) = submission.predicted_masks([fold], metric.Choice(threshold=0.9, min_area=0, score=0.0))
     assert not found.any()
-
-
-def noisy(masks: np.ndarray, seed: int) -> np.ndarray:
-    draw = np.random.default_rng(seed)
-    return np.clip(masks * 120.0 + 60 + draw.normal(0, 20, masks.shape), 0, 255).astype(np.uint8)
-
-
-def test_the_cross_validated_score_is_that_of_the_folds_and_no_better_than_choosing_on_itself():
-    truth = [blobs(30, seed)[1] for seed in range(3)]
-    found = [noisy(each, seed) for seed, each in enumerate(truth)]
-    told = submission.validate(found, truth, [0, 1, 2], SubmitSettings())
-    assert told.score == pytest.approx(np.mean(list(told.folds.values())))
-    assert told.score <= told.choice.score + 1e-12
-    assert told.score > told.at_half  # 60 + 120 lies above a half of 255 only with luck
-    assert told.interval[0] <= told.score <= told.interval[1]
-
-
-def test_one_fold_is_cross_fitted_within_itself():
-    truth = blobs(40)[1]
-    told = submission.validate([noisy(truth, 0)], [truth], [3], SubmitSettings())
-    assert list(told.folds) == [3]
-    assert told.spread == 0
-    assert told.score > 0.8
-
-
-def test_a_threshold_that_is_given_is_taken():
-    truth = blobs(20)[1]
-    told = submission.validate([noisy(truth, 0)], [truth], [0], SubmitSettings(threshold=0.42, min_area=7))
-    assert (told.choice.threshold, told.choice.min_area) == (0.42, 7)

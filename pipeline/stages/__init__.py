@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.artifacts import Artifact, Ledger, Tree
 
-ROAD = ("download", "prepare", "split", "train", "predict", "submit", "report")
+ROAD = ("download", "prepare", "split", "train", "validate", "report", "predict", "submit")
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class Context:
             "prepare": lambda: [tree.tiles],
             "split": lambda: [tree.split],
             "train": lambda: [each(fold) for fold in self.folds for each in (tree.train, tree.out_of_fold)],
+            "validate": lambda: [tree.validation(self.folds)],
+            "report": lambda: [tree.report(self.folds)],
             "predict": lambda: [tree.test(fold) for fold in self.folds],
             "submit": lambda: [tree.submission(self.folds)],
-            "report": lambda: [tree.report(self.folds)],
         }[stage]()
 
     def pending(self, stage: str) -> list[Artifact]:

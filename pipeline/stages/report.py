@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from pipeline import artifacts, metric, report, tiles
-from pipeline.config import differences
-from pipeline.folds import fold_of_tiles
+from pipeline import artifacts, figures, leaderboard, metric, pages, tiles
+from pipeline.config import as_dict, differences
 from pipeline.progress import say
 from pipeline.stages import Context
 
@@ -28,16 +30,15 @@ def run(context: Context) -> None:
     tree, folds = context.tree, context.folds
     artifact = tree.report(folds)
     started = time.monotonic()
-    receipt = context.ledger.manifest(tree.submission(folds))
-    if receipt is None:
-        return
-    result = receipt.result
+    validated = context.ledger.manifest(tree.validation(folds))
+    assert validated is not None  # the road leads past it
+    result = validated.result
     with artifacts.making(artifact) as folder:
-        sections = [("", _headline(result)), *_figures(context, result), ("Settings", _settings(context))]
+        sections = [("", _headline(result)), *_sections(context, result), ("Settings", _settings(context))]
         title = f"{tree.experiment} on {tree.dataset}"
-        artifacts.write_text(folder / "report.html", report.page(title, sections))
+        artifacts.write_text(folder / "report.html", pages.page(title, sections))
         artifacts.finish(artifact, {}, started)
-    report.write_leaderboard(tree.submissions)
+    leaderboard.write(tree.root)
     say(f"report: {folder / 'report.html'}")
 
 
@@ -50,77 +51,141 @@ def _headline(result: dict) -> str:
         f"{', '.join(map(str, result['folds']))}; 95 % interval {low:.4f} to {high:.4f}; "
         f"{cv['score_at_half']:.4f} at a plain threshold of 0.5</p>",
     ]
-    if "score" in result:
-        lines.append(f"<p>Score against the survey's known test answers: <b>{result['score']:.4f}</b></p>")
     row = {
         "threshold": round(cv["threshold"], 3),
         "smallest mask": cv["min_area"],
-        "parameters": f"{training['parameters']:,}",
-        "minutes of training": training["minutes"],
+        "IoU": cv["iou"],
+        "Dice": cv["dice"],
+        "empty accuracy": cv["empty_accuracy"],
+        "parameters": training["parameters"],
+        "minutes": training["minutes"],
         "tiles/s": training["tiles_per_second"],
         "backend": training["backend"],
     }
-    return "".join(lines) + report.table([row]) + "<h2>Folds</h2>" + report.table([cv["folds"]])
+    return "".join(lines) + pages.table([row])
 
 
-def _figures(context: Context, result: dict) -> list[tuple[str, str]]:
-    tree, folds = context.tree, context.folds
-    histories = {fold: report.read_history(tree.fold_folder(fold) / "history.csv") for fold in folds}
-    store, dealt = tiles.load(tree.tiles.folder), fold_of_tiles(tree.split.folder)
-    rows = np.concatenate([np.flatnonzero(dealt == fold) for fold in folds])
+def _sections(context: Context, result: dict) -> list[tuple[str, str]]:
+    tree, folds, cv = context.tree, context.folds, result["cv"]
+    histories = {fold: _history(tree.fold_folder(fold) / "history.csv") for fold in folds}
+    store = tiles.load(tree.tiles.folder)
+    told = pd.read_csv(tree.validation(folds).folder / "scores.csv", dtype={"id": str}, keep_default_na=False)
+    rows = pd.Index(store.train["id"].astype(str)).get_indexer(told["id"])
     found = np.concatenate([np.load(tree.fold_folder(fold) / "oof.npy", allow_pickle=False) for fold in folds])
     truth, images = store.train_masks[rows], store.train_images[rows]
-    threshold, area = result["cv"]["threshold"], result["cv"]["min_area"]
+    threshold, area = cv["threshold"], cv["min_area"]
     counts = metric.count(found, truth)
-    scores = metric.scores_at(counts, threshold, area)
     grid = np.linspace(0.05, 0.95, 46)
     curve = [float(metric.scores_at(counts, float(cut), area).mean()) for cut in grid]
-    chosen = store.train.iloc[rows]
-    coverage, depth = chosen["coverage"].to_numpy(), chosen["depth"].to_numpy()
-    by_coverage = [
-        (name, float(scores[inside].mean()), int(inside.sum()))
-        for low, high, name in COVERAGE_CLASSES
-        if (inside := (coverage >= low) & (coverage <= high)).any()
-    ]
-    edges = np.quantile(depth, np.linspace(0, 1, 6))
-    place = np.clip(np.searchsorted(edges, depth, side="right") - 1, 0, 4)
-    by_depth = [
-        (f"{edges[k]:.0f}-{edges[k + 1]:.0f}", float(scores[place == k].mean()), int((place == k).sum()))
-        for k in range(5)
-        if (place == k).any()
-    ]
+    by_fold = [told[told["fold"] == fold] for fold in folds]
+    confusion = metric.empty_confusion(told["predicted"].to_numpy() > 0, told["coverage"].to_numpy() > 0)
     return [
-        ("Learning curves", report.drawing(report.learning_curves(histories), "loss, score and rate over epochs")),
         (
-            "Score against threshold",
-            report.drawing(report.threshold_curve(grid.tolist(), curve, threshold, area), "score over thresholds"),
+            "Folds",
+            pages.table([_fold_row(context, fold, told[told["fold"] == fold]) for fold in folds])
+            + pages.figures(
+                (
+                    figures.fold_balance([each["depth"] for each in by_fold], folds, "depth in feet"),
+                    "depth of each fold",
+                ),
+                (figures.fold_balance([each["coverage"] for each in by_fold], folds, "coverage"), "salt in each fold"),
+            ),
         ),
-        ("Score by coverage", report.drawing(report.bars(by_coverage, "salt coverage"), "score by coverage")),
-        ("Score by depth", report.drawing(report.bars(by_depth, "depth in feet"), "score by depth")),
-        ("Tiles by error", _tiles(images, truth, found, scores, chosen["id"].tolist(), threshold)),
+        (
+            "Learning curves",
+            pages.figures(
+                (
+                    figures.learning_curve(histories, "loss", "training loss"),
+                    "training loss; it jumps where the loss changes",
+                ),
+                (
+                    figures.learning_curve(histories, "score", "score at 0.5"),
+                    "score on the fold's validation tiles at 0.5",
+                ),
+                (figures.learning_curve(histories, "learning_rate", "learning rate"), "the schedule"),
+            ),
+        ),
+        (
+            "Score",
+            pages.figures(
+                (
+                    figures.threshold_curve(grid.tolist(), curve, threshold),
+                    f"score against threshold, masks under {area} pixels emptied",
+                ),
+                (figures.bars(_by_coverage(told), "salt coverage"), "cross-fitted score by true coverage"),
+                (figures.bars(_by_depth(told), "depth in feet"), "cross-fitted score by depth"),
+                (figures.reliability(found, truth), "are probabilities what they say?"),
+                (figures.confusion(confusion), "tiles with and without salt, and what was predicted"),
+            ),
+        ),
+        ("Tiles by error", _tiles(images, truth, found, told, threshold)),
     ]
 
 
-def _tiles(
-    images: np.ndarray, truth: np.ndarray, found: np.ndarray, scores: np.ndarray, ids: list[str], threshold: float
-) -> str:
-    """The worst, the median and the best tiles that hold salt (an empty tile that is right shows nothing)."""
-    salted = np.flatnonzero(truth.any(axis=(1, 2)))
-    order = salted[np.argsort(scores[salted], kind="stable")]
+def _fold_row(context: Context, fold: int, told: pd.DataFrame) -> dict:
+    trained = context.ledger.manifest(context.tree.train(fold))
+    result = trained.result if trained else {}
+    return {
+        "fold": fold,
+        "CV": float(told["score"].mean()),
+        "tiles": len(told),
+        "empty": float((told["coverage"] == 0).mean()),
+        "best epoch": result.get("best_epoch"),
+        "epochs": result.get("epochs"),
+        "minutes": round(result["seconds"] / 60, 1) if result else None,
+    }
+
+
+def _by_coverage(told: pd.DataFrame) -> list[tuple[str, float, int]]:
+    groups = [
+        (name, told.loc[(told["coverage"] >= low) & (told["coverage"] <= high), "score"])
+        for low, high, name in COVERAGE_CLASSES
+    ]
+    return [(name, float(scores.mean()), len(scores)) for name, scores in groups if len(scores)]
+
+
+def _by_depth(told: pd.DataFrame) -> list[tuple[str, float, int]]:
+    classes = pd.qcut(told["depth"], 5, duplicates="drop")
+    groups = told.groupby(classes, observed=True)["score"]
+    return [(f"{at.left:.0f}-{at.right:.0f}", float(scores.mean()), len(scores)) for at, scores in groups]
+
+
+def _tiles(images: np.ndarray, truth: np.ndarray, found: np.ndarray, told: pd.DataFrame, threshold: float) -> str:
+    """The worst, the median and the best tiles with a border of salt; all or nothing of one kind shows little."""
+    scores, iou = told["score"].to_numpy(), told["iou"].to_numpy()
+    salted = np.flatnonzero(told["coverage"].between(0.001, 0.97).to_numpy())
+    order = salted[np.lexsort((iou[salted], scores[salted]))]
     middle = max(len(order) // 2 - EACH // 2, 0)
     shown = {"worst": order[:EACH], "median": order[middle : middle + EACH], "best": order[-EACH:]}
-    parts = []
+    parts = [
+        '<p class="note">orange line: truth; white line: prediction at the chosen threshold; in the difference, orange '
+        "was missed and blue was invented</p>"
+    ]
     for name, which in shown.items():
         if len(which):
-            titles = [f"{ids[index]}\nscore {scores[index]:.2f}" for index in which]
-            png = report.tiles_picture(images[which], truth[which], found[which], threshold, titles)
-            parts.append(f"<h3>{name}</h3>{report.picture(png, f'{name} tiles: image, truth, prediction')}")
-    return '<p class="note">orange: truth; white: prediction at the chosen threshold</p>' + "".join(parts)
+            titles = [f"{told['id'].iloc[index]}\nscore {scores[index]:.2f}" for index in which]
+            png = figures.tiles_picture(images[which], truth[which], found[which], threshold, titles)
+            parts.append(f"<h3>{name}</h3>{pages.picture(png, f'{name} tiles: image, truth, prediction, difference')}")
+    return "".join(parts)
 
 
 def _settings(context: Context) -> str:
-    rows = [
-        {"setting": key, "default": str(old), "here": str(new)}
-        for key, (old, new) in differences(context.tree.settings).items()
+    settings = context.tree.settings
+    apart = [
+        {"setting": key, "default": str(old), "here": str(new)} for key, (old, new) in differences(settings).items()
     ]
-    return "<p>What differs from the defaults:</p>" + report.table(rows)
+    every = [
+        {"setting": f"{section}.{key}", "value": str(value)}
+        for section, values in as_dict(settings).items()
+        for key, value in values.items()
+    ]
+    return (
+        "<p>What differs from the defaults:</p>"
+        + pages.table(apart)
+        + f"<details><summary>all settings</summary>{pages.table(every)}</details>"
+    )
+
+
+def _history(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))

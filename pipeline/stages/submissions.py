@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline import report, uploads
+from pipeline import leaderboard, uploads
 from pipeline.artifacts import Manifest
 from pipeline.progress import say
 from pipeline.sources import kaggle
@@ -13,16 +13,16 @@ from pipeline.sources import kaggle
 COLUMNS = ("date", "ref", "experiment", "CV", "public", "private", "CV - private", "status")
 
 
-def run(submissions: Path) -> None:
+def run(root: Path) -> None:
     """Print the table, and write scores that are new into receipts and leaderboard.
 
     Args:
-        submissions: the folder of all datasets' submissions.
+        root: the folder of ``data/`` and ``submissions/``.
 
     Raises:
         UserError: Kaggle does not tell.
     """
-    folder = submissions / "tgs"
+    folder = root / "submissions" / "tgs"
     listed = kaggle.past_submissions()
     receipts = {uploads.mark_of(manifest): manifest for _, manifest in uploads.receipts(folder)}
     rows, seen = [], set()
@@ -34,7 +34,7 @@ def run(submissions: Path) -> None:
         rows.append(_row(each, receipts.get(mark)))
     rows += [_unsent(manifest) for mark, manifest in receipts.items() if mark not in seen]
     if receipts:
-        report.write_leaderboard(submissions)
+        leaderboard.write(root)
     say(_table(rows) if rows else "no submissions yet: make submit")
 
 

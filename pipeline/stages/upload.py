@@ -65,10 +65,10 @@ def run(context: Context, dry: bool, wait: bool, force: bool) -> None:
     if answered != known:
         uploads.keep(artifact.folder, answered)
     if answered != known or not recorded:
-        # Imported here: it loads matplotlib, which a command with nothing to do has no use for.
-        from pipeline.report import write_leaderboard
+        # Imported here: it may load matplotlib, which a command with nothing to do has no use for.
+        from pipeline import leaderboard
 
-        write_leaderboard(tree.submissions)
+        leaderboard.write(tree.root)
         context.ledger.forget()
     if answered.status == "error":
         raise UserError(f"submission {answered.ref}: {answered.scores}; see {kaggle.PAGE}/submissions")

@@ -1,0 +1,51 @@
+"""The cross-fitted score: no tile has a say in how it is scored."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline import metric
+from pipeline.config import SubmitSettings
+from pipeline.validation import validate
+from tests.conftest import blobs
+
+
+def noisy(masks: np.ndarray, seed: int) -> np.ndarray:
+    draw = np.random.default_rng(seed)
+    return np.clip(masks * 120.0 + 60 + draw.normal(0, 20, masks.shape), 0, 255).astype(np.uint8)
+
+
+def test_the_cross_validated_score_is_that_of_the_folds_and_no_better_than_choosing_on_itself():
+    truth = [blobs(30, seed)[1] for seed in range(3)]
+    found = [noisy(each, seed) for seed, each in enumerate(truth)]
+    told = validate(found, truth, [0, 1, 2], SubmitSettings())
+    assert told.score == pytest.approx(np.mean(list(told.folds.values())))
+    assert told.score <= told.choice.score + 1e-12
+    assert told.score > told.at_half  # 60 + 120 lies above a half of 255 only with luck
+    assert told.interval[0] <= told.score <= told.interval[1]
+
+
+def test_one_fold_is_cross_fitted_within_itself():
+    truth = blobs(40)[1]
+    told = validate([noisy(truth, 0)], [truth], [3], SubmitSettings())
+    assert list(told.folds) == [3]
+    assert told.spread == 0
+    assert told.score > 0.8
+
+
+def test_a_threshold_that_is_given_is_taken():
+    truth = blobs(20)[1]
+    told = validate([noisy(truth, 0)], [truth], [0], SubmitSettings(threshold=0.42, min_area=7))
+    assert (told.choice.threshold, told.choice.min_area) == (0.42, 7)
+
+
+def test_the_other_measures_are_those_of_the_same_masks():
+    truth = blobs(30)[1]
+    found = noisy(truth, 0)
+    told = validate([found], [truth], [0], SubmitSettings(threshold=0.5, min_area=100))
+    masks = metric.apply(found, 0.5, 100)
+    np.testing.assert_allclose(told.tile_iou, metric.iou(masks, truth))
+    np.testing.assert_array_equal(told.predicted_area, masks.sum(axis=(1, 2)))
+    assert told.dice == pytest.approx(metric.dice(masks, truth).mean())
+    assert told.empty_accuracy == metric.empty_accuracy(masks.sum(axis=(1, 2)), truth.sum(axis=(1, 2)))
