@@ -42,7 +42,7 @@ download prepare split train validate report predict submit: | $(VENV)/ready
 	@$(PYTHON) -m pipeline $@ $(OPTIONS) $(if $(filter submit,$@),$(UPLOAD))
 
 ##@ To begin with
-.PHONY: demo status show submissions experiments lab clean-% help
+.PHONY: demo status show submissions experiments lab board clean-% help
 demo: | $(VENV)/ready ## the whole road on the built-in survey: no account, no download
 	@$(PYTHON) -m pipeline submit --dataset demo --experiment demo --jobs "$(JOBS)" $(if $(SET),--set "$(SET)")
 status: | $(VENV)/ready ## what is done, stale (and why) or missing
@@ -55,6 +55,8 @@ experiments: | $(VENV)/ready ## the experiments there are
 	@$(PYTHON) -m pipeline experiments
 lab: | $(VENV)/ready-lab ## open the notebooks in JupyterLab
 	@$(VENV)/bin/jupyter lab notebooks
+board: | $(VENV)/ready-lab ## watch training in TensorBoard, with SET="train.tensorboard=true"
+	@$(VENV)/bin/tensorboard --logdir "data/$(DATASET)/experiments"
 clean-%: | $(VENV)/ready ## remove what one stage or experiment has left: make clean-train FOLDS=0, make clean-unet
 	@$(PYTHON) -m pipeline clean $* $(CHOICE)
 help: ## this page

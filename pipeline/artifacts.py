@@ -179,8 +179,8 @@ class Tree:
     def train(self, fold: int) -> Artifact:
         """The trained weights of one fold and their history."""
         read = {name: as_dict(getattr(self.settings, name)) for name in ("input", "network", "augment", "train")}
-        # The number of threads that prepare batches changes the speed, not the result.
-        del read["train"]["workers"]
+        # How many threads prepare batches, and who is told of progress, does not change the result.
+        del read["train"]["workers"], read["train"]["tensorboard"]
         return Artifact(
             name=f"train fold {fold}",
             stage="train",

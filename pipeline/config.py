@@ -164,6 +164,8 @@ class TrainSettings(Section, frozen=True):
     """``auto`` computes in bfloat16 where a GPU is and in float32 elsewhere."""
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     """Threads that prepare batches."""
+    tensorboard: bool = False
+    """Leave TensorBoard logs beside the fold's weights; needs the package tensorboard."""
     seed: Seed = 0
 
 

@@ -18,6 +18,7 @@ from pipeline import metric
 from pipeline.artifacts import writing
 from pipeline.augment import Frame
 from pipeline.batches import Batches
+from pipeline.board import Board
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import LossName, Settings, TrainSettings, UserError
 from pipeline.inference import probabilities
@@ -139,6 +140,7 @@ def fit_fold(
     history: History = checkpoint.restore(model)
     if history:
         watcher.resumed(fold, len(history))
+    board = Board(folder / "tensorboard", history) if train.tensorboard else None
     # Read once: validation tiles are looked at after every epoch.
     seen, truth = images[validation], masks[validation]
     found = np.empty(seen.shape, np.uint8)
@@ -177,6 +179,8 @@ def fit_fold(
                 "seconds_scoring": round(time.monotonic() - started - trained, 2),
             }
         )
+        if board is not None:
+            board.epoch(history[-1])
         checkpoint.save(model, history, best_epoch=_best(history)["epoch"] - 1)
         top = _best(history)
         watcher.epoch(

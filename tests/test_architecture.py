@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "pipeline"
 LEVELS = [
     {"config", "rle", "metric", "progress"},
     {"artifacts", "tiles", "folds", "augment", "nn", "figures", "pages"},
-    {"batches", "inference", "checkpoint", "sources", "validation", "submission", "uploads", "leaderboard"},
+    {"batches", "inference", "checkpoint", "board", "sources", "validation", "submission", "uploads", "leaderboard"},
     {"fit"},
     {"work"},
     {"launch"},
