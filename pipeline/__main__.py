@@ -168,6 +168,8 @@ def _stage(options: argparse.Namespace) -> None:
     # Training ends with its score and its page, so that nobody has to ask for them.
     last = ROAD.index("report" if target in ("train", "validate") else target)
     for stage in ROAD[: last + 1]:
+        if stage == "validate" and target == "train":
+            context = _trained_only(context, asked_for_training=True)
         pending = context.pending(stage)
         if pending:
             started = time.monotonic()
@@ -189,16 +191,16 @@ def _stage(options: argparse.Namespace) -> None:
         upload.run(context, dry=options.dry_run, wait=not options.no_wait, force=options.force)
 
 
-def _trained_only(context: Context, quiet: bool = False) -> Context:
+def _trained_only(context: Context, asked_for_training: bool = False) -> Context:
     """With some folds trained, the stages after training use those; with none, all are trained first."""
     tree = context.tree
-    trained = tuple(fold for fold in tree.folds if context.ledger.state(tree.train(fold)).done)
-    if trained and len(trained) < len(tree.folds):
-        if not quiet:
-            said = ", ".join(map(str, trained))
-            say(f"folds {said} of {len(tree.folds)} are trained; going on with those (make train trains the rest)")
-        return Context(tree, context.ledger, trained, context.archive, context.jobs)
-    return context
+    # Right after training, another fold may still lack its out-of-fold predictions, and is then left out.
+    needed = tree.out_of_fold if asked_for_training else tree.train
+    trained = tuple(fold for fold in tree.folds if context.ledger.state(needed(fold)).done)
+    if trained and len(trained) < len(tree.folds) and not asked_for_training:
+        said = ", ".join(map(str, trained))
+        say(f"folds {said} of {len(tree.folds)} are trained; going on with those (make train trains the rest)")
+    return Context(tree, context.ledger, trained or context.folds, context.archive, context.jobs)
 
 
 def _module(stage: str):
@@ -217,7 +219,7 @@ def _submissions(options: argparse.Namespace) -> None:
 def _show(options: argparse.Namespace) -> None:
     from pipeline.stages import show
 
-    show.run(_trained_only(_context(options), quiet=True), options.tile)
+    show.run(_trained_only(_context(options), asked_for_training=True), options.tile)
 
 
 def _status(options: argparse.Namespace) -> None:

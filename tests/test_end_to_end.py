@@ -201,6 +201,9 @@ def test_some_folds_are_enough_to_submit_and_it_says_so(root: Path, capsys: pyte
     receipt = json.loads((root / "submissions/demo/demo.json").read_text())["result"]
     assert receipt["folds"] == [0]
     assert "folds 0 of 2" in receipt["message"]
+    assert chain("train", "--folds", "0") == 0
+    assert chain("status", "--folds", "0") == 0
+    assert "stale" not in chain.printed
     assert chain("submit", "--folds", "0") == 0
     assert "submit: up to date" in chain.printed
 
