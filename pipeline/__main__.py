@@ -28,7 +28,7 @@ HELP = {
     "predict": "predict the test tiles with every trained fold",
     "submit": "write and check the CSV, leave a receipt, upload it (dataset tgs)",
 }
-EXIT_USER, EXIT_BUG, EXIT_INTERRUPTED = 2, 1, 130
+EXIT_USER, EXIT_BUG, EXIT_INTERRUPTED, EXIT_PIPE = 2, 1, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fault(str(fault), EXIT_USER)
     except KeyboardInterrupt:
         return _fault("interrupted; the same command goes on from here", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has had enough (status | head), which is no fault.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
     except OSError as fault:
         place = f"{fault.filename}: " if fault.filename else ""
         return _fault(f"{place}{fault.strerror or fault}; mend that and run the same command again", EXIT_USER)

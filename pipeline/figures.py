@@ -10,17 +10,15 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-mpl.rcParams.update(
-    {
-        "font.size": 11,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.alpha": 0.3,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "svg.fonttype": "none",
-    }
-)
+STYLE = {
+    "font.size": 11,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+"""Holds for these figures only: whoever imports this module keeps their own style."""
 # Okabe and Ito's palette.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555", "#F0E442")
 SIZE = (4.6, 3.1)
@@ -206,5 +204,6 @@ def _outline(axes: Any, mask: np.ndarray, colour: str) -> None:
 
 
 def _axes() -> tuple[Figure, Any]:
-    figure = Figure(figsize=SIZE, layout="constrained")
-    return figure, figure.subplots()
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=SIZE, layout="constrained")
+        return figure, figure.subplots()

@@ -247,6 +247,12 @@ def test_a_fault_of_the_users_is_one_line_and_status_two(tmp_path: Path, argumen
     assert len([line for line in ran.stderr.splitlines() if "error:" in line]) == 1
 
 
+def test_a_reader_who_has_had_enough_is_no_fault(finished: Path):
+    line = " ".join([sys.executable, "-m", "pipeline", "status", "--dataset", "demo", "--root", str(finished)])
+    ran = subprocess.run(["bash", "-c", f"{line} | true"], capture_output=True, text=True, timeout=60)
+    assert ran.stderr == ""
+
+
 def test_more_folds_than_tiles_is_said(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     assert chain("split", settings=TINY.replace("split.folds=2", "split.folds=500")) == 2
