@@ -117,12 +117,21 @@ def test_show_draws_a_tile_with_what_is_known_of_it(root: Path, capsys: pytest.C
     chain = Chain(root, capsys)
     folder = root / "data/demo"
     with (folder / "tiles/train.csv").open() as stream:
-        labelled = next(csv.DictReader(stream))["id"]
+        labelled = list(csv.DictReader(stream))[7]["id"]
     with (folder / "tiles/test.csv").open() as stream:
         test = next(csv.DictReader(stream))["id"]
     assert chain("show", labelled) == 0
     assert "labelled, depth" in chain.printed
-    assert "fold" in chain.printed
+    with (folder / "folds/depth-2-seed0-bins4/folds.csv").open() as stream:
+        dealt = {row["id"]: row["fold"] for row in csv.DictReader(stream)}
+    fold = dealt[labelled]
+    place = [name for name, other in dealt.items() if other == fold].index(labelled)
+    found = np.load(folder / f"experiments/demo/fold-{fold}/oof.npy")
+    found[:], found[place] = 0, 255  # so that no other tile's prediction can be taken for this one's
+    np.save(folder / f"experiments/demo/fold-{fold}/oof.npy", found)
+    assert chain("show", labelled) == 0
+    assert f"fold {fold}, score" in chain.printed
+    assert "100.0% predicted" in chain.printed
     assert "IoU" in chain.printed
     assert chain("show", test) == 0
     assert "mean of 2 folds" in chain.printed
