@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from pipeline import __version__
-from pipeline.artifacts import Artifact, Ledger, Tree, verify
+from pipeline.artifacts import Artifact, Ledger, Tree, discard_damaged, verify
 from pipeline.config import DEFAULT_EXPERIMENT, UserError, experiment_names, load
 from pipeline.progress import duration, say
 from pipeline.stages import ROAD, Context
@@ -171,11 +171,18 @@ def _stage(options: argparse.Namespace) -> None:
         context = _trained_only(context)
     # Training ends with its score and its page, so that nobody has to ask for them.
     last = ROAD.index("report" if target in ("train", "validate") else target)
-    for stage in ROAD[: last + 1]:
+    stages = list(ROAD[: last + 1])
+    while stages:
+        stage = stages.pop(0)
         if stage == "validate" and target == "train":
             context = _trained_only(context, asked_for_training=True)
         pending = context.pending(stage)
-        if pending:
+        if pending and (damaged := discard_damaged(pending)):
+            for line in damaged:
+                say(line)
+            context.ledger.forget()
+            stages = list(ROAD[: last + 1])
+        elif pending:
             started = time.monotonic()
             _module(stage).run(context)
             context.ledger.forget()
@@ -183,6 +190,8 @@ def _stage(options: argparse.Namespace) -> None:
                 say(f"{stage}: done in {duration(time.monotonic() - started)}")
         elif stage == target:
             say(f"{stage}: up to date")
+    if last >= ROAD.index("report"):
+        _refresh_leaderboard(context.tree)
     if target in ("train", "validate", "report"):
         from pipeline.summary import trained
 
@@ -193,6 +202,17 @@ def _stage(options: argparse.Namespace) -> None:
 
         submitted(context)
         upload.run(context, dry=options.dry_run, wait=not options.no_wait, force=options.force)
+
+
+def _refresh_leaderboard(tree: Tree) -> None:
+    """Write the leaderboard where something is newer: a command that was killed may have left it behind."""
+    written = [tree.leaderboard.with_suffix(suffix) for suffix in (".csv", ".md", ".html")]
+    sources = [*tree.root.glob("data/*/experiments/*/cv.json"), *tree.submissions.glob("*/*.json")]
+    newest = max((path.stat().st_mtime_ns for path in sources), default=0)
+    if any(not path.is_file() or path.stat().st_mtime_ns < newest for path in written):
+        from pipeline import leaderboard
+
+        leaderboard.write(tree.root)
 
 
 def _trained_only(context: Context, asked_for_training: bool = False) -> Context:

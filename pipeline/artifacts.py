@@ -91,6 +91,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What the stage found: counts, scores."""
     made: dict[str, Any]
     """When, in how many seconds, by which versions."""
+    seal: str = ""
+    """Hash of all the rest, so that a damaged manifest is not believed."""
 
 
 @dataclass(frozen=True)
@@ -345,11 +347,38 @@ def verify(artifact: Artifact, manifest: Manifest) -> str:
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """The manifest in a file; None where there is none that can be read."""
+    """The manifest in a file; None where there is none, or none that can be believed."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
+    return manifest if manifest.seal == _seal(manifest) else None
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Seal a manifest and write it atomically."""
+    sealed = msgspec.structs.replace(manifest, seal=_seal(manifest))
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(sealed), indent=2))
+
+
+def _seal(manifest: Manifest) -> str:
+    # As it will be read back: a tuple becomes a list, a key a text.
+    plain = msgspec.json.decode(msgspec.json.encode(msgspec.structs.replace(manifest, seal="")))
+    return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()[:16]
+
+
+def discard_damaged(artifacts: Iterable[Artifact]) -> list[str]:
+    """Look through everything that these artifacts are about to be made from, hash by hash.
+
+    What is not what its manifest says loses its manifest, so that it is made again; a line for each tells what it was.
+    """
+    told = []
+    for each in {each.manifest_path: each for artifact in artifacts for each in artifact.inputs}.values():
+        manifest = read_manifest(each.manifest_path)
+        if manifest is not None and (fault := verify(each, manifest)):
+            each.manifest_path.unlink(missing_ok=True)
+            told.append(f"{each.name}: {fault}; making it again")
+    return told
 
 
 def _quick_fault(path: Path, output: Output) -> str:
@@ -410,7 +439,7 @@ def finish(artifact: Artifact, result: dict[str, Any], started: float, at: Path 
             "pipeline": __version__,
         },
     )
-    write_bytes(folder / artifact.manifest_name, msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+    write_manifest(folder / artifact.manifest_name, manifest)
     return manifest
 
 
@@ -418,8 +447,7 @@ def amend(path: Path, found: dict[str, Any]) -> None:
     """Add to the result of a manifest what became known later; what it says of files and inputs stays as it is."""
     manifest = read_manifest(path)
     if manifest is not None:
-        changed = msgspec.structs.replace(manifest, result={**manifest.result, **found})
-        write_bytes(path, msgspec.json.format(msgspec.json.encode(changed), indent=2))
+        write_manifest(path, msgspec.structs.replace(manifest, result={**manifest.result, **found}))
 
 
 def inputs_fingerprint(artifact: Artifact) -> str:
@@ -459,10 +487,6 @@ def making(artifact: Artifact) -> Iterator[Path]:
     with held(artifact):
         artifact.folder.mkdir(parents=True, exist_ok=True)
         artifact.manifest_path.unlink(missing_ok=True)
-        for leftover in artifact.folder.glob(".*.writing"):
-            # Another artifact of the same folder may be writing right now; its name is not among ours.
-            if any(leftover.name.startswith(f".{name}.") for name in (*artifact.outputs, *artifact.extras)):
-                leftover.unlink(missing_ok=True)
         yield artifact.folder
 
 
@@ -501,8 +525,12 @@ def held(artifact: Artifact) -> Iterator[None]:
 def writing(path: Path) -> Iterator[Path]:
     """Write a file atomically: fill the path that is yielded; it takes the file's place when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last because Keras and NumPy choose the format by it.
-    temporary = path.with_name(f".{path.name}.writing{''.join(path.suffixes[-2:])}")
+    start = f".{path.name}.writing-"
+    for leftover in path.parent.glob(f"{start}*"):
+        if not _alive(leftover.name.removeprefix(start).split(".")[0]):
+            leftover.unlink(missing_ok=True)
+    # The process's number keeps two processes apart. The suffix stays last because Keras and NumPy choose by it.
+    temporary = path.with_name(f"{start}{os.getpid()}{''.join(path.suffixes[-2:])}")
     try:
         yield temporary
         with temporary.open("rb+") as stream:
@@ -511,6 +539,25 @@ def writing(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def reserve(path: Path, size: int) -> None:
+    """Make a file of this many bytes that surely fit: a memory-mapped file on a full disk kills its process later."""
+    with path.open("wb") as stream:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(stream.fileno(), 0, size)
+        else:
+            stream.truncate(size)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -86,6 +86,7 @@ def predict_test(tree: Tree, fold: int, progress: Callable[[int], None] | None =
         model, frame = load_network(tree.settings, tree.train(fold).folder / "best.weights.h5")
         predict = tree.settings.predict
         with artifacts.writing(folder / artifact.outputs[0]) as path:
+            artifacts.reserve(path, tiles.test_images.nbytes)
             out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=tiles.test_images.shape)
             probabilities(model, frame, tiles.test_images, out, predict.flip, predict.batch, progress)
             out.flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline import leaderboard
+from pipeline.artifacts import Manifest, read_manifest, write_manifest
 from tests.browser import browser, look
 
 TILES = 400
@@ -38,25 +38,16 @@ def experiment(root: Path, name: str, scores: np.ndarray, receipt: dict[str, Any
     }
     training = {"minutes": 12.5, "parameters": 1_234_567, "tiles_per_second": 30.0}
     result = {"experiment": name, "dataset": "demo", "cv": cv, "training": training, "folds": [0, 1]}
-    (folder / "cv.json").write_text(json.dumps(manifest("validate", name, result)))
+    leave(folder / "cv.json", "validate", name, result)
     if receipt is not None:
-        path = root / "submissions/demo" / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(manifest("submit", "csv", receipt, {"validate": name})))
+        leave(root / "submissions/demo" / f"{name}.json", "submit", "csv", receipt, {"validate": name})
 
 
-def manifest(artifact: str, fingerprint: str, result: dict[str, Any], inputs: dict[str, str] | None = None) -> dict:
-    return {
-        "artifact": artifact,
-        "format": 1,
-        "settings": {},
-        "inputs": inputs or {},
-        "outputs": {},
-        "extras": {},
-        "fingerprint": fingerprint,
-        "result": result,
-        "made": {},
-    }
+def leave(path: Path, artifact: str, mark: str, result: dict[str, Any], inputs: dict[str, str] | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nothing: dict[str, Any] = {"settings": {}, "outputs": {}, "extras": {}, "made": {}}
+    made = Manifest(artifact=artifact, format=1, inputs=inputs or {}, fingerprint=mark, result=result, **nothing)
+    write_manifest(path, made)
 
 
 @pytest.fixture
@@ -110,7 +101,9 @@ def test_pairing_sees_what_the_intervals_of_the_means_cannot():
 
 def test_a_score_that_belongs_to_an_earlier_validation_is_not_shown(root: Path):
     path = root / "data/demo/experiments/good/cv.json"
-    path.write_text(path.read_text().replace('"fingerprint": "good"', '"fingerprint": "newer"'))
+    before = read_manifest(path)
+    assert before is not None
+    leave(path, "validate", "newer", before.result)
     good = next(entry.row for entry in leaderboard.read(root) if entry.row["experiment"] == "good")
     assert good["private"] is None
     assert good["CV - test"] is None

@@ -1,4 +1,4 @@
-"""Draw the experiment's page and write the leaderboard."""
+"""Draw the experiment's page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import artifacts, figures, leaderboard, metric, pages, tiles
+from pipeline import artifacts, figures, metric, pages, tiles
 from pipeline.config import as_dict, differences
 from pipeline.progress import say
 from pipeline.stages import Context
@@ -26,7 +26,7 @@ EACH = 4
 
 
 def run(context: Context) -> None:
-    """Write ``report.html`` beside the experiment's artifacts, and ``submissions/leaderboard.*``."""
+    """Write ``report.html`` beside the experiment's artifacts."""
     tree, folds = context.tree, context.folds
     artifact = tree.report(folds)
     started = time.monotonic()
@@ -38,7 +38,6 @@ def run(context: Context) -> None:
         title = f"{tree.experiment} on {tree.dataset}"
         artifacts.write_text(folder / "report.html", pages.page(title, sections))
         artifacts.finish(artifact, {}, started)
-    leaderboard.write(tree.root)
     say(f"report: {folder / 'report.html'}")
 
 

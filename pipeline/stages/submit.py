@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import artifacts, leaderboard, metric, rle, submission, tiles
+from pipeline import artifacts, metric, rle, submission, tiles
 from pipeline.artifacts import SOLUTION, Tree
 from pipeline.config import TILE, UserError
 from pipeline.progress import Progress
@@ -62,7 +62,6 @@ def run(context: Context) -> None:
         if tree.dataset == "demo":
             result["score"] = _score_against(solution, ids, submission.predicted_masks(found, choice))
         artifacts.finish(artifact, result, started)
-    leaderboard.write(tree.root)
 
 
 def message(tree: Tree, folds: tuple[int, ...], score: float, mark: str) -> str:
