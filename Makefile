@@ -68,14 +68,16 @@ help: ## this page
 	@printf 'Example: make train EXPERIMENT=unet FOLDS=0,1 SET="train.epochs=5 train.batch=16"\n'
 
 ##@ For those who change the code
-.PHONY: test test-slow test-backends bench format lock
+.PHONY: test test-slow test-faults test-backends bench format lock
 test: | $(VENV)/ready ## lint, types and the default test suite
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow"
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow and not faults"
 test-slow: | $(VENV)/ready ## the tests that take minutes
 	$(PYTHON) -m pytest -m slow
+test-faults: | $(VENV)/ready ## kill it, damage what it made, fill the disk: does it always come back?
+	$(PYTHON) -m pytest -n 2 --dist load -m faults
 test-backends: | $(VENV)/ready-jax ## network, loss, training and prediction on JAX
 	KERAS_BACKEND=jax $(PYTHON) -m pytest -m backends
 bench: | $(VENV)/ready ## measure RLE, metric and start-up

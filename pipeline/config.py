@@ -233,12 +233,12 @@ def load(experiment: str = DEFAULT_EXPERIMENT, overrides: list[str] | None = Non
         )
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+    except (ValueError, RecursionError) as fault:  # not TOML, not UTF-8, a number or a nesting beyond all measure
         raise UserError(f"{path}: not valid TOML: {fault}") from None
     settings = _convert(tree, str(path))
     for assignment in overrides or []:
         _assign(tree, assignment)
-        settings = _convert(tree, f"--set {assignment}")
+        settings = _convert(tree, f"--set {assignment[:80]}")
     return settings
 
 
@@ -302,7 +302,7 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
         raise UserError(f"--set {assignment}: write it as section.key=value, for example --set train.epochs=5")
     try:
         value = tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text.strip()
     branch = tree.setdefault(section, {})
     branch[name] = value

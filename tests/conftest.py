@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -64,3 +67,33 @@ def blobs(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
             masks[index] = (rows - row) ** 2 + (columns - column) ** 2 < radius**2
     noise = draw.normal(90, 15, masks.shape)
     return np.clip(noise + 80 * masks, 0, 255).astype(np.uint8), masks
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root folder with a finished chain; tests copy it before they change anything."""
+    root = tmp_path_factory.mktemp("finished")
+    ran = command("submit", root=root)
+    assert ran.returncode == 0, ran.stderr
+    (root / "printed.txt").write_text(ran.stdout)
+    return root
+
+
+@pytest.fixture
+def root(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / "root")
+    return tmp_path / "root"
+
+
+def command(*arguments: str, root: Path, settings: str = TINY) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments, *common(root, settings)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=Path(__file__).parent.parent,
+    )
+
+
+def common(root: Path, settings: str = TINY) -> list[str]:
+    return ["--root", str(root), "--dataset", "demo", "--experiment", "demo", "--set", settings]

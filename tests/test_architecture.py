@@ -101,3 +101,18 @@ def test_the_package_itself_loads_nothing():
         [sys.executable, "-c", "import sys, pipeline; print(*sys.modules)"], capture_output=True, text=True, check=True
     )
     assert not set(ran.stdout.split()) & (HEAVY | {"numpy"})
+
+
+def test_nothing_read_from_disk_can_run_code():
+    forbidden = {"pickle", "marshal", "shelve", "dill", "joblib", "yaml"}
+    for module, nodes in modules().items():
+        assert not {name.split(".")[0] for name in imported(nodes)} & forbidden, module
+        for node in nodes:
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            assert called not in ("eval", "exec", "os.system", "keras.models.load_model"), f"{module}: {called}"
+            assert given.get("shell", "False") == "False", f"{module}: {called} in a shell"
+            if called in ("np.load", "numpy.load"):
+                assert given.get("allow_pickle") == "False", f"{module}: np.load without allow_pickle=False"

@@ -17,37 +17,7 @@ import pytest
 
 from pipeline import rle
 from tests.browser import browser, look
-from tests.conftest import TINY, Chain
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root folder with a finished chain; tests copy it before they change anything."""
-    root = tmp_path_factory.mktemp("finished")
-    ran = command("submit", root=root)
-    assert ran.returncode == 0, ran.stderr
-    (root / "printed.txt").write_text(ran.stdout)
-    return root
-
-
-@pytest.fixture
-def root(finished: Path, tmp_path: Path) -> Path:
-    shutil.copytree(finished, tmp_path / "root")
-    return tmp_path / "root"
-
-
-def command(*arguments: str, root: Path, settings: str = TINY) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pipeline", *arguments, *common(root, settings)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        cwd=Path(__file__).parent.parent,
-    )
-
-
-def common(root: Path, settings: str = TINY) -> list[str]:
-    return ["--root", str(root), "--dataset", "demo", "--experiment", "demo", "--set", settings]
+from tests.conftest import TINY, Chain, command, common
 
 
 def test_the_chain_says_its_score_and_where_everything_is(finished: Path):

@@ -1,0 +1,397 @@
+"""Nothing lost: killed, damaged, on a full disk, twice at once, the same command always comes back.
+
+The long ones carry the marker ``faults`` (make test-faults); what takes seconds is part of the default suite.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import rle
+from tests.conftest import TINY, command, common
+
+KILLS = int(os.environ.get("FAULTS_KILLS", "52"))
+PARTS = 4
+"""Parts that the kills are dealt to, for processes that run side by side."""
+
+
+def content(root: Path) -> dict[str, str]:
+    """Hash of every output, by its place, as the manifests tell it; times and receipts' extras are left out."""
+    found = {}
+    for path in [*root.glob("data/**/*.json"), *root.glob("submissions/demo/*.json")]:
+        with contextlib.suppress(ValueError):
+            told = json.loads(path.read_text())
+            if isinstance(told, dict) and "outputs" in told and told["artifact"] != "report":
+                for name, output in told["outputs"].items():
+                    found[str((path.parent / name).relative_to(root))] = output["sha256"]
+    return found
+
+
+def leftovers(root: Path) -> list[str]:
+    """What a killed run must not leave for ever."""
+    return [
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if ".writing-" in path.name or path.name in ("backup", ".raw.making", ".raw.old", ".tiles.making", ".tiles.old")
+    ]
+
+
+def begin(root: Path, *arguments: str, settings: str = TINY) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *arguments, *common(root, settings)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def one_line(ran: subprocess.CompletedProcess[str]) -> str:
+    assert ran.returncode == 2, ran.stdout + ran.stderr
+    assert "Traceback" not in ran.stderr
+    lines = [line for line in ran.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1, ran.stderr
+    return lines[0]
+
+
+# ---- Killed ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("part", range(PARTS))
+def test_killed_at_random_moments_it_ends_as_if_nobody_had(finished: Path, tmp_path: Path, part: int):
+    wanted, draw, kills, rounds = content(finished), random.Random(part), 0, 0
+    while kills < KILLS // PARTS:
+        root = tmp_path / f"round{rounds}"
+        rounds += 1
+        done: dict[str, int] = {}
+        while True:
+            running = begin(root, "submit")
+            try:
+                running.communicate(timeout=draw.uniform(0.2, 12))
+            except subprocess.TimeoutExpired:
+                running.send_signal(signal.SIGKILL)
+                running.communicate()
+                kills += 1
+            manifests = {str(path): path.stat().st_mtime_ns for path in root.glob("data/**/train.json")}
+            manifests |= {str(path): path.stat().st_mtime_ns for path in root.glob("data/*/*/manifest.json")}
+            assert done.items() <= manifests.items(), "what had finished was made again"
+            done = manifests
+            if running.returncode == 0:
+                break
+            assert running.returncode == -signal.SIGKILL
+        assert command("submit", root=root).returncode == 0
+        assert content(root) == wanted
+        assert leftovers(root) == []
+        checked = command("status", "--verify", root=root).stdout
+        assert checked.count(" done") == len([line for line in checked.splitlines() if line.startswith("  ")])
+        assert "demo" in (root / "submissions/leaderboard.md").read_text()
+        shutil.rmtree(root)
+
+
+# ---- Damaged --------------------------------------------------------------------------------------------------------
+
+ARTIFACTS = [
+    "raw/train.csv",
+    "raw/depths.csv",
+    "tiles/train_images.npy",
+    "tiles/test.csv",
+    "folds/depth-2-seed0-bins4/folds.csv",
+    "experiments/demo/fold-0/best.weights.h5",
+    "experiments/demo/fold-1/oof.npy",
+    "experiments/demo/choice.json",
+    "experiments/demo/scores.csv",
+    "experiments/demo/test/fold-1.npy",
+    "experiments/demo/fold-0/train.json",
+    "experiments/demo/cv.json",
+    "tiles/manifest.json",
+]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip_a_bit(path: Path) -> None:
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) * 2 // 3] ^= 1
+    path.write_bytes(whole)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+HOW: list[Callable[[Path], None]] = [truncate, flip_a_bit, empty, delete]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("how", HOW, ids=lambda how: how.__name__)
+@pytest.mark.parametrize("name", ARTIFACTS)
+def test_damage_is_found_before_use_and_made_good(finished: Path, root: Path, name: str, how: Callable[[Path], None]):
+    path = root / "data/demo" / name
+    how(path)
+    told = command("status", "--verify", root=root).stdout
+    assert any(word in told for word in ("stale", "missing", "damaged")), told
+    # Whatever comes after the damage is asked for anew, so that the damaged file would be used.
+    shutil.rmtree(root / "submissions")
+    (root / "data/demo/experiments/demo/test/fold-0.json").unlink()
+    ran = command("submit", root=root)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    if "csv" in name or "npy" in name or "h5" in name:
+        again = command("status", "--verify", root=root).stdout
+        assert "stale" not in again
+        assert (root / "submissions/demo/demo.csv").read_bytes() == (
+            finished / "submissions/demo/demo.csv"
+        ).read_bytes()
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", ["fold-0/best.weights.h5", "fold-0/oof.npy", "test/fold-0.npy"])
+def test_another_experiments_file_is_never_used_for_ones_own(finished: Path, root: Path, name: str):
+    other = root / "other"
+    shutil.copytree(root / "data", other / "data")
+    shutil.rmtree(other / "data/demo/experiments")
+    assert command("submit", root=other, settings=f"{TINY} train.seed=7").returncode == 0
+    experiment = "data/demo/experiments/demo"
+    shutil.copy(other / experiment / name, root / experiment / name)
+    shutil.rmtree(root / "submissions")
+    ran = command("submit", root=root)
+    assert ran.returncode == 0, ran.stderr
+    assert (root / "submissions/demo/demo.csv").read_bytes() == (finished / "submissions/demo/demo.csv").read_bytes()
+    checked = command("status", "--verify", root=root).stdout
+    assert "stale" not in checked
+
+
+def test_a_flipped_bit_in_a_prediction_is_made_good_before_it_is_used(finished: Path, root: Path):
+    flip_a_bit(root / "data/demo/experiments/demo/test/fold-1.npy")
+    (root / "submissions/demo/demo.csv").unlink()
+    ran = command("submit", root=root)
+    assert ran.returncode == 0, ran.stderr
+    assert "predict fold 1: fold-1.npy has other content than its manifest says; making it again" in ran.stdout
+    assert (root / "submissions/demo/demo.csv").read_bytes() == (finished / "submissions/demo/demo.csv").read_bytes()
+
+
+def test_a_damaged_manifest_is_not_believed(root: Path):
+    path = root / "data/demo/experiments/demo/cv.json"
+    path.write_text(path.read_text().replace('"score": 0.', '"score": 1.', 1))
+    assert "validate         done" not in command("status", root=root).stdout
+
+
+# ---- No room, interrupted, twice at once ----------------------------------------------------------------------------
+
+
+def limited(root: Path, size: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command that cannot write a file of more than ``size`` bytes, as on a disk that is full by then."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments, *common(root)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        preexec_fn=limit,
+    )
+
+
+@pytest.mark.parametrize(
+    ("removed", "size"),
+    [
+        ("data/demo/raw", 3_000),
+        ("data/demo/tiles", 50_000),
+        ("data/demo/experiments/demo/test", 60_000),
+        ("data/demo/experiments/demo/scores.csv", 500),
+        ("submissions/demo/demo.csv", 20),
+    ],
+)
+def test_a_full_disk_is_one_line_and_what_was_there_stays(finished: Path, root: Path, removed: str, size: int):
+    path = root / removed
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    before = content(root)
+    line = one_line(limited(root, size, "submit"))
+    assert "run the same command again" in line
+    assert {name: mark for name, mark in content(root).items() if name in before}.items() <= before.items()
+    assert command("submit", root=root).returncode == 0
+    assert content(root) == content(finished)
+    assert leftovers(root) == []
+
+
+@pytest.mark.faults
+def test_a_full_disk_while_training_is_one_line_and_training_goes_on_later(finished: Path, root: Path):
+    shutil.rmtree(root / "data/demo/experiments")
+    line = one_line(limited(root, 20_000, "submit"))
+    assert "run the same command again" in line
+    assert command("submit", root=root).returncode == 0
+    assert content(root) == content(finished)
+    assert leftovers(root) == []
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small file system is mounted by root alone")
+def test_a_small_file_system_that_fills_up(tmp_path: Path):
+    place = tmp_path / "small"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(place)], check=False).returncode:
+        pytest.skip("this machine does not let us mount")
+    try:
+        assert "run the same command again" in one_line(command("submit", root=place))
+        subprocess.run(["mount", "-o", "remount,size=200m", str(place)], check=True)
+        assert command("submit", root=place).returncode == 0
+        assert leftovers(place) == []
+    finally:
+        subprocess.run(["umount", str(place)], check=False)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_at_random_moments_it_says_so_in_one_line(finished: Path, tmp_path: Path, number: int):
+    draw = random.Random(number)
+    for turn in range(8):
+        root = tmp_path / str(turn)
+        running = begin(root, "submit")
+        time.sleep(draw.uniform(0.5, 9))
+        running.send_signal(number)
+        _, error = running.communicate(timeout=60)
+        if running.returncode == 0:
+            continue
+        assert running.returncode == 130, error
+        assert error.count("error: interrupted") == 1
+        assert "Traceback" not in error
+        assert command("submit", root=root).returncode == 0
+        assert content(root) == content(finished)
+        assert leftovers(root) == []
+
+
+def test_the_same_stage_twice_at_once_is_refused_with_the_others_number(finished: Path, tmp_path: Path):
+    shutil.copytree(finished / "data/demo/raw", tmp_path / "data/demo/raw")
+    long = TINY.replace("train.epochs=2", "train.epochs=500")
+    first = begin(tmp_path, "train", settings=long)
+    try:
+        assert first.stdout is not None
+        for line in first.stdout:
+            if "epoch " in line and "ETA" in line:
+                break
+        line = one_line(command("train", root=tmp_path, settings=long))
+        assert f"process {first.pid} is making it right now" in line
+    finally:
+        first.kill()
+        first.communicate()
+    # A lock that a dead process left does not block: the fold goes on where it stopped.
+    second = begin(tmp_path, "train", settings=long)
+    try:
+        assert second.stdout is not None
+        assert any("goes on after epoch" in line for line in second.stdout)
+    finally:
+        second.kill()
+        second.communicate()
+
+
+@pytest.mark.faults
+def test_different_folds_and_experiments_run_side_by_side(finished: Path, tmp_path: Path):
+    shutil.copytree(finished / "data/demo/raw", tmp_path / "data/demo/raw")
+    shutil.copytree(finished / "data/demo/tiles", tmp_path / "data/demo/tiles")
+    assert command("split", root=tmp_path).returncode == 0
+    running = [begin(tmp_path, "train", "--folds", "0"), begin(tmp_path, "train", "--folds", "1")]
+    running.append(
+        subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "train", *common(tmp_path), "--experiment", "kernel"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    )
+    for each in running:
+        _, error = each.communicate(timeout=400)
+        assert each.returncode == 0, error
+    assert command("submit", root=tmp_path).returncode == 0
+    assert content(tmp_path).items() >= content(finished).items()
+
+
+# ---- Numbers --------------------------------------------------------------------------------------------------------
+
+
+def altered(
+    finished: Path, root: Path, masks: Callable[[int], str], settings: str = TINY
+) -> subprocess.CompletedProcess:
+    """The chain on the survey's images with other masks, given by a tile's number as run-length code."""
+    import cv2
+
+    raw = root / "mine"
+    shutil.copytree(finished / "data/demo/raw", raw)
+    (raw / "manifest.json").unlink()
+    (raw / "solution.csv").unlink()
+    names = sorted(path.stem for path in (raw / "train/images").iterdir())
+    codes = {name: masks(index) for index, name in enumerate(names)}
+    (raw / "train.csv").write_text(
+        "\n".join(["id,rle_mask", *(f"{name},{code}" for name, code in codes.items())]) + "\n"
+    )
+    for name, mask in zip(names, rle.decode(list(codes.values()), 101, 101), strict=True):
+        cv2.imwrite(str(raw / "train/masks" / f"{name}.png"), mask.astype(np.uint16) * 65535)
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "pipeline", "submit", "--root", str(root), "--dataset", "mine"),
+            *("--archive", str(raw), "--experiment", "demo", "--set", settings),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("masks", "score"),
+    [
+        (lambda index: "", 1.0),  # no tile holds salt
+        (lambda index: "1 5100", None),  # every tile does
+        (lambda index: "1 5100" if index == 0 else "", None),  # one tile alone does
+        (lambda index: "1 10201" if index % 2 else "", None),  # all or nothing
+    ],
+    ids=["all empty", "none empty", "one alone", "all or nothing"],
+)
+def test_surveys_of_one_kind_end_with_a_score_and_a_valid_csv(
+    finished: Path, tmp_path: Path, masks: Callable[[int], str], score: float | None
+):
+    ran = altered(finished, tmp_path, masks)
+    assert ran.returncode == 0, ran.stderr
+    cv = json.loads((tmp_path / "submissions/mine/demo.json").read_text())["result"]["cv"]
+    assert 0 <= cv["score"] <= 1
+    if score is not None:
+        assert cv["score"] >= cv["score_at_half"]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("by", ["coverage", "depth+coverage"])
+def test_one_tile_per_class_is_no_error(finished: Path, tmp_path: Path, by: str):
+    settings = TINY.replace("split.bins=4", f"split.bins=40 split.by={by}")
+    ran = altered(finished, tmp_path, lambda index: f"1 {1 + 250 * index}" if index else "", settings)
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.faults
+def test_the_same_seed_gives_the_same_submission_twice(finished: Path, tmp_path: Path):
+    assert command("submit", root=tmp_path).returncode == 0
+    assert content(tmp_path) == content(finished)
