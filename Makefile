@@ -77,7 +77,8 @@ test: | $(VENV)/ready ## lint, types and the default test suite
 test-slow: | $(VENV)/ready ## the tests that take minutes
 	$(PYTHON) -m pytest -m slow
 test-faults: | $(VENV)/ready ## kill it, damage what it made, fill the disk: does it always come back?
-	$(PYTHON) -m pytest -n 2 --dist load -m faults
+	$(PYTHON) -m pytest -n 2 --dist load -m faults tests/test_faults.py
+	FUZZ_EXAMPLES=500 $(PYTHON) -m pytest tests/test_fuzz.py
 test-backends: | $(VENV)/ready-jax ## network, loss, training and prediction on JAX
 	KERAS_BACKEND=jax $(PYTHON) -m pytest -m backends
 bench: | $(VENV)/ready ## measure RLE, metric and start-up
@@ -89,8 +90,7 @@ lock: | $(VENV)/ready ## resolve the dependencies of pyproject.toml anew (needs 
 	uv pip compile pyproject.toml --group dev $(LOCK) -o requirements.lock
 	uv pip compile pyproject.toml --group dev --group jax -c requirements.lock $(LOCK) -o requirements-jax.lock
 	uv pip compile pyproject.toml --group dev --group lab -c requirements.lock $(LOCK) -o requirements-lab.lock
-LOCK = --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	--no-emit-index-url --no-emit-find-links
+LOCK = --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 # The environment: made from the lock, made again when the lock changes.
 $(VENV)/ready: requirements.lock

@@ -167,15 +167,18 @@ def _stage(options: argparse.Namespace) -> None:
         from pipeline.stages import download
 
         download.check_archive(context, context.archive)
+    tree = context.tree
     if ROAD.index(target) > ROAD.index("train") and not options.folds:
-        context = _trained_only(context)
+        context = _asked_only(context)
     # Training ends with its score and its page, so that nobody has to ask for them.
     last = ROAD.index("report" if target in ("train", "validate") else target)
     stages = list(ROAD[: last + 1])
     while stages:
         stage = stages.pop(0)
+        if stage == "train":
+            tree.ask_for({*context.folds, *tree.asked_folds()})
         if stage == "validate" and target == "train":
-            context = _trained_only(context, asked_for_training=True)
+            context = _predicted_only(context)
         pending = context.pending(stage)
         if pending and (damaged := discard_damaged(pending)):
             for line in damaged:
@@ -215,16 +218,22 @@ def _refresh_leaderboard(tree: Tree) -> None:
         leaderboard.write(tree.root)
 
 
-def _trained_only(context: Context, asked_for_training: bool = False) -> Context:
-    """With some folds trained, the stages after training use those; with none, all are trained first."""
+def _asked_only(context: Context) -> Context:
+    """The stages after training use the folds that were asked for so far; where there are none, all."""
+    tree, asked = context.tree, context.tree.asked_folds()
+    if not asked:
+        return context
+    if len(asked) < len(tree.folds):
+        said = ", ".join(map(str, asked))
+        say(f"folds {said} of {len(tree.folds)} are used, which were asked for so far (make train trains the rest)")
+    return Context(tree, context.ledger, asked, context.archive, context.jobs)
+
+
+def _predicted_only(context: Context) -> Context:
+    """Every fold that has out-of-fold predictions, whichever were trained just now."""
     tree = context.tree
-    # Right after training, another fold may still lack its out-of-fold predictions, and is then left out.
-    needed = tree.out_of_fold if asked_for_training else tree.train
-    trained = tuple(fold for fold in tree.folds if context.ledger.state(needed(fold)).done)
-    if trained and len(trained) < len(tree.folds) and not asked_for_training:
-        said = ", ".join(map(str, trained))
-        say(f"folds {said} of {len(tree.folds)} are trained; going on with those (make train trains the rest)")
-    return Context(tree, context.ledger, trained or context.folds, context.archive, context.jobs)
+    done = tuple(fold for fold in tree.folds if context.ledger.state(tree.out_of_fold(fold)).done)
+    return Context(tree, context.ledger, done or context.folds, context.archive, context.jobs)
 
 
 def _module(stage: str):
@@ -243,7 +252,7 @@ def _submissions(options: argparse.Namespace) -> None:
 def _show(options: argparse.Namespace) -> None:
     from pipeline.stages import show
 
-    show.run(_trained_only(_context(options), asked_for_training=True), options.tile)
+    show.run(_predicted_only(_context(options)), options.tile)
 
 
 def _status(options: argparse.Namespace) -> None:
@@ -271,6 +280,8 @@ def _clean(options: argparse.Namespace) -> None:
     if options.what in ROAD:
         context = _context(options)
         gone = [path for artifact in context.artifacts(options.what) for path in _paths(artifact)]
+        if options.what == "train" and context.tree.experiment_folder.is_dir():
+            context.tree.ask_for({*context.tree.asked_folds()} - {*context.folds})
         if options.what == "download":
             gone.append(context.tree.download_folder)
     elif options.what in experiment_names():
@@ -310,4 +321,10 @@ def _experiments(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if status == EXIT_INTERRUPTED:
+        # Not by way of the interpreter's end, where a framework's threads may see the signal once more.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -44,6 +44,8 @@ RAW_FILES = ("train.csv", "depths.csv", "sample_submission.csv")
 RAW_FOLDERS = ("train/images", "train/masks", "test/images")
 SOLUTION = "solution.csv"
 """The known test answers, which only the built-in survey has."""
+ASKED = "folds.json"
+"""Which folds of an experiment were asked for."""
 TILE_FILES = ("train_images.npy", "train_masks.npy", "test_images.npy", "train.csv", "test.csv")
 
 
@@ -257,6 +259,22 @@ class Tree:
             settings={"folds": list(folds), "message": self.settings.submit.message},
             inputs=(self.tiles, self.validation(folds), *(self.test(fold) for fold in folds)),
         )
+
+    def asked_folds(self) -> tuple[int, ...]:
+        """The folds that somebody wanted trained so far; empty where nobody has asked for any."""
+        folds: list[int] = []
+        with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+            folds = msgspec.json.decode((self.experiment_folder / ASKED).read_bytes(), type=list[int])
+        # What was begun was wanted, also where the note of it was lost or overwritten by another process.
+        begun = [fold for fold in self.folds if self.fold_folder(fold).is_dir()]
+        return tuple(sorted({fold for fold in (*folds, *begun) if fold in self.folds}))
+
+    def ask_for(self, folds: Iterable[int]) -> None:
+        """Remember which folds are wanted, so that a command that was killed finds all of them missing, not some."""
+        wanted = msgspec.json.encode(sorted({*folds}))
+        path = self.experiment_folder / ASKED
+        if not path.is_file() or path.read_bytes() != wanted:
+            write_bytes(path, wanted)
 
     def write_config(self) -> None:
         """Leave the resolved settings beside the experiment's artifacts."""
@@ -502,10 +520,12 @@ def held(artifact: Artifact) -> Iterator[None]:
     folder = artifact.folder.parent / ".locks"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{artifact.folder.name}-{artifact.name.replace(' ', '-')}.lock"
+    # What takes seconds is worth waiting for; what takes hours is not.
+    patience = 60 if artifact.stage in ("validate", "report", "submit") else 0
     owner = path.with_suffix(".pid")
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
     except Timeout:
         with contextlib.suppress(OSError):
             pid = owner.read_text(encoding="utf-8").strip()

@@ -176,7 +176,7 @@ def test_some_folds_are_enough_to_submit_and_it_says_so(root: Path, capsys: pyte
     chain = Chain(root, capsys)
     assert chain("clean", "train", "--folds", "1") == 0
     assert chain("submit") == 0
-    assert "folds 0 of 2 are trained; going on with those" in chain.printed
+    assert "folds 0 of 2 are used" in chain.printed
     receipt = json.loads((root / "submissions/demo/demo.json").read_text())["result"]
     assert receipt["folds"] == [0]
     assert "folds 0 of 2" in receipt["message"]
