@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -226,14 +227,14 @@ def _asked_only(context: Context) -> Context:
     if len(asked) < len(tree.folds):
         said = ", ".join(map(str, asked))
         say(f"folds {said} of {len(tree.folds)} are used, which were asked for so far (make train trains the rest)")
-    return Context(tree, context.ledger, asked, context.archive, context.jobs)
+    return replace(context, folds=asked)
 
 
 def _predicted_only(context: Context) -> Context:
     """Every fold that has out-of-fold predictions, whichever were trained just now."""
     tree = context.tree
     done = tuple(fold for fold in tree.folds if context.ledger.state(tree.out_of_fold(fold)).done)
-    return Context(tree, context.ledger, done or context.folds, context.archive, context.jobs)
+    return replace(context, folds=done or context.folds)
 
 
 def _module(stage: str):
@@ -271,7 +272,7 @@ def _told(context: Context, artifact: Artifact, thorough: bool) -> str:
     if state.done and thorough and manifest is not None:
         fault = verify(artifact, manifest)
         if fault:
-            return f"damaged: {fault}; make clean-{artifact.stage} and run it again"
+            return f"damaged: {fault}; what needs it makes it again first"
     return state.kind + (f": {state.why}" if state.why else "")
 
 

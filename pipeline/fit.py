@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -287,7 +288,5 @@ def _leave(model: keras.Model, checkpoint: Checkpoint, history: History, folder:
 
 def remove_backup(folder: Path) -> None:
     """Remove a fold's checkpoint once its manifest is written; it has no use after that."""
-    import shutil
-
     with suppress(OSError):
         shutil.rmtree(folder / "backup")
