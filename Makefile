@@ -68,7 +68,7 @@ help: ## this page
 	@printf 'Example: make train EXPERIMENT=unet FOLDS=0,1 SET="train.epochs=5 train.batch=16"\n'
 
 ##@ For those who change the code
-.PHONY: test test-slow test-faults test-backends bench format lock
+.PHONY: test test-slow test-faults test-backends bench audit format lock
 test: | $(VENV)/ready ## lint, types and the default test suite
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -77,12 +77,14 @@ test: | $(VENV)/ready ## lint, types and the default test suite
 test-slow: | $(VENV)/ready ## the tests that take minutes
 	$(PYTHON) -m pytest -m slow
 test-faults: | $(VENV)/ready ## kill it, damage what it made, fill the disk: does it always come back?
-	$(PYTHON) -m pytest -n 2 --dist load -m faults tests/test_faults.py
+	$(PYTHON) -m pytest -n 2 --dist worksteal -m faults tests/test_faults.py
 	FUZZ_EXAMPLES=500 $(PYTHON) -m pytest tests/test_fuzz.py
 test-backends: | $(VENV)/ready-jax ## network, loss, training and prediction on JAX
 	KERAS_BACKEND=jax $(PYTHON) -m pytest -m backends
 bench: | $(VENV)/ready ## measure RLE, metric and start-up
 	$(PYTHON) -m benchmarks.core
+audit: | $(VENV)/ready-lab ## look every locked dependency up in the database of known holes (needs the internet)
+	$(VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
 format: | $(VENV)/ready ## put the code in the project's style
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import sys
@@ -65,6 +66,8 @@ def _work() -> ModuleType:
     TensorFlow writes a page of notes to standard error as it starts and first looks for a GPU, from C++, whatever the
     level of its log. They would bury a user's progress bar; a real failure still arrives as an exception.
     """
+    # Every fold is a network of its own; TensorFlow would warn of each that it is traced anew.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _quiet():
         from pipeline import fit, work
 
