@@ -77,8 +77,7 @@ test: | $(VENV)/ready ## lint, types and the default test suite
 test-slow: | $(VENV)/ready ## the tests that take minutes
 	$(PYTHON) -m pytest -m slow
 test-faults: | $(VENV)/ready ## kill it, damage what it made, fill the disk: does it always come back?
-	$(PYTHON) -m pytest -n 2 --dist worksteal -m faults tests/test_faults.py
-	FUZZ_EXAMPLES=500 $(PYTHON) -m pytest tests/test_fuzz.py
+	FUZZ_EXAMPLES=500 $(PYTHON) -m pytest -n 2 --dist worksteal -m "faults or fuzz"
 test-backends: | $(VENV)/ready-jax ## network, loss, training and prediction on JAX
 	KERAS_BACKEND=jax $(PYTHON) -m pytest -m backends
 bench: | $(VENV)/ready ## measure RLE, metric and start-up

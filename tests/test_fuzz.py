@@ -24,6 +24,8 @@ from pipeline.progress import Progress
 from pipeline.sources.archive import unpack
 from pipeline.sources.synthetic import write_survey
 
+pytestmark = pytest.mark.fuzz
+
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 quickly = settings(
     max_examples=EXAMPLES,
