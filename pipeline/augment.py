@@ -125,6 +125,10 @@ class Frame:
                 f"input.size = {self.size}: a tile of {self.inner} pixels cannot be mirrored that far; "
                 "take a smaller one"
             )
+        self.around_input = _around(self.inner, self.size)
+        """Pixels that are mirrored before and after the tile, on both axes."""
+        self.around_output = _around(self.inner, self.output)
+        """Pixels of the network's answer before and after the tile."""
 
     def to_input(self, images: np.ndarray) -> np.ndarray:
         """Tiles as the network takes them: (n, 101, 101) uint8 -> (n, size, size, 1) float32 in 0..255."""
@@ -134,17 +138,29 @@ class Frame:
         """Masks as the network answers: (n, 101, 101) uint8 0/1 -> (n, output, output, 1) float32 0/1."""
         return self._enter(masks, self.output, cv2.INTER_NEAREST)[..., None].astype(np.float32)
 
-    def to_tile(self, answers: np.ndarray) -> np.ndarray:
-        """What the network answered, on the tile again: (n, output, output) float32 -> (n, 101, 101) float32."""
-        before = (self.output - self.inner) // 2
-        inner = answers[:, before : before + self.inner, before : before + self.inner]
-        return _resize(inner, TILE, cv2.INTER_LINEAR)
+    def to_network(self, images: np.ndarray) -> np.ndarray:
+        """Tiles before they are mirrored: (n, 101, 101) uint8 -> (n, inner, inner) uint8."""
+        return _resize(images, self.inner, cv2.INTER_LINEAR)
+
+    def from_network(self, answers: np.ndarray) -> np.ndarray:
+        """Answers without margins, on the tile again: (n, inner, inner) -> (n, 101, 101) uint8, 255 for certain.
+
+        Args:
+            answers: uint8 as they are to be, or float32 probabilities in 0..1.
+        """
+        if answers.dtype == np.uint8:
+            return answers
+        return np.rint(_resize(answers, TILE, cv2.INTER_LINEAR) * 255).astype(np.uint8)
 
     def _enter(self, tiles: np.ndarray, size: int, interpolation: int) -> np.ndarray:
         inner = _resize(tiles, self.inner, interpolation)
-        before = (size - self.inner) // 2
-        around = (before, size - self.inner - before)
+        around = _around(self.inner, size)
         return np.pad(inner, ((0, 0), around, around), mode="reflect")
+
+
+def _around(inner: int, size: int) -> tuple[int, int]:
+    """Margins before and after ``inner`` pixels in the middle of ``size``."""
+    return (size - inner) // 2, size - inner - (size - inner) // 2
 
 
 def _resize(tiles: np.ndarray, side: int, interpolation: int) -> np.ndarray:

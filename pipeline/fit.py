@@ -9,10 +9,12 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import keras
+import msgspec
 import numpy as np
 
 from pipeline import metric
@@ -21,8 +23,9 @@ from pipeline.augment import Frame
 from pipeline.batches import Batches
 from pipeline.board import Board
 from pipeline.checkpoint import Checkpoint
-from pipeline.config import LossName, Settings, TrainSettings, UserError
-from pipeline.inference import probabilities
+from pipeline.config import InputSettings, LossName, NetworkSettings, Settings, TrainSettings, UserError
+from pipeline.inference import Predictor
+from pipeline.nn.device import gpus, jit, precision
 from pipeline.nn.losses import make_loss
 from pipeline.nn.optimizers import average_variables, make_optimizer, plateau_rate
 from pipeline.nn.unet import build_unet, output_size
@@ -31,23 +34,9 @@ from pipeline.progress import Epoch, Watcher
 History = list[dict[str, Any]]
 
 
-def gpus() -> list[str]:
-    """GPUs that the backend sees."""
-    # Asked for GPUs by name, JAX raises where there is none.
-    return [name for name in keras.distribution.list_devices() if name.split(":")[0].lower() in ("gpu", "cuda", "rocm")]
-
-
-def precision(settings: Settings) -> str:
-    """Name of the Keras dtype policy: what ``train.precision`` asks for, or what suits the machine."""
-    wanted = settings.train.precision
-    if wanted == "auto":
-        wanted = "bfloat16" if gpus() else "float32"
-    return wanted if wanted == "float32" else f"mixed_{wanted}"
-
-
 def make_network(settings: Settings, seed: int = 0) -> tuple[keras.Model, Frame]:
     """The network of an experiment with fresh weights, and the fit between it and a tile."""
-    keras.config.set_dtype_policy(precision(settings))
+    keras.config.set_dtype_policy(precision(settings.train.precision))
     frame = Frame(settings.input, output_size(settings.network, settings.input.size))
     return build_unet(settings.network, settings.input.size, seed=seed), frame
 
@@ -56,12 +45,24 @@ def compile_network(
     model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None, loss: LossName = "bce"
 ) -> None:
     """Compile with the settings that are fast on this backend and machine; without an optimizer, to predict only."""
-    # XLA makes TensorFlow on a CPU ten times slower, and torch has none; JAX lives by it.
-    jit = keras.backend.backend() == "jax" or (keras.backend.backend() == "tensorflow" and bool(gpus()))
     if optimizer is None:
-        model.compile(jit_compile=jit)
+        model.compile(jit_compile=jit())
     else:
-        model.compile(optimizer=optimizer, loss=make_loss(loss), jit_compile=jit)
+        model.compile(optimizer=optimizer, loss=make_loss(loss), jit_compile=jit())
+
+
+def predictor(settings: Settings) -> Predictor:
+    """What predicts with the networks of these settings, with fresh weights; the same one for each fold.
+
+    It is traced once in a process, which takes seconds, and then takes over one network's weights after another's.
+    """
+    return _predictor(settings.input, settings.network, settings.train.precision, settings.predict.batch)
+
+
+@lru_cache(maxsize=1)
+def _predictor(frame: InputSettings, network: NetworkSettings, wanted: str, batch: int) -> Predictor:
+    train = msgspec.structs.replace(TrainSettings(), precision=wanted)
+    return Predictor(*make_network(Settings(input=frame, network=network, train=train)), batch)
 
 
 def load_network(settings: Settings, weights: Path) -> tuple[keras.Model, Frame]:
@@ -71,6 +72,23 @@ def load_network(settings: Settings, weights: Path) -> tuple[keras.Model, Frame]
         UserError: the weights cannot be read or belong to another network.
     """
     model, frame = make_network(settings)
+    _read_weights(model, weights)
+    return model, frame
+
+
+def trained_predictor(settings: Settings, weights: Path) -> Predictor:
+    """The predictor of an experiment, with trained weights taken in.
+
+    Raises:
+        UserError: the weights cannot be read or belong to another network.
+    """
+    found = predictor(settings)
+    _read_weights(found.model, weights)
+    found.take(found.model)
+    return found
+
+
+def _read_weights(model: keras.Model, weights: Path) -> None:
     try:
         with warnings.catch_warnings():
             # Keras only warns where a file lacks some of the layers, and leaves their random weights in place.
@@ -79,8 +97,6 @@ def load_network(settings: Settings, weights: Path) -> tuple[keras.Model, Frame]
     except (OSError, ValueError, KeyError, Warning) as fault:
         reason = str(fault).strip().splitlines()[0]
         raise UserError(f"{weights}: cannot be loaded into this network ({reason}); train the fold again") from None
-    compile_network(model)
-    return model, frame
 
 
 def fit_fold(
@@ -121,6 +137,7 @@ def fit_fold(
     seed = train.seed * 1000 + fold
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
+    answer = predictor(settings)
     model, frame = make_network(settings, seed)
     batches = Batches(
         images,
@@ -165,7 +182,8 @@ def fit_fold(
                 f"Lower the learning rate, for example --set train.learning_rate={train.learning_rate / 3:.2g}"
             )
         with averaged(model):
-            probabilities(model, frame, seen, found, flip=False, batch=settings.predict.batch)
+            answer.take(model)
+            answer(seen, found, flip=False)
             score = metric.score(metric.apply(found, 0.5, 0), truth)
             if not history or score > max(row["score"] for row in history):
                 best = [np.asarray(keras.ops.convert_to_numpy(weight.value)) for weight in model.weights]

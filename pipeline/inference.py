@@ -10,11 +10,102 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
+from keras import ops
 
 from pipeline.augment import Frame
+from pipeline.nn.device import jit
+from pipeline.nn.norm import Folded
 
 CHUNK = 512
 """Tiles that are in memory at once."""
+
+
+class Predictor:
+    """A network made ready to predict tiles: batch norms folded, everything from grey values to answer in one graph.
+
+    Traced once, it serves every network of the same layers: ``take`` the next one's weights.
+
+    Args:
+        model: maps (batch, size, size, 1) float32 to logits (batch, output, output, 1).
+        frame: fit between tile and network.
+        batch: images per step.
+    """
+
+    def __init__(self, model: keras.Model, frame: Frame, batch: int = 64) -> None:
+        self.model = model
+        """The network that the predictor was made of, for weights to be read into."""
+        self._frame, self._batch = frame, batch
+        self._folded = Folded(model)
+        self._graphs: dict[bool, keras.Model] = {}
+        self.take(model)
+
+    def take(self, model: keras.Model) -> None:
+        """Take over a network's weights."""
+        self._folded.take(model)
+
+    def __call__(
+        self,
+        images: np.ndarray,
+        out: np.ndarray,
+        flip: bool = True,
+        progress: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
+        """Salt probabilities of tiles.
+
+        Args:
+            images: (n, 101, 101) uint8 grey values, may be memory-mapped.
+            out: (n, 101, 101) uint8 array to fill, may be memory-mapped; value v stands for v / 255.
+            flip: average with the prediction of the left-right flipped tile.
+            progress: called with the number of tiles done after each batch.
+
+        Returns:
+            ``out``.
+        """
+        for start in range(0, len(images), CHUNK):
+            chunk = self._frame.to_network(np.asarray(images[start : start + CHUNK]))
+            for first, found in self._answers(chunk, flip):
+                at = start + first
+                out[at : at + len(found)] = self._frame.from_network(found)
+                if progress is not None:
+                    progress(at + len(found))
+        return out
+
+    def _answers(self, tiles: np.ndarray, flip: bool):
+        """Answers of the network, batch by batch: (number of the first tile, uint8 or float32 answers)."""
+        graph = self._graph(flip)
+        # A flipped tile is one more image of the batch, so that a batch takes the same memory either way.
+        batch = min(max(self._batch // (2 if flip else 1), 1), len(tiles))
+        for first in range(0, len(tiles), batch):
+            part = tiles[first : first + batch]
+            # A smaller last batch would make the backend compile the network once more; it is filled up instead.
+            filled = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
+            yield first, ops.convert_to_numpy(graph.predict_on_batch(filled))[: len(part)]
+
+    def _graph(self, flip: bool) -> keras.Model:
+        """(batch, side, side) uint8 grey values -> (batch, 101, 101) uint8, or float32 where it is still to be resized.
+
+        Made when it is first needed.
+        """
+        if flip not in self._graphs:
+            frame = self._frame
+            tiles = keras.Input((frame.inner, frame.inner), dtype="uint8", name="tiles")
+            x = ops.expand_dims(ops.cast(tiles, "float32"), -1)
+            if flip:
+                x = ops.concatenate([x, ops.flip(x, 2)], axis=0)
+            if any(frame.around_input):
+                x = ops.pad(x, ((0, 0), frame.around_input, frame.around_input, (0, 0)), mode="reflect")
+            before, inner = frame.around_output[0], frame.inner
+            x = self._folded.model(x)[:, before : before + inner, before : before + inner, 0]
+            x = ops.sigmoid(ops.cast(x, "float32"))
+            if flip:
+                straight, flipped = ops.split(x, 2, axis=0)
+                x = (straight + ops.flip(flipped, 2)) / 2
+            if frame.fit == "pad":
+                x = ops.cast(ops.round(x * 255), "uint8")
+            graph = keras.Model(tiles, x, name="predictor")
+            graph.compile(jit_compile=jit())
+            self._graphs[flip] = graph
+        return self._graphs[flip]
 
 
 def probabilities(
@@ -26,45 +117,5 @@ def probabilities(
     batch: int = 64,
     progress: Callable[[int], None] | None = None,
 ) -> np.ndarray:
-    """Salt probabilities of tiles.
-
-    Args:
-        model: maps (batch, size, size, 1) float32 to logits (batch, output, output, 1).
-        frame: fit between tile and network.
-        images: (n, 101, 101) uint8 grey values, may be memory-mapped.
-        out: (n, 101, 101) uint8 array to fill, may be memory-mapped; value v stands for v / 255.
-        flip: average with the prediction of the left-right flipped tile.
-        batch: tiles per step.
-        progress: called with the number of tiles done after each chunk.
-
-    Returns:
-        ``out``.
-    """
-    for start in range(0, len(images), CHUNK):
-        chunk = np.asarray(images[start : start + CHUNK])
-        found = _once(model, frame, chunk, batch)
-        if flip:
-            found = (found + _once(model, frame, chunk[:, :, ::-1], batch)[:, :, ::-1]) / 2
-        out[start : start + len(chunk)] = np.rint(found * 255).astype(np.uint8)
-        if progress is not None:
-            progress(start + len(chunk))
-    return out
-
-
-def _once(model: keras.Model, frame: Frame, images: np.ndarray, batch: int) -> np.ndarray:
-    """Probabilities of tiles as they are: (n, 101, 101) uint8 -> (n, 101, 101) float32 in 0..1."""
-    inputs = frame.to_input(images)
-    count = len(inputs)
-    batch = min(batch, max(count, 1))
-    # A smaller last batch would make the backend compile the network once more; it is filled up instead.
-    missing = -count % batch
-    if missing:
-        inputs = np.concatenate([inputs, np.repeat(inputs[-1:], missing, axis=0)])
-    logits = np.concatenate(
-        [
-            keras.ops.convert_to_numpy(model.predict_on_batch(inputs[at : at + batch]))
-            for at in range(0, len(inputs), batch)
-        ]
-    )[:count, :, :, 0].astype(np.float32)
-    # exp of a large number would overflow; beyond 30 the probability is 0 or 1 to float32 anyway.
-    return frame.to_tile(1 / (1 + np.exp(-np.clip(logits, -30, 30))))
+    """Salt probabilities of tiles by one network, once; see ``Predictor``."""
+    return Predictor(model, frame, batch)(images, out, flip, progress)

@@ -69,9 +69,10 @@ def _work() -> ModuleType:
     # Every fold is a network of its own; TensorFlow would warn of each that it is traced anew.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _quiet():
-        from pipeline import fit, work
+        from pipeline import work
+        from pipeline.nn import device
 
-        fit.gpus()
+        device.gpus()
     return work
 
 

@@ -15,9 +15,8 @@ import numpy as np
 from pipeline import artifacts, metric
 from pipeline import tiles as tiles_store
 from pipeline.artifacts import Tree
-from pipeline.fit import fit_fold, load_network, remove_backup
+from pipeline.fit import fit_fold, remove_backup, trained_predictor
 from pipeline.folds import fold_of_tiles
-from pipeline.inference import probabilities
 from pipeline.progress import Watcher
 
 
@@ -56,10 +55,8 @@ def predict_out_of_fold(tree: Tree, fold: int) -> None:
     rows = np.flatnonzero(dealt == fold)
     truth = tiles.train_masks[rows]
     with artifacts.making(artifact) as folder:
-        model, frame = load_network(tree.settings, tree.train(fold).folder / "best.weights.h5")
-        found = np.empty(truth.shape, np.uint8)
-        predict = tree.settings.predict
-        probabilities(model, frame, tiles.train_images[rows], found, flip=predict.flip, batch=predict.batch)
+        answer = trained_predictor(tree.settings, tree.train(fold).folder / "best.weights.h5")
+        found = answer(tiles.train_images[rows], np.empty(truth.shape, np.uint8), tree.settings.predict.flip)
         with artifacts.writing(folder / "oof.npy") as path:
             np.save(path, found)
         masks = metric.apply(found, 0.5, 0)
@@ -83,12 +80,11 @@ def predict_test(tree: Tree, fold: int, progress: Callable[[int], None] | None =
     started = time.monotonic()
     tiles = tiles_store.load(tree.tiles.folder)
     with artifacts.making(artifact) as folder:
-        model, frame = load_network(tree.settings, tree.train(fold).folder / "best.weights.h5")
-        predict = tree.settings.predict
+        answer = trained_predictor(tree.settings, tree.train(fold).folder / "best.weights.h5")
         with artifacts.writing(folder / artifact.outputs[0]) as path:
             artifacts.reserve(path, tiles.test_images.nbytes)
             out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=tiles.test_images.shape)
-            probabilities(model, frame, tiles.test_images, out, predict.flip, predict.batch, progress)
+            answer(tiles.test_images, out, tree.settings.predict.flip, progress)
             out.flush()
             del out
         artifacts.finish(artifact, {"tiles": len(tiles.test_images)}, started)

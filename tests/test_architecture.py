@@ -20,6 +20,7 @@ LEVELS = [
     {"summary"},
     {"__main__"},
 ]
+TENSORFLOW_ALONE_CAN = {"nn/norm"}  # its fused batch norm
 MAY_IMPORT_KERAS = {"nn", "batches", "inference", "checkpoint", "fit"}
 
 
@@ -71,10 +72,10 @@ def test_stages_never_import_each_other():
                 assert not any(name.startswith(f"pipeline.stages.{other}") for other in others), f"{module}: {name}"
 
 
-def test_only_what_runs_in_a_fold_imports_keras_and_nothing_imports_tensorflow():
+def test_only_what_runs_in_a_fold_imports_keras_and_next_to_nothing_imports_tensorflow():
     for module, nodes in modules().items():
         roots = {name.split(".")[0] for name in imported(nodes)}
-        assert "tensorflow" not in roots, module
+        assert "tensorflow" not in roots or module in TENSORFLOW_ALONE_CAN, module
         if room(module) not in MAY_IMPORT_KERAS:
             assert "keras" not in roots, module
 

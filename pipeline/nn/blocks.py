@@ -8,6 +8,7 @@ from typing import TypeAlias
 import keras
 
 from pipeline.config import NetworkSettings
+from pipeline.nn.norm import BatchNormalization
 
 Tensor: TypeAlias = keras.KerasTensor
 
@@ -102,7 +103,7 @@ class Blocks:
     def _norm(self, x: Tensor, name: str) -> Tensor:
         if self._settings.norm == "batch":
             # Folds are small: with Keras' momentum of 0.99 the statistics would lag behind the weights for epochs.
-            return keras.layers.BatchNormalization(momentum=0.97, name=f"{name}_norm")(x)
+            return BatchNormalization(momentum=0.97, name=f"{name}_norm")(x)
         if self._settings.norm == "group":
             channels = x.shape[-1]
             groups = next(count for count in (8, 4, 2, 1) if channels % count == 0)

@@ -1,0 +1,25 @@
+"""What the machine and the backend are good at."""
+
+from __future__ import annotations
+
+import keras
+
+from pipeline.config import TrainSettings
+
+
+def gpus() -> list[str]:
+    """GPUs that the backend sees."""
+    # Asked for GPUs by name, JAX raises where there is none.
+    return [name for name in keras.distribution.list_devices() if name.split(":")[0].lower() in ("gpu", "cuda", "rocm")]
+
+
+def precision(wanted: str = TrainSettings().precision) -> str:
+    """Name of the Keras dtype policy: what ``train.precision`` asks for, or what suits the machine."""
+    if wanted == "auto":
+        wanted = "bfloat16" if gpus() else "float32"
+    return wanted if wanted == "float32" else f"mixed_{wanted}"
+
+
+def jit() -> bool:
+    """Whether to compile with XLA: it makes TensorFlow on a CPU ten times slower, torch has none, JAX lives by it."""
+    return keras.backend.backend() == "jax" or (keras.backend.backend() == "tensorflow" and bool(gpus()))
