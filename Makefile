@@ -80,8 +80,10 @@ test-faults: | $(VENV)/ready ## kill it, damage what it made, fill the disk: doe
 	FUZZ_EXAMPLES=500 $(PYTHON) -m pytest -n 2 --dist worksteal -m "faults or fuzz"
 test-backends: | $(VENV)/ready-jax ## network, loss, training and prediction on JAX
 	KERAS_BACKEND=jax $(PYTHON) -m pytest -m backends
-bench: | $(VENV)/ready ## measure RLE, metric and start-up
-	$(PYTHON) -m benchmarks.core
+bench: | $(VENV)/ready-bench ## measure speed on this machine's processor (some minutes) into benchmarks/RESULTS.md
+	$(PYTHON) -m benchmarks
+bench-gpu: | $(VENV)/ready-jax ## measure speed on an NVIDIA GPU with JAX; needs jax[cuda12] in .venv
+	KERAS_BACKEND=jax $(PYTHON) -m benchmarks gpu
 audit: | $(VENV)/ready-lab ## look every locked dependency up in the database of known holes (needs the internet)
 	$(VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
 format: | $(VENV)/ready ## put the code in the project's style
@@ -91,6 +93,7 @@ lock: | $(VENV)/ready ## resolve the dependencies of pyproject.toml anew (needs 
 	uv pip compile pyproject.toml --group dev $(LOCK) -o requirements.lock
 	uv pip compile pyproject.toml --group dev --group jax -c requirements.lock $(LOCK) -o requirements-jax.lock
 	uv pip compile pyproject.toml --group dev --group lab -c requirements.lock $(LOCK) -o requirements-lab.lock
+	uv pip compile pyproject.toml --group dev --group bench -c requirements.lock $(LOCK) -o requirements-bench.lock
 LOCK = --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 # The environment: made from the lock, made again when the lock changes.
@@ -106,4 +109,7 @@ $(VENV)/ready-jax: requirements-jax.lock $(VENV)/ready
 	@touch $@
 $(VENV)/ready-lab: requirements-lab.lock $(VENV)/ready
 	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements-lab.lock
+	@touch $@
+$(VENV)/ready-bench: requirements-bench.lock $(VENV)/ready
+	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements-bench.lock
 	@touch $@

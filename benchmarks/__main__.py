@@ -1,0 +1,112 @@
+"""Run the benchmarks and write RESULTS.md: ``make bench``, ``make bench-gpu``, ``python -m benchmarks metric``.
+
+Each run replaces what the same machine-kind (CPU or GPU) measured before; ``results/*.json`` keeps the rows, so that
+both may be measured at different times on different machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+HERE = Path(__file__).parent
+SUBJECTS = ("training", "predict", "metric", "prepare", "startup", "growth")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    known = f"{', '.join(SUBJECTS)}, gpu (default: all but gpu)"
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=known)
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; nothing is written")
+    options = parser.parse_args()
+    unknown = set(options.subjects) - {*SUBJECTS, "gpu"}
+    if unknown:
+        parser.error(f"there is no subject {', '.join(sorted(unknown))}; there are {', '.join(SUBJECTS)}, gpu")
+    tables = {}
+    for subject in options.subjects or SUBJECTS:
+        started = time.monotonic()
+        module = import_module(f"benchmarks.{subject}")
+        tables[subject] = {"title": module.TITLE, "rows": [asdict(row) for row in module.measure(options.quick)]}
+        print(f"\n{module.TITLE} ({time.monotonic() - started:.0f} s)")
+        for row in tables[subject]["rows"]:
+            mark = {True: "reached", False: "MISSED", None: ""}[row["reached"]]
+            goal = f"(goal: {row['goal']}) {mark}" if row["goal"] else ""
+            print(f"  {row['what']}: {row['value']}  {goal}", flush=True)
+    if not options.quick:
+        write(tables)
+
+
+def write(tables: dict[str, dict], folder: Path = HERE) -> None:
+    """Add measured tables to what there is, and render the page."""
+    from benchmarks.machine import described
+
+    for kind in ("cpu", "gpu"):
+        mine = {name: table for name, table in tables.items() if (name == "gpu") == (kind == "gpu")}
+        if not mine:
+            continue
+        path = folder / "results" / f"{kind}.json"
+        path.parent.mkdir(exist_ok=True)
+        machine = described()
+        if kind == "gpu":
+            from pipeline.nn.device import gpus
+
+            machine["gpu"] = _gpu_name() or ", ".join(gpus()) or "none"
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"machine": machine, "tables": {}}
+        # Rows of another machine do not belong beside new ones.
+        if kept["machine"]["processor"] != machine["processor"] or kept["machine"]["packages"] != machine["packages"]:
+            kept["tables"] = {}
+        kept["machine"] = machine
+        kept["tables"] |= mine
+        path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "RESULTS.md").write_text(rendered(folder), encoding="utf-8")
+
+
+def _gpu_name() -> str:
+    import subprocess
+
+    try:
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        return subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def rendered(folder: Path = HERE) -> str:
+    """RESULTS.md from the rows on disk."""
+    lines = ["# How fast it is", "", "Measured, not asserted: `make bench` and `make bench-gpu` write this page."]
+    lines += ["A ratio lasts; an absolute time is that of the machine named above it."]
+    for kind, command in (("cpu", "make bench"), ("gpu", "make bench-gpu")):
+        lines += ["", f"## {kind.upper()}", ""]
+        path = folder / "results" / f"{kind}.json"
+        if not path.is_file():
+            lines += [f"Not measured yet; the command is `{command}`."]
+            continue
+        found = json.loads(path.read_text(encoding="utf-8"))
+        lines += [f"- {name}: {value}" for name, value in found["machine"].items()]
+        for subject in [*SUBJECTS, "gpu"]:
+            if subject in found["tables"]:
+                lines += _table(found["tables"][subject])
+            if subject == "growth" and subject in found["tables"]:
+                lines += ["", "![Time and memory over the size of the survey](growth.png)"]
+    return "\n".join(lines) + "\n"
+
+
+def _table(table: dict) -> list[str]:
+    lines = ["", f"### {table['title']}", "", "| what | measured | goal | |", "|---|---|---|---|"]
+    for row in table["rows"]:
+        mark = {True: "reached", False: "**missed**", None: ""}[row["reached"]]
+        note = f" ({row['note']})" if row["note"] else ""
+        lines.append(f"| {row['what']}{note} | {row['value']} | {row['goal']} | {mark} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""One NVIDIA GPU: pace, share of the bfloat16 peak, waiting for batches, folds at once. JAX: ``make bench-gpu``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.rows import Row
+
+TITLE = "One GPU"
+TINY = ["network.width=4", "network.levels=2", "network.blocks=1", "train.batch=4"]
+
+
+def measure(quick: bool = False) -> list[Row]:
+    os.environ["KERAS_BACKEND"] = "jax"
+    rows: list[Row] = []
+    for name, batch in (("kernel", 128), ("unet", 64)):
+        rows += _pace(name, [*(TINY if quick else [f"train.batch={batch}"])], quick)
+    return rows + _folds(quick)
+
+
+def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
+    import keras
+
+    from benchmarks import made_up
+    from benchmarks.flops import forward_flops
+    from benchmarks.machine import backend_matmul, matmul_peak
+    from pipeline.batches import Batches
+    from pipeline.config import load
+    from pipeline.fit import compile_network, make_network, predictor
+    from pipeline.nn.device import gpus
+    from pipeline.nn.optimizers import make_optimizer
+
+    settings = load(name, overrides)
+    model, frame = make_network(settings)
+    compile_network(model, make_optimizer(settings.train, 100), settings.train.loss)
+    count = 12 if quick else 4000
+    masks = made_up.masks(count)
+    images = made_up.images(masks)
+    cores = os.cpu_count() or 1
+    batches = Batches(
+        images, masks, np.arange(count), frame, settings.augment, settings.train.batch, 0, workers=max(1, cores - 1)
+    )
+    steps = 2 if quick else 60
+    first = [keras.ops.convert_to_tensor(part) for part in batches[0]]
+    model.train_on_batch(*first)
+    started = time.perf_counter()
+    for _ in range(steps):
+        told = model.train_on_batch(*first)
+    float(np.asarray(told).ravel()[0])
+    memory = steps * settings.train.batch / (time.perf_counter() - started)
+    model.fit(batches, epochs=1, shuffle=False, verbose=0)
+    started = time.perf_counter()
+    model.fit(batches, epochs=1, shuffle=False, verbose=0)
+    fed = len(batches) * settings.train.batch / (time.perf_counter() - started)
+    ready, out = predictor(settings), np.empty(images.shape, np.uint8)
+    ready(images[:600], out[:600])
+    started = time.perf_counter()
+    ready(images, out)
+    predicted = 2 * count / (time.perf_counter() - started)
+    sizes = (256,) if quick else (8192, 16384)
+    peak = matmul_peak(backend_matmul("bfloat16"), sizes)
+    share = 3 * forward_flops(model) * memory / peak
+    device = "GPU" if gpus() else "no GPU: the processor"
+    return [
+        Row(
+            f"`{name}`, batch {settings.train.batch}: training on a batch in the GPU's memory",
+            f"{memory:,.0f} tiles/s, {share:.0%} of the bfloat16 peak",
+            note=f"peak {peak / 1e12:.1f} TFLOP/s; {device}",
+        ),
+        Row(
+            f"`{name}`: an epoch with the whole augmentation",
+            f"{fed:,.0f} tiles/s, waits {max(0.0, 1 - fed / memory):.0%} of the time for batches",
+        ),
+        Row(f"`{name}`: prediction, image passes", f"{predicted:,.0f} /s"),
+    ]
+
+
+def _folds(quick: bool) -> list[Row]:
+    """Five folds of the default experiment, one after another and at once."""
+    survey = "survey.train=40 survey.test=12" if quick else "survey.train=4000 survey.test=100"
+    small = " ".join(TINY) + " train.epochs=1" if quick else "train.epochs=2 train.batch=32"
+    took = {}
+    for jobs in (1, 2) if quick else (1, 5):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "pipeline", "STAGE", "--root", folder, "--dataset", "demo"]
+            command += ["--set", f"{survey} {small}", "--jobs", str(jobs)]
+            environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+            for stage in ("split", "train"):
+                started = time.perf_counter()
+                command[3] = stage
+                subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, cwd=Path.cwd())
+            took[jobs] = time.perf_counter() - started
+    (_, serial), (many, parallel) = took.items()
+    return [
+        Row("five folds of `unet`, two epochs each, one after another", f"{serial:.0f} s"),
+        Row(f"the same, {many} at once", f"{serial / parallel:.2f} x as fast ({parallel:.0f} s)"),
+    ]

@@ -1,0 +1,102 @@
+"""Surveys of growing size: does the time of one tile stay what it was, and the memory?"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+
+from benchmarks.rows import Row
+from benchmarks.startup import TINY
+
+TITLE = "Growth"
+STAGES = ("prepare", "split", "predict", "submit")
+SIZES = (1, 4, 16)
+PLOT = Path(__file__).parent / "growth.png"
+
+
+def measure(quick: bool = False) -> list[Row]:
+    base = (20, 30) if quick else (250, 1000)
+    sizes = SIZES[:2] if quick else SIZES
+    found = {size: _measured(base[0] * size, base[1] * size) for size in sizes}
+    if not quick:
+        _plot(found, base)
+    rows = []
+    for stage in STAGES:
+        tiles = base[0] if stage == "split" else base[1] if stage != "prepare" else sum(base)
+        # What a stage takes even for the smallest survey (imports, tracing) is no matter of growth: the cost of
+        # a tile is that of the tiles which a larger survey has more.
+        paces = [(found[b][stage][0] - found[a][stage][0]) / ((b - a) * tiles) for a, b in pairwise(sizes)]
+        change = paces[-1] / max(paces[0], 1e-9) - 1
+        enough = found[sizes[-1]][stage][0] - found[sizes[0]][stage][0] > 1
+        rows.append(
+            Row(
+                f"{stage}: time of one more tile, from {sizes[-2]}x to {sizes[-1]}x against {sizes[0]}x to {sizes[1]}x",
+                f"{change:+.0%} ({1e3 * paces[-1]:.2f} ms)" if len(paces) > 1 and enough else "too short to tell",
+                "within 15 %",
+                abs(change) <= 0.15 or change < 0 if enough else None,
+                " / ".join(f"{found[size][stage][0]:.1f} s" for size in sizes),
+            )
+        )
+    for stage in ("prepare", "predict"):
+        first, last = found[sizes[0]][stage][1], found[sizes[-1]][stage][1]
+        rows.append(
+            Row(
+                f"{stage}: peak memory at {sizes[-1]}x against {sizes[0]}x",
+                f"{last - first:+.0f} MiB ({last:.0f} MiB)",
+                "flat, under 2 GiB",
+                last < 2048 and last - first < 100,
+            )
+        )
+    return rows
+
+
+def _measured(train: int, test: int) -> dict[str, tuple[float, float]]:
+    """Seconds and peak memory in MiB of each stage of a survey, each in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = TINY.replace("survey.train=40 survey.test=12", f"survey.train={train} survey.test={test}")
+        _child(folder, "download", settings)
+        return {stage: _child(folder, stage, settings) for stage in ("prepare", "split", "train", "predict", "submit")}
+
+
+def _child(folder: str, stage: str, settings: str) -> tuple[float, float]:
+    code = f"""
+import json, pathlib, resource, sys, time
+from pipeline.__main__ import main
+started = time.monotonic()
+status = main(["{stage}", "--root", sys.argv[1], "--dataset", "demo", "--experiment", "demo", "--set", sys.argv[2]])
+status_file = pathlib.Path("/proc/self/status")
+if status_file.exists():  # ru_maxrss would be that of the process which started this one
+    peak = int(status_file.read_text().split("VmHWM:")[1].split()[0]) / 1024
+else:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps([time.monotonic() - started, peak]))
+sys.exit(status)
+"""
+    ran = subprocess.run([sys.executable, "-c", code, folder, settings], capture_output=True, text=True, check=True)
+    seconds, peak = json.loads(ran.stdout.splitlines()[-1])
+    return seconds, peak
+
+
+def _plot(found: dict[int, dict[str, tuple[float, float]]], base: tuple[int, int]) -> None:
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    tiles = [sum(base) * size for size in found]
+    for stage in STAGES:
+        left.plot(tiles, [found[size][stage][0] for size in found], "o-", label=stage)
+    for stage in ("prepare", "predict"):
+        right.plot(tiles, [found[size][stage][1] for size in found], "o-", label=stage)
+    left.set(title="Time of a stage", xlabel="tiles in the survey", ylabel="seconds")
+    right.set(title="Peak memory", xlabel="tiles in the survey", ylabel="MiB", ylim=(0, None))
+    for axes in (left, right):
+        axes.legend(frameon=False)
+        axes.grid(alpha=0.3)
+    figure.savefig(PLOT, dpi=110)
+    pyplot.close(figure)

@@ -1,0 +1,45 @@
+"""What a benchmark tells, and how two things are timed against each other."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        what: was measured.
+        value: with its unit, as it is to be read.
+        goal: what it was meant to be, where there is a goal.
+        reached: whether it is, where there is a goal.
+        note: what one has to know to believe it.
+    """
+
+    what: str
+    value: str
+    goal: str = ""
+    reached: bool | None = None
+    note: str = ""
+
+
+def seconds(work: Callable[[], object], runs: int = 5) -> float:
+    """Median wall time of some runs, after one that does not count."""
+    return versus([work], runs)[0]
+
+
+def versus(works: list[Callable[[], object]], runs: int = 5) -> list[float]:
+    """Median wall time of each, run in turns, so that a machine that slows down slows all of them."""
+    for work in works:
+        work()
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(runs):
+        for work, found in zip(works, times, strict=True):
+            started = time.perf_counter()
+            work()
+            found.append(time.perf_counter() - started)
+    return [statistics.median(found) for found in times]
