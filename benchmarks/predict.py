@@ -19,7 +19,7 @@ FOLDS = 2
 
 def measure(quick: bool = False) -> list[Row]:
     settings = load("unet", ["network.width=4", "network.levels=2", "network.blocks=1"] if quick else [])
-    images = made_up.images(made_up.masks(40 if quick else 400))
+    images = made_up.images(made_up.masks(40 if quick else 256))
     with tempfile.TemporaryDirectory() as folder:
         weights, models = [], []
         for fold in range(FOLDS):

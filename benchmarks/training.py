@@ -58,8 +58,8 @@ def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
 def _stepped(settings: Settings, precision: str, quick: bool) -> tuple[keras.Model, float]:
     model, size, answer = _network(settings, precision)
     images, masks = _batch(settings.train.batch, size, answer)
-    steps = 1 if quick else max(4, 160 // settings.train.batch)
-    taken = seconds(lambda: [model.train_on_batch(images, masks) for _ in range(steps)], 1 if quick else 5)
+    steps = 1 if quick else max(3, 120 // settings.train.batch)
+    taken = seconds(lambda: [model.train_on_batch(images, masks) for _ in range(steps)], 1 if quick else 3)
     return model, steps * settings.train.batch / taken
 
 
@@ -132,7 +132,7 @@ def _torch_step(settings: Settings, images: np.ndarray, masks: np.ndarray) -> An
 
 def _epoch(settings: Settings, quick: bool) -> list[Row]:
     """What an epoch's feeding and scoring add to its steps."""
-    count = 40 if quick else 400
+    count = 40 if quick else 320
     masks = made_up.masks(count + count // 4)
     images = made_up.images(masks)
     seen, truth = images[count:], masks[count:]
@@ -154,7 +154,7 @@ def _epoch(settings: Settings, quick: bool) -> list[Row]:
         ready.take(model)
         metric.score(metric.apply(ready(seen, found, flip=False), 0.5, 0), truth)
 
-    memory, disk, scoring = versus([in_memory, fed, scored], 1 if quick else 5)
+    memory, disk, scoring = versus([in_memory, fed, scored], 1 if quick else 3)
     return [
         Row(
             "`unet`: an epoch with the whole augmentation, against the same steps on one batch in memory",

@@ -1,0 +1,72 @@
+"""What the benchmarks count and compare with is right, and what they find is written down."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import made_up, peers
+from benchmarks.flops import forward_flops
+from benchmarks.rows import Row, versus
+from pipeline import metric
+
+
+def test_operations_are_those_counted_by_hand():
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same")(image)  # 8 x 8 pixels, 3 x 3 x 3 inputs each, 4 channels
+    x = keras.layers.DepthwiseConv2D(3, strides=2, padding="same")(x)  # 4 x 4 pixels, 3 x 3 inputs, 4 channels
+    x = keras.layers.Conv2DTranspose(5, 2, strides=2)(x)  # each of 4 x 4 pixels to 2 x 2, 4 inputs, 5 channels
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    inner = keras.Model(image, keras.layers.Dense(7)(x))
+    by_hand = 2 * (64 * 27 * 4 + 16 * 9 * 4 + 16 * 4 * 4 * 5 + 5 * 7)
+    assert forward_flops(inner) == by_hand
+    again = keras.Input((8, 8, 3))
+    assert forward_flops(keras.Model(again, inner(again))) == by_hand
+
+
+def test_the_usual_loop_finds_the_score_that_ours_finds():
+    truth = made_up.masks(12)
+    found = made_up.images(truth)
+    thresholds, areas = np.array([0.3, 0.5, 0.7]), [0, 40]
+    best = metric.table(metric.count(found, truth), list(thresholds), areas).max()
+    assert peers.usual_search(found, truth, thresholds, areas) == pytest.approx(best)
+
+
+def test_the_competition_s_code_and_that_of_coco_say_the_same_masks():
+    coco = peers.pycocotools()
+    if coco is None:
+        pytest.skip("pycocotools is not installed (make bench installs it)")
+    from pipeline import rle
+
+    masks = made_up.masks(9)
+    theirs = coco.decode(coco.encode(np.asfortranarray(masks.transpose(1, 2, 0)))).transpose(2, 0, 1)
+    np.testing.assert_array_equal(theirs, rle.decode(rle.encode(masks), 101, 101))
+
+
+def test_two_works_take_turns():
+    turns: list[str] = []
+    versus([lambda: turns.append("a"), lambda: turns.append("b")], runs=2)
+    assert turns == ["a", "b", "a", "b", "a", "b"]
+
+
+def test_what_was_measured_is_kept_until_the_same_subject_is_measured_again(tmp_path: Path):
+    def table(title: str, value: str, reached: bool) -> dict:
+        row = {"what": "pace", "value": value, "goal": "2 x", "reached": reached, "note": "so"}
+        return {"title": title, "rows": [row]}
+
+    assert Row("pace", "3 x").reached is None
+    command.write({"metric": table("Metric", "1 x", False), "training": table("Training", "3 x", True)}, tmp_path)
+    command.write({"metric": table("Metric", "4 x", True)}, tmp_path)
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "| pace (so) | 4 x | 2 x | reached |" in page
+    assert "1 x" not in page
+    assert "| pace (so) | 3 x |" in page
+    assert "Not measured yet; the command is `make bench-gpu`" in page
+    assert set(json.loads((tmp_path / "results/cpu.json").read_text())["tables"]) == {"metric", "training"}
+    command.write({"metric": table("Metric", "9 x", False)}, tmp_path)
+    assert "| 9 x | 2 x | **missed** |" in (tmp_path / "RESULTS.md").read_text()
