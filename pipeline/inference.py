@@ -11,10 +11,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from pipeline.artifacts import CHUNK
 from pipeline.augment import Frame
-
-CHUNK = 512
-"""Tiles that are in memory at once."""
 
 
 def probabilities(
