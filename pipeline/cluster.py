@@ -14,6 +14,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -162,7 +163,7 @@ def predict(work: Work, place: ClusterSettings) -> None:
             jobs = [
                 Job(0, tree, fold, _inputs(tree, ledger), part)
                 for (tree, fold), starts in zip(pairs, todo, strict=True)
-                for part in _dealt(starts, shards)
+                for part in dealt(starts, shards)
             ]
             jobs = [replace(job, number=number) for number, job in enumerate(jobs)]
             shown = stack.enter_context(_Predicting(jobs, named))
@@ -177,7 +178,7 @@ def predict(work: Work, place: ClusterSettings) -> None:
 
             _run(ray, _predict_task, jobs, share, place, shown, done)
         for tree, fold in pairs:
-            count = _assemble(tree, fold, _starts(tree, ledger))
+            count = assemble(tree, fold, _starts(tree, ledger))
             if store is not None:
                 store.remove(tree.test_part(fold, 0).folder)
             say(f"{tree.experiment + ' ' if named else ''}fold {fold}: {count:,} test tiles predicted")
@@ -219,6 +220,7 @@ def _joined(place: ClusterSettings) -> Iterator[ModuleType]:
         raise UserError(f"--address {place.address}: run this command on a machine of the cluster, with --address auto")
     # The tasks get this very code, whatever lies on their machine.
     options: dict[str, Any] = {"runtime_env": {"py_modules": [str(Path(__file__).parent)]}}
+    _must_answer(place.address)
     if not place.address:
         # Nothing of size goes through Ray's memory: what passes between tasks is on disk.
         options |= {"include_dashboard": False, "object_store_memory": 100 * 2**20}
@@ -236,16 +238,33 @@ def _joined(place: ClusterSettings) -> Iterator[ModuleType]:
         reason = " ".join(str(fault).split())[:200]
         if not place.address:
             raise UserError(f"Ray does not start on this machine: {reason}") from None
-        raise UserError(
-            f"--address {place.address}: no Ray cluster answers ({reason}); start one with 'ray start --head', "
-            "or leave --address out to use this machine alone"
-        ) from None
+        raise _no_cluster(place.address, reason) from None
     # Ray puts an answer of its own to SIGTERM in place of the command line's.
     signal.signal(signal.SIGTERM, terminated)
     try:
         yield ray
+    except ray.exceptions.RayError as fault:
+        reason = " ".join(str(fault).split())[:200]
+        raise UserError(f"the Ray cluster does not answer any more ({reason}); start this command again") from None
     finally:
         ray.shutdown()
+
+
+def _must_answer(address: str) -> None:
+    """Knock at an address, because Ray itself would go on knocking for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except (OSError, OverflowError) as fault:
+            raise _no_cluster(address, str(fault)) from None
+
+
+def _no_cluster(address: str, reason: str) -> UserError:
+    return UserError(
+        f"--address {address}: no Ray cluster answers ({reason.rstrip('.')}); start one with 'ray start --head', "
+        "or leave --address out to use this machine alone"
+    )
 
 
 def _share(ray: ModuleType, place: ClusterSettings, tasks: int) -> Share:
@@ -404,13 +423,13 @@ def _tests(tree: Tree, ledger: Ledger) -> int:
     return found.result["test"] if found else 0
 
 
-def _dealt(starts: Sequence[int], shards: int) -> list[tuple[int, ...]]:
+def dealt(starts: Sequence[int], shards: int) -> list[tuple[int, ...]]:
     """Chunks in so many runs of about the same length, none of them empty."""
     edges = [round(len(starts) * each / shards) for each in range(shards + 1)]
     return [tuple(starts[low:high]) for low, high in pairwise(edges) if high > low]
 
 
-def _assemble(tree: Tree, fold: int, starts: Sequence[int]) -> int:
+def assemble(tree: Tree, fold: int, starts: Sequence[int]) -> int:
     """Put a fold's chunks together to the very file that one process would have written; returns its tiles.
 
     The caller holds the artifact's lock.
