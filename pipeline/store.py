@@ -18,6 +18,8 @@ from pipeline.artifacts import Artifact, Manifest, parse_manifest, verify, writi
 from pipeline.config import UserError
 
 _ARRIVING = ".arriving-"
+_BUCKETS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss"}
+"""Kinds of store without folders; asked for one, they would make a bucket of a mistyped name."""
 
 
 class Store:
@@ -41,6 +43,8 @@ class Store:
         with self._answering():
             self._files, base = url_to_fs(address)
         self._base = base.rstrip("/")
+        kinds = self._files.protocol
+        self._buckets = bool(_BUCKETS & {*([kinds] if isinstance(kinds, str) else kinds)})
 
     def push(self, artifact: Artifact) -> None:
         """Copy an artifact that is done from here to the store; what is the same there already stays."""
@@ -117,7 +121,8 @@ class Store:
         parent, key = self._key(path.parent), self._key(path)
         arriving = f"{parent}/.{path.name}{_ARRIVING}{socket.gethostname()}-{os.getpid()}"
         with self._answering():
-            self._files.makedirs(parent, exist_ok=True)
+            if not self._buckets:
+                self._files.makedirs(parent, exist_ok=True)
             for name in self._listed(path.parent):
                 # Left there by a worker that was lost; a fold is in the hands of one at a time.
                 if name.startswith(f".{path.name}{_ARRIVING}"):
@@ -149,7 +154,7 @@ class Store:
         """Each kind of store has faults of its own (no rights, no network, no bucket): all become one line."""
         try:
             yield
-        except (UserError, FileNotFoundError):
+        except UserError:
             raise
         except Exception as fault:
             reason = " ".join(str(fault).split())[:200]

@@ -371,7 +371,7 @@ def test_a_lost_machine_costs_nothing_that_is_in_the_store(nodes: Nodes, serial:
     printed = end(begin("train", *options, root=other))
     assert "fold 0: best epoch" in printed
     assert "at once" not in printed
-    assert {name: told for name, told in content(serial).items() if "/test/" not in name} == content(other)
+    assert {name: told for name, told in content(serial).items() if "/demo/test/" not in name} == content(other)
 
 
 @pytest.mark.cluster
@@ -447,7 +447,7 @@ def test_this_machine_alone_interrupted_and_gone_on(serial: Path, fresh: Path):
         time.sleep(0.1)
     printed = end(begin(*options, root=fresh))
     assert "fold 0: goes on after epoch" in printed
-    assert {name: told for name, told in content(serial).items() if "/test/" not in name} == content(fresh)
+    assert {name: told for name, told in content(serial).items() if "/demo/test/" not in name} == content(fresh)
 
 
 @pytest.mark.cluster
