@@ -241,6 +241,8 @@ def _joined(place: ClusterSettings) -> Iterator[ModuleType]:
         raise _no_cluster(place.address, reason) from None
     # Ray puts an answer of its own to SIGTERM in place of the command line's.
     signal.signal(signal.SIGTERM, terminated)
+    # And a page of its log between our lines when a machine is lost, which ``log_to_driver`` does not keep back.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
     try:
         yield ray
     except ray.exceptions.RayError as fault:
@@ -314,8 +316,8 @@ def _run(
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    letters = ray.remote(num_cpus=0)(_Letters).options(scheduling_strategy=here).remote()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    letters = ray.remote(num_cpus=0, max_restarts=-1)(_Letters).options(scheduling_strategy=here).remote()
     order = Order(share, place.store, {name: os.environ[name] for name in PASSED if name in os.environ}, letters)
     # A process for each task: threads are counted, and a GPU is taken, once in a process's life.
     task = ray.remote(
@@ -325,9 +327,10 @@ def _run(
     faults: list[str] = []
     while running:
         ready, _ = ray.wait(list(running), timeout=PAUSE)
-        # A task's last word arrives before the task ends, so it is among these.
-        for number, kind, told in ray.get(letters.take.remote()):
-            shown.hear(jobs[number], kind, told)
+        # A task's last word arrives before the task ends, so it is among these. What is lost of them is only shown.
+        with suppress(ray.exceptions.RayActorError):
+            for number, kind, told in ray.get(letters.take.remote()):
+                shown.hear(jobs[number], kind, told)
         for each in ready:
             job = running.pop(each)
             try:

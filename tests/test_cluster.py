@@ -355,6 +355,7 @@ def test_a_lost_machine_costs_nothing_that_is_in_the_store(nodes: Nodes, serial:
         printed = end(running)
         assert f"fold {fold}: its worker on" in printed
         assert f"fold {fold}: goes on after epoch" in printed
+        assert "raylet" not in printed
         printed = end(begin("predict", *options, root=fresh))
         assert "fold 1: 600 test tiles predicted" in printed
     finally:
