@@ -6,6 +6,11 @@ FOLDS      ?=
 ARCHIVE    ?=
 SET        ?=
 JOBS       ?= 1
+EXECUTOR   ?= local
+ADDRESS    ?=
+STORE      ?=
+CPUS       ?=
+GPUS       ?=
 DRY_RUN    ?=
 NO_WAIT    ?=
 FORCE      ?=
@@ -18,7 +23,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
 CHOICE   = --dataset "$(DATASET)" --experiment "$(EXPERIMENT)" --folds "$(FOLDS)" $(if $(SET),--set "$(SET)")
-OPTIONS  = $(CHOICE) --jobs "$(JOBS)" $(if $(ARCHIVE),--archive "$(ARCHIVE)")
+OPTIONS  = $(CHOICE) --jobs "$(JOBS)" $(if $(ARCHIVE),--archive "$(ARCHIVE)") $(PLACE)
+PLACE    = --executor "$(EXECUTOR)" $(if $(ADDRESS),--address "$(ADDRESS)") $(if $(STORE),--store "$(STORE)") \
+	$(if $(CPUS),--cpus-per-fold "$(CPUS)") $(if $(GPUS),--gpus-per-fold "$(GPUS)")
 said     = $(filter-out 0 no false,$($(1)))
 UPLOAD   = $(if $(call said,DRY_RUN),--dry-run) $(if $(call said,NO_WAIT),--no-wait) $(if $(call said,FORCE),--force)
 # The first Python from 3.11 to 3.13; PYTHON3=... names another.
@@ -38,7 +45,7 @@ validate: ## the cross-fitted score; training ends with it
 report:   ## draw the experiment's page and the leaderboard; training ends with it
 predict:  ## predict the test tiles with every trained fold
 submit:   ## write and check the CSV, upload it to Kaggle, wait for the score
-download prepare split train validate report predict submit: | $(VENV)/ready
+download prepare split train validate report predict submit: | $(VENV)/ready$(if $(filter ray,$(EXECUTOR)),-cluster)
 	@$(PYTHON) -m pipeline $@ $(OPTIONS) $(if $(filter submit,$@),$(UPLOAD))
 
 ##@ To begin with
@@ -68,18 +75,20 @@ help: ## this page
 	@printf 'Example: make train EXPERIMENT=unet FOLDS=0,1 SET="train.epochs=5 train.batch=16"\n'
 
 ##@ For those who change the code
-.PHONY: test test-slow test-faults test-backends bench audit format lock
+.PHONY: test test-slow test-faults test-backends test-cluster bench bench-gpu audit format lock
 test: | $(VENV)/ready ## lint, types and the default test suite
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow and not faults"
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow and not faults and not cluster"
 test-slow: | $(VENV)/ready ## the tests that take minutes
 	$(PYTHON) -m pytest -m slow
 test-faults: | $(VENV)/ready ## kill it, damage what it made, fill the disk: does it always come back?
 	FUZZ_EXAMPLES=500 $(PYTHON) -m pytest -n 2 --dist worksteal -m "faults or fuzz"
 test-backends: | $(VENV)/ready-jax ## network, loss, training and prediction on JAX
 	KERAS_BACKEND=jax $(PYTHON) -m pytest -m backends
+test-cluster: | $(VENV)/ready-cluster ## folds on a real Ray cluster of two nodes: lost workers, stores, sets of experiments
+	$(PYTHON) -m pytest -m cluster tests/test_cluster.py
 bench: | $(VENV)/ready-bench ## measure speed on this machine's processor (some minutes) into benchmarks/RESULTS.md
 	$(PYTHON) -m benchmarks
 bench-gpu: | $(VENV)/ready-jax ## measure speed on an NVIDIA GPU with JAX; needs jax[cuda12] in .venv
@@ -94,6 +103,7 @@ lock: | $(VENV)/ready ## resolve the dependencies of pyproject.toml anew (needs 
 	uv pip compile pyproject.toml --group dev --group jax -c requirements.lock $(LOCK) -o requirements-jax.lock
 	uv pip compile pyproject.toml --group dev --group lab -c requirements.lock $(LOCK) -o requirements-lab.lock
 	uv pip compile pyproject.toml --group dev --group bench -c requirements.lock $(LOCK) -o requirements-bench.lock
+	uv pip compile pyproject.toml --group dev --extra cluster -c requirements.lock $(LOCK) -o requirements-cluster.lock
 LOCK = --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 # The environment: made from the lock, made again when the lock changes.
@@ -112,4 +122,7 @@ $(VENV)/ready-lab: requirements-lab.lock $(VENV)/ready
 	@touch $@
 $(VENV)/ready-bench: requirements-bench.lock $(VENV)/ready
 	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements-bench.lock
+	@touch $@
+$(VENV)/ready-cluster: requirements-cluster.lock $(VENV)/ready
+	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements-cluster.lock
 	@touch $@

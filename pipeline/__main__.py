@@ -15,7 +15,7 @@ from types import FrameType
 
 from pipeline import __version__
 from pipeline.artifacts import Artifact, Ledger, Tree, discard_damaged, verify
-from pipeline.config import DEFAULT_EXPERIMENT, UserError, experiment_names, load
+from pipeline.config import DEFAULT_EXPERIMENT, ClusterSettings, UserError, experiment_names, load
 from pipeline.progress import duration, say
 from pipeline.stages import ROAD, Context
 
@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         _common(command)
         command.add_argument("--archive", type=Path, metavar="PATH", help="a zip or folder to take the tiles from")
         command.add_argument("--jobs", type=_positive, default=1, metavar="N", help="folds at once (default 1)")
+        _place(command)
         if stage == "submit":
             command.add_argument("--dry-run", action="store_true", help="write and check the CSV, upload nothing")
             command.add_argument("--no-wait", action="store_true", help="do not wait for Kaggle's score")
@@ -112,12 +113,25 @@ def _parser() -> argparse.ArgumentParser:
 
 def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dataset", default="tgs", metavar="NAME", help="tgs (default), demo, or a name of your own")
-    command.add_argument("--experiment", default=DEFAULT_EXPERIMENT, metavar="NAME", help="default: unet")
+    command.add_argument(
+        "--experiment", default=DEFAULT_EXPERIMENT, metavar="NAME", help="default: unet; stages take several: a,b,c"
+    )
     command.add_argument("--folds", default="", metavar="0,1", help="only these folds (default: all)")
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, for example train.epochs=5"
     )
     _root(command)
+
+
+def _place(command: argparse.ArgumentParser) -> None:
+    """Where folds run."""
+    command.add_argument("--executor", choices=("local", "ray"), default="local", help="what runs the folds")
+    command.add_argument(
+        "--address", default="", help="of a running Ray cluster, or auto (default: this machine alone)"
+    )
+    command.add_argument("--store", default="", metavar="URL", help="of artifacts, where machines do not share --root")
+    command.add_argument("--cpus-per-fold", type=_positive, metavar="N", help="cores of a Ray task")
+    command.add_argument("--gpus-per-fold", type=_share, metavar="X", help="GPUs of a Ray task, 0.5 for half of one")
 
 
 def _root(command: argparse.ArgumentParser) -> None:
@@ -137,14 +151,48 @@ def _positive(text: str) -> int:
     return number
 
 
-def _context(options: argparse.Namespace) -> Context:
+def _share(text: str) -> float:
+    number = float(text)
+    if not (0 <= number <= 1 or (number <= 1024 and number.is_integer())):
+        raise argparse.ArgumentTypeError("must be a share of one GPU, such as 0.5, or a whole number of them")
+    return number
+
+
+def _cluster(options: argparse.Namespace) -> ClusterSettings | None:
+    """Where folds run, if on Ray."""
+    names = ("address", "store", "cpus_per_fold", "gpus_per_fold")
+    given = {name: getattr(options, name) for name in names if getattr(options, name, None) not in (None, "")}
+    if getattr(options, "executor", "local") == "ray":
+        if options.jobs > 1:
+            raise UserError("--jobs is of the local executor; on Ray say what one fold gets: --cpus-per-fold 4")
+        return ClusterSettings(**given)
+    if given:
+        raise UserError(f"--{next(iter(given)).replace('_', '-')} needs --executor ray")
+    return None
+
+
+def _context(options: argparse.Namespace, experiment: str = "") -> Context:
     if not options.dataset.replace("-", "").replace("_", "").isalnum():
         raise UserError(f"dataset {options.dataset!r}: a name is made of letters, digits, '-' and '_'")
     # make hands SET over as one text of several assignments.
-    settings = load(options.experiment, [each for text in options.set for each in text.split()])
-    tree = Tree(options.root, options.dataset, options.experiment, settings)
-    folds = _folds(options.folds, settings.split.folds)
-    return Context(tree, Ledger(), folds, archive=getattr(options, "archive", None), jobs=getattr(options, "jobs", 1))
+    experiment = experiment or options.experiment
+    settings = load(experiment, [each for text in options.set for each in text.split()])
+    return Context(
+        Tree(options.root, options.dataset, experiment, settings),
+        Ledger(),
+        _folds(options.folds, settings.split.folds),
+        archive=getattr(options, "archive", None),
+        jobs=getattr(options, "jobs", 1),
+        cluster=_cluster(options),
+    )
+
+
+def _contexts(options: argparse.Namespace) -> list[Context]:
+    """A context for each experiment that was asked for, each name and setting checked before any work."""
+    names = list(dict.fromkeys(options.experiment.replace(",", " ").split()))
+    if len(names) > 1 and options.stage == "submit":
+        raise UserError(f"submit takes one experiment; submit each by itself: --experiment {names[0]}")
+    return [_context(options, name) for name in names or [options.experiment]]
 
 
 def _folds(text: str, count: int) -> tuple[int, ...]:
@@ -162,43 +210,98 @@ def _folds(text: str, count: int) -> tuple[int, ...]:
 
 def _stage(options: argparse.Namespace) -> None:
     """Walk the road as far as the stage that was asked for."""
-    context = _context(options)
-    target = options.stage
-    if context.archive is not None and context.ledger.state(context.tree.raw).done:
+    contexts, target = _contexts(options), options.stage
+    first = contexts[0]
+    if first.archive is not None and first.ledger.state(first.tree.raw).done:
         from pipeline.stages import download
 
-        download.check_archive(context, context.archive)
-    tree = context.tree
+        download.check_archive(first, first.archive)
     if ROAD.index(target) > ROAD.index("train") and not options.folds:
-        context = _asked_only(context)
+        contexts = [_asked_only(context) for context in contexts]
     # Training ends with its score and its page, so that nobody has to ask for them.
     last = ROAD.index("report" if target in ("train", "validate") else target)
-    stages = list(ROAD[: last + 1])
-    while stages:
+    shared, road = ROAD[: min(last + 1, ROAD.index("train"))], ROAD[: last + 1]
+    faults: list[str] = []
+    _walk(contexts, target, shared, 0, faults)
+    if faults:
+        raise UserError(faults[0])
+    # A cluster has the folds of all experiments at once; without one, each is finished before the next begins.
+    for group in [contexts] if first.cluster is not None else [[context] for context in contexts]:
+        for context in _walk(group, target, road, len(shared), faults):
+            _tell(context, options, several=len(contexts) > 1)
+    if faults:
+        raise UserError("; ".join(dict.fromkeys(faults)))
+
+
+def _walk(
+    contexts: list[Context], target: str, road: Sequence[str], begin: int, faults: list[str]
+) -> Sequence[Context]:
+    """Bring the stages of a road up to date for some experiments.
+
+    Args:
+        contexts: the experiments.
+        target: the stage that the user asked for.
+        road: the stages to its end.
+        begin: how many of them are up to date; damaged inputs lead back to the first.
+        faults: gets a line for each fault; an experiment that has one does not go on, the others do.
+
+    Returns:
+        The experiments that are at the end of the road.
+    """
+    stages = list(road[begin:])
+    while stages and contexts:
         stage = stages.pop(0)
         if stage == "train":
-            tree.ask_for({*context.folds, *tree.asked_folds()})
+            for context in contexts:
+                context.tree.ask_for({*context.folds, *context.tree.asked_folds()})
         if stage == "validate" and target == "train":
-            context = _predicted_only(context)
-        pending = context.pending(stage)
-        if pending and (damaged := discard_damaged(pending)):
+            contexts = [_predicted_only(context) for context in contexts]
+        pending = [context for context in contexts if context.pending(stage)]
+        if damaged := discard_damaged(each for context in pending for each in context.pending(stage)):
             for line in damaged:
                 say(line)
-            context.ledger.forget()
-            stages = list(ROAD[: last + 1])
+            _forget(contexts)
+            stages = list(road)
         elif pending:
             started = time.monotonic()
-            _module(stage).run(context)
-            context.ledger.forget()
-            if stage in ("train", "predict"):
+            failed = _make(stage, pending, faults)
+            contexts = [context for context in contexts if not (failed and context.pending(stage))]
+            if stage in ("train", "predict") and contexts:
                 say(f"{stage}: done in {duration(time.monotonic() - started)}")
         elif stage == target:
             say(f"{stage}: up to date")
-    if last >= ROAD.index("report"):
+    return contexts
+
+
+def _make(stage: str, contexts: list[Context], faults: list[str]) -> bool:
+    """Run a stage, all folds of the experiments at once, everything else in turn; returns whether one failed."""
+    before = len(faults)
+    for group in [contexts] if stage in ("train", "predict") else [[context] for context in contexts]:
+        try:
+            # One experiment may have made what the next one needs, too.
+            if any(context.pending(stage) for context in group):
+                _module(stage).run(*group)
+        except UserError as fault:
+            faults.append(str(fault))
+        _forget(contexts)
+    return len(faults) > before
+
+
+def _forget(contexts: list[Context]) -> None:
+    for context in contexts:
+        context.ledger.forget()
+
+
+def _tell(context: Context, options: argparse.Namespace, several: bool) -> None:
+    """What came of an experiment; a submission is uploaded."""
+    target = options.stage
+    if ROAD.index(target) >= ROAD.index("train"):
         _refresh_leaderboard(context.tree)
     if target in ("train", "validate", "report"):
         from pipeline.summary import trained
 
+        if several:
+            say(f"\n  experiment          {context.tree.experiment}")
         trained(context)
     if target == "submit":
         from pipeline.stages import upload
@@ -283,6 +386,8 @@ def _clean(options: argparse.Namespace) -> None:
         gone = [path for artifact in context.artifacts(options.what) for path in _paths(artifact)]
         if options.what == "train" and context.tree.experiment_folder.is_dir():
             context.tree.ask_for({*context.tree.asked_folds()} - {*context.folds})
+        if options.what == "predict":
+            gone += [context.tree.test_part(fold, 0).folder for fold in context.folds]
         if options.what == "download":
             gone.append(context.tree.download_folder)
     elif options.what in experiment_names():

@@ -17,7 +17,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,13 @@ SOLUTION = "solution.csv"
 """The known test answers, which only the built-in survey has."""
 ASKED = "folds.json"
 """Which folds of an experiment were asked for."""
+CHUNK = 512
+"""Tiles that are predicted at once. Where chunks of the test tiles are made apart, they begin at multiples of it."""
 TILE_FILES = ("train_images.npy", "train_masks.npy", "test_images.npy", "train.csv", "test.csv")
+
+
+class BusyError(UserError):
+    """Another process is making the artifact."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +227,17 @@ class Tree:
             inputs=(self.tiles, self.train(fold)),
         )
 
+    def test_part(self, fold: int, start: int) -> Artifact:
+        """Probabilities of one chunk of the test tiles, for as long as other chunks are being made elsewhere."""
+        whole = self.test(fold)
+        return replace(
+            whole,
+            name=f"{whole.name} from tile {start}",
+            folder=whole.folder / f"fold-{fold}.parts",
+            manifest_name=f"{start}.json",
+            outputs=(f"{start}.npy",),
+        )
+
     def validation(self, folds: Iterable[int]) -> Artifact:
         """The cross-fitted score, tile by tile, and the threshold and smallest area that the test tiles will get."""
         folds = tuple(folds)
@@ -299,9 +316,13 @@ class Ledger:
     """What is done on disk, each manifest read once.
 
     Make a new one after something was made, or call ``forget``.
+
+    Args:
+        trusted: artifacts that count by their manifest alone, because what they were made from lies on another machine.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, trusted: Iterable[Artifact] = ()) -> None:
+        self._trusted = {artifact.manifest_path for artifact in trusted}
         self._manifests: dict[Path, Manifest | None] = {}
         self._states: dict[Path, State] = {}
 
@@ -319,6 +340,11 @@ class Ledger:
             self._states[path] = self._judge(artifact)
         return self._states[path]
 
+    def fits(self, artifact: Artifact, manifest: Manifest) -> bool:
+        """Whether a manifest from elsewhere is of this artifact, made from the very inputs that are here."""
+        here = {each.name: found.fingerprint for each in artifact.inputs if (found := self.manifest(each))}
+        return not _mismatch(artifact, manifest) and manifest.inputs == here
+
     def forget(self) -> None:
         self._manifests.clear()
         self._states.clear()
@@ -328,15 +354,10 @@ class Ledger:
         if manifest is None:
             damaged = artifact.manifest_path.exists()
             return State("stale", f"{artifact.manifest_name} cannot be read") if damaged else State("missing")
-        if manifest.artifact != artifact.name:
-            return State("stale", f"its manifest is that of {manifest.artifact!r}")
-        if manifest.format != FORMAT[artifact.stage]:
-            return State("stale", f"made in format {manifest.format}, now {FORMAT[artifact.stage]}")
-        changed = diff(manifest.settings, artifact.settings)
-        if changed:
-            key, (old, new) = next(iter(changed.items()))
-            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-            return State("stale", f"{key} was {old}, now {new}{more}")
+        if artifact.manifest_path in self._trusted:
+            return State("done")
+        if why := _mismatch(artifact, manifest):
+            return State("stale", why)
         for name, output in {**manifest.outputs, **manifest.extras}.items():
             fault = _quick_fault(artifact.folder / name, output)
             if fault:
@@ -353,6 +374,20 @@ class Ledger:
         return State("done")
 
 
+def _mismatch(artifact: Artifact, manifest: Manifest) -> str:
+    """Why a manifest is not that of this artifact with these settings; an empty string where it is."""
+    if manifest.artifact != artifact.name:
+        return f"its manifest is that of {manifest.artifact!r}"
+    if manifest.format != FORMAT[artifact.stage]:
+        return f"made in format {manifest.format}, now {FORMAT[artifact.stage]}"
+    changed = diff(manifest.settings, artifact.settings)
+    if not changed:
+        return ""
+    key, (old, new) = next(iter(changed.items()))
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return f"{key} was {old}, now {new}{more}"
+
+
 def verify(artifact: Artifact, manifest: Manifest) -> str:
     """Compare every output with the hash in its manifest; returns the first fault, or an empty string."""
     for name, output in {**manifest.outputs, **manifest.extras}.items():
@@ -367,8 +402,16 @@ def verify(artifact: Artifact, manifest: Manifest) -> str:
 def read_manifest(path: Path) -> Manifest | None:
     """The manifest in a file; None where there is none, or none that can be believed."""
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return parse_manifest(path.read_bytes())
+    except OSError:
+        return None
+
+
+def parse_manifest(content: bytes) -> Manifest | None:
+    """The manifest in a file's content; None where there is none that can be believed."""
+    try:
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return manifest if manifest.seal == _seal(manifest) else None
 
@@ -513,7 +556,7 @@ def held(artifact: Artifact) -> Iterator[None]:
     """Hold an artifact's lock. A lock that a dead process left behind does not block.
 
     Raises:
-        UserError: another process is making the artifact; its process id is named.
+        BusyError: another process is making the artifact; its process id is named.
     """
     from filelock import FileLock, Timeout
 
@@ -529,10 +572,10 @@ def held(artifact: Artifact) -> Iterator[None]:
     except Timeout:
         with contextlib.suppress(OSError):
             pid = owner.read_text(encoding="utf-8").strip()
-            raise UserError(
+            raise BusyError(
                 f"{artifact.name}: process {pid} is making it right now; wait for it, or stop it and run this again"
             ) from None
-        raise UserError(f"{artifact.name}: another process is making it right now; wait for it") from None
+        raise BusyError(f"{artifact.name}: another process is making it right now; wait for it") from None
     try:
         owner.write_text(str(os.getpid()), encoding="utf-8")
         yield
@@ -569,6 +612,11 @@ def _alive(pid: str) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def remove_parts(tree: Tree, fold: int) -> None:
+    """Remove the chunks of a fold's test predictions, which have no use once the whole is there."""
+    shutil.rmtree(tree.test_part(fold, 0).folder, ignore_errors=True)
 
 
 def reserve(path: Path, size: int) -> None:

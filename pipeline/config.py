@@ -200,6 +200,19 @@ class Settings(Section, frozen=True):
     submit: SubmitSettings = SubmitSettings()
 
 
+class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where folds run on Ray. Not of an experiment: it changes when a result is there, not the result."""
+
+    address: str = ""
+    """Of a running cluster (``auto`` finds the one that this machine belongs to); empty starts one on this machine."""
+    cpus_per_fold: int | None = None
+    """Cores of one fold; by default as many as let all folds run at once."""
+    gpus_per_fold: float | None = None
+    """GPUs of one fold, also a share of one; by default one where the cluster has any, else none."""
+    store: str = ""
+    """fsspec address of the artifacts for machines that do not see the root folder."""
+
+
 def experiment_names() -> list[str]:
     """Names of the experiments that ship with the project, sorted."""
     return sorted(path.stem for path in EXPERIMENTS.glob("*.toml"))

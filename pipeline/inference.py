@@ -12,12 +12,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from pipeline.artifacts import CHUNK
 from pipeline.augment import Frame
 from pipeline.nn.device import jit
 from pipeline.nn.norm import Folded
-
-CHUNK = 512
-"""Tiles that are in memory at once."""
 
 
 class Predictor:

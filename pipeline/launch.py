@@ -41,7 +41,7 @@ def _run(task: Callable[[Tree, int, int, int], None], tree: Tree, folds: Sequenc
     cores = max(1, (os.cpu_count() or 1) // jobs)
     # Fresh interpreters: a framework's threads and its hold on a GPU do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_share_machine, initargs=(cores,)) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=share_machine, initargs=(cores,)) as pool:
         running = {pool.submit(task, tree, fold, 0, 0): fold for fold in folds}
         faults: list[str] = []
         for done in as_completed(running):
@@ -54,13 +54,13 @@ def _run(task: Callable[[Tree, int, int, int], None], tree: Tree, folds: Sequenc
         raise UserError("; ".join(faults))
 
 
-def _share_machine(cores: int) -> None:
+def share_machine(cores: int) -> None:
     """Keep a worker process to its share of the cores; called before it imports a framework."""
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(cores)
 
 
-def _work() -> ModuleType:
+def load_work() -> ModuleType:
     """Import what runs inside a fold, and with it the framework.
 
     TensorFlow writes a page of notes to standard error as it starts and first looks for a GPU, from C++, whatever the
@@ -91,28 +91,48 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _train_one(tree: Tree, fold: int, turn: int, turns: int) -> None:
-    """Train one fold; ``turns`` is 0 in a process of its own, where a bar would write over the others'."""
-    work = _work()
-    ledger = Ledger()
+def train_one(tree: Tree, fold: int, watcher: Watcher, ledger: Ledger) -> None:
+    """Train one fold and predict its out-of-fold tiles, whatever of it is not done yet, in this process."""
+    work = load_work()
     if not ledger.state(tree.train(fold)).done:
-        with _Reporter(tree, turn, turns) as reporter:
-            work.train_fold(tree, fold, reporter)
+        work.train_fold(tree, fold, watcher)
         ledger.forget()
     if not ledger.state(tree.out_of_fold(fold)).done:
         work.predict_out_of_fold(tree, fold)
         ledger.forget()
+
+
+def fold_line(tree: Tree, fold: int, ledger: Ledger) -> str:
+    """What came of a fold, in a line."""
     trained, found = ledger.manifest(tree.train(fold)), ledger.manifest(tree.out_of_fold(fold))
-    if trained and found:
-        say(
-            f"fold {fold}: best epoch {trained.result['best_epoch']} of {trained.result['epochs']}, "
-            f"out-of-fold score {found.result['score_at_half']:.4f} at 0.5, "
-            f"{duration(trained.result['seconds'])}"
-        )
+    if not trained or not found:
+        return f"fold {fold}: not trained"
+    return (
+        f"fold {fold}: best epoch {trained.result['best_epoch']} of {trained.result['epochs']}, "
+        f"out-of-fold score {found.result['score_at_half']:.4f} at 0.5, "
+        f"{duration(trained.result['seconds'])}"
+    )
+
+
+def epoch_line(told: Epoch, remaining: float) -> str:
+    """An epoch, in a line of a log; ``remaining`` is in seconds."""
+    return (
+        f"fold {told.fold}  epoch {told.epoch:>3}/{told.epochs}  loss {told.loss:.4f}  score {told.score:.4f}  "
+        f"best {told.best:.4f} (epoch {told.best_epoch})  {duration(told.seconds)}  "
+        f"ETA {duration(remaining)}"
+    )
+
+
+def _train_one(tree: Tree, fold: int, turn: int, turns: int) -> None:
+    """Train one fold; ``turns`` is 0 in a process of its own, where a bar would write over the others'."""
+    ledger = Ledger()
+    with _Reporter(tree, turn, turns) as reporter:
+        train_one(tree, fold, reporter, ledger)
+    say(fold_line(tree, fold, ledger))
 
 
 def _predict_one(tree: Tree, fold: int, turn: int, turns: int) -> None:
-    work = _work()
+    work = load_work()
     with Progress(f"predict fold {fold}", 1, "tiles", bar=None if turns else False) as progress:
         found = Ledger().manifest(tree.tiles)
         progress.total = found.result["test"] if found else 1
@@ -152,8 +172,4 @@ class _Reporter(Watcher):
             return
         progress.note(f"epoch {told.epoch}/{told.epochs} score {told.score:.3f} best {told.best:.3f}")
         if not progress.drawn:
-            say(
-                f"fold {told.fold}  epoch {told.epoch:>3}/{told.epochs}  loss {told.loss:.4f}  score {told.score:.4f}  "
-                f"best {told.best:.4f} (epoch {told.best_epoch})  {duration(told.seconds)}  "
-                f"ETA {duration(progress.remaining())}"
-            )
+            say(epoch_line(told, progress.remaining()))

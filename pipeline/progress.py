@@ -79,6 +79,14 @@ class Progress:
             self._spoken = time.monotonic()
             say(f"  {self.title}: {done:,} of {self.total:,} {self.unit}, {duration(self.remaining())} left")
 
+    def say(self, text: str) -> None:
+        """Print a line; a bar makes room for it."""
+        if self._bar is not None:
+            self._bar.clear()
+        say(text)
+        if self._bar is not None:
+            self._bar.refresh()
+
     def note(self, text: str) -> None:
         """A few words that change while the work goes on, shown behind the bar."""
         if self._bar is not None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from pipeline import artifacts, metric
 from pipeline import tiles as tiles_store
-from pipeline.artifacts import Tree
+from pipeline.artifacts import Artifact, Ledger, Tree, remove_parts
 from pipeline.fit import fit_fold, remove_backup, trained_predictor
 from pipeline.folds import fold_of_tiles
 from pipeline.progress import Watcher
@@ -88,3 +88,32 @@ def predict_test(tree: Tree, fold: int, progress: Callable[[int], None] | None =
             out.flush()
             del out
         artifacts.finish(artifact, {"tiles": len(tiles.test_images)}, started)
+        remove_parts(tree, fold)
+
+
+def predict_test_parts(
+    tree: Tree, fold: int, starts: Sequence[int], ledger: Ledger, made: Callable[[Artifact, int], None]
+) -> None:
+    """Predict some chunks of the test tiles with one fold's network, each an artifact of its own.
+
+    Args:
+        tree: the experiment's artifacts.
+        fold: number of the fold.
+        starts: first tiles of the chunks, multiples of ``artifacts.CHUNK``, so that batches hold the tiles that they
+            hold when one process predicts all; a chunk that is done is left as it is.
+        ledger: what is done.
+        made: called with each chunk's artifact and its number of tiles.
+    """
+    tiles = tiles_store.load(tree.tiles.folder)
+    answer = trained_predictor(tree.settings, tree.train(fold).folder / "best.weights.h5")
+    for start in starts:
+        artifact = tree.test_part(fold, start)
+        images = tiles.test_images[start : start + artifacts.CHUNK]
+        if not ledger.state(artifact).done:
+            started = time.monotonic()
+            artifact.manifest_path.unlink(missing_ok=True)
+            found = answer(images, np.empty(images.shape, np.uint8), tree.settings.predict.flip)
+            with artifacts.writing(artifact.folder / artifact.outputs[0]) as path:
+                np.save(path, found)
+            artifacts.finish(artifact, {"tiles": len(images)}, started)
+        made(artifact, len(images))

@@ -1,6 +1,7 @@
 """The road, one module a stage: each reads the artifacts of the stages before it and writes its own.
 
-A stage's module has ``run(context)``, which makes whatever of the stage is not done. Stages never import each other;
+A stage's module has ``run(context)``, which makes whatever of the stage is not done (``train`` and ``predict`` take
+several contexts, whose folds a cluster runs side by side). Stages never import each other;
 the command line walks the road.
 """
 
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.artifacts import Artifact, Ledger, Tree
+from pipeline.config import ClusterSettings
 
 ROAD = ("download", "prepare", "split", "train", "validate", "report", "predict", "submit")
 
@@ -26,6 +28,8 @@ class Context:
     """A zip or folder to take the tiles from, instead of Kaggle."""
     jobs: int = 1
     """Folds at once."""
+    cluster: ClusterSettings | None = None
+    """Where folds run, if on Ray."""
 
     def artifacts(self, stage: str) -> list[Artifact]:
         """What a stage makes for this command."""

@@ -6,9 +6,17 @@ from pipeline import launch
 from pipeline.stages import Context
 
 
-def run(context: Context) -> None:
-    """Fill ``data/<dataset>/experiments/<experiment>/test``."""
-    tree = context.tree
-    pending = {artifact.manifest_path for artifact in context.pending("predict")}
-    todo = [fold for fold in context.folds if tree.test(fold).manifest_path in pending]
-    launch.predict(tree, todo, context.jobs)
+def run(*contexts: Context) -> None:
+    """Fill ``data/<dataset>/experiments/<experiment>/test`` for each experiment."""
+    work = []
+    for context in contexts:
+        tree = context.tree
+        pending = {artifact.manifest_path for artifact in context.pending("predict")}
+        work.append((tree, [fold for fold in context.folds if tree.test(fold).manifest_path in pending]))
+    if contexts[0].cluster is not None:
+        from pipeline import cluster
+
+        cluster.predict(work, contexts[0].cluster)
+    else:
+        for tree, todo in work:
+            launch.predict(tree, todo, contexts[0].jobs)

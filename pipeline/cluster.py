@@ -1,0 +1,712 @@
+"""Run folds, and chunks of predictions, as tasks of a Ray cluster: on this machine's cores, on its GPUs, or on many.
+
+The only module that knows Ray. Inside a task runs what runs without Ray (``launch.train_one`` and the functions of
+``pipeline.work``). The driver, which is the command's own process, only schedules, shows progress, and puts the chunks
+of predictions together. A task writes nothing but its own fold's folder, or its own chunks of predictions.
+
+A worker that is lost (its process killed, its machine gone) costs what it had not saved: Ray runs the task again on
+another one, which goes on after the fold's last finished epoch.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pipeline import launch
+from pipeline.artifacts import (
+    CHUNK,
+    Artifact,
+    BusyError,
+    Ledger,
+    Manifest,
+    Tree,
+    finish,
+    held,
+    making,
+    remove_parts,
+    reserve,
+    verify,
+    writing,
+)
+from pipeline.config import ClusterSettings, UserError, fingerprint
+from pipeline.progress import Epoch, Progress, Watcher, say
+from pipeline.store import Store
+
+RETRIES = 8
+"""Workers that a task may lose before it fails."""
+PAUSE = 0.5
+"""Seconds between two looks at the cluster, and between two words of a task about its steps."""
+PATIENCE = 90.0
+"""Seconds that a task waits for a lock: the worker that was lost may take a moment to be gone."""
+SCRATCH = "PIPELINE_SCRATCH"
+"""Variable of a machine's environment: its folder for copies of a store's artifacts; by default a temporary one."""
+PASSED = ("KERAS_BACKEND", "NO_ALBUMENTATIONS_UPDATE", "TF_CPP_MIN_LOG_LEVEL")
+"""Variables of the driver's environment that hold in its tasks."""
+
+Work = Sequence[tuple[Tree, Sequence[int]]]
+"""Experiments, and of each the folds."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a task gets of a machine."""
+
+    cpus: int
+    gpus: float
+    slots: int
+    """Tasks that the cluster runs at once."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What all tasks of a run are told."""
+
+    share: Share
+    store: str
+    environment: dict[str, str]
+    letters: Any
+    """The actor that takes what tasks have to say."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one task is about."""
+
+    number: int
+    tree: Tree
+    fold: int
+    inputs: dict[str, str]
+    """Fingerprints of tiles and split that the driver sees."""
+    starts: tuple[int, ...] = ()
+    """First tiles of the chunks to predict."""
+
+
+# ---- The driver -----------------------------------------------------------------------------------------------------
+
+
+def train(work: Work, place: ClusterSettings) -> None:
+    """Train the folds of some experiments and predict their out-of-fold tiles, whatever of it is not done yet.
+
+    Args:
+        work: experiments and their folds.
+        place: where.
+
+    Raises:
+        UserError: Ray or the cluster is not there, or folds failed; the others are done.
+    """
+    work, ledger = _absolute(work), Ledger()
+    pairs = [(tree, fold) for tree, folds in work for fold in folds]
+    named = len(work) > 1
+    with ExitStack() as stack:
+        store = _open(place, work, ledger)
+        if store is not None:
+            for tree, fold in pairs:
+                # Tasks elsewhere do not see the locks here.
+                stack.enter_context(held(tree.train(fold)))
+                stack.enter_context(held(tree.out_of_fold(fold)))
+            pairs = [pair for pair in pairs if not _brought(store, *pair)]
+            for tree, fold in pairs:
+                _offer(store, tree, fold)
+        jobs = [Job(number, tree, fold, _inputs(tree, ledger)) for number, (tree, fold) in enumerate(pairs)]
+        if not jobs:
+            return
+        ray = stack.enter_context(_joined(place))
+        share = _share(ray, place, len(jobs))
+        shown = stack.enter_context(_Training(jobs, share, ledger, named))
+
+        def done(job: Job) -> None:
+            if store is not None:
+                _pull_fold(store, job.tree, job.fold)
+            now = Ledger()
+            _must_be_here(now, job.tree, job.tree.train(job.fold), job.tree.out_of_fold(job.fold))
+            shown.done(job, launch.fold_line(job.tree, job.fold, now))
+
+        _run(ray, _train_task, jobs, share, place, shown, done)
+
+
+def predict(work: Work, place: ClusterSettings) -> None:
+    """Predict the test tiles with the networks of these folds, in chunks side by side."""
+    work, ledger = _absolute(work), Ledger()
+    named = len(work) > 1
+    pairs = [(tree, fold) for tree, folds in work for fold in folds]
+    with ExitStack() as stack:
+        for tree, fold in pairs:
+            stack.enter_context(making(tree.test(fold)))
+        store = _open(place, work, ledger)
+        if store is not None:
+            for tree, fold in pairs:
+                store.push(tree.train(fold))
+        todo = [
+            [start for start in _starts(tree, ledger) if not _part_is_here(store, tree, fold, start)]
+            for tree, fold in pairs
+        ]
+        if any(todo):
+            ray = stack.enter_context(_joined(place))
+            share = _share(ray, place, sum(map(len, todo)))
+            # As many tasks as run at once; where there are more folds than that, halves, so that fewer wait at the end.
+            slots, folds = share.slots, sum(map(bool, todo))
+            shards = slots // folds if slots >= folds else 1 + bool(folds % slots)
+            jobs = [
+                Job(0, tree, fold, _inputs(tree, ledger), part)
+                for (tree, fold), starts in zip(pairs, todo, strict=True)
+                for part in dealt(starts, shards)
+            ]
+            jobs = [replace(job, number=number) for number, job in enumerate(jobs)]
+            shown = stack.enter_context(_Predicting(jobs, named))
+
+            def done(job: Job) -> None:
+                now = Ledger()
+                for start in job.starts:
+                    part = job.tree.test_part(job.fold, start)
+                    if store is not None:
+                        store.pull(part, partial(Ledger().fits, part))
+                    _must_be_here(now, job.tree, part)
+
+            _run(ray, _predict_task, jobs, share, place, shown, done)
+        for tree, fold in pairs:
+            count = assemble(tree, fold, _starts(tree, ledger))
+            if store is not None:
+                store.remove(tree.test_part(fold, 0).folder)
+            say(f"{tree.experiment + ' ' if named else ''}fold {fold}: {count:,} test tiles predicted")
+
+
+def _absolute(work: Work) -> Work:
+    """The same experiments with a root that means the same in every process."""
+    return [(Tree(tree.root.resolve(), tree.dataset, tree.experiment, tree.settings), folds) for tree, folds in work]
+
+
+def _inputs(tree: Tree, ledger: Ledger) -> dict[str, str]:
+    manifests = {each.name: ledger.manifest(each) for each in (tree.tiles, tree.split)}
+    return {name: manifest.fingerprint for name, manifest in manifests.items() if manifest}
+
+
+def _load() -> ModuleType:
+    """Import Ray."""
+    # Nobody asked for statistics to be sent; and a task without a GPU is told so by ``_begin``.
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError:
+        raise UserError(
+            "--executor ray needs the package ray; type: make .venv/ready-cluster (or pip install '.[cluster]')"
+        ) from None
+    return ray
+
+
+@contextmanager
+def _joined(place: ClusterSettings) -> Iterator[ModuleType]:
+    """Ray, connected to the cluster at an address, or to one on this machine that ends with the block.
+
+    Raises:
+        UserError: Ray is not installed, or there is no such cluster.
+    """
+    ray = _load()
+    if place.address.startswith("ray://"):
+        raise UserError(f"--address {place.address}: run this command on a machine of the cluster, with --address auto")
+    # The tasks get this very code, whatever lies on their machine.
+    options: dict[str, Any] = {"runtime_env": {"py_modules": [str(Path(__file__).parent)]}}
+    _must_answer(place.address)
+    if not place.address:
+        # Nothing of size goes through Ray's memory: what passes between tasks is on disk.
+        options |= {"include_dashboard": False, "object_store_memory": 100 * 2**20}
+    terminated = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(
+            place.address or "local",
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            configure_logging=True,
+            **options,
+        )
+    except (ConnectionError, TimeoutError, ValueError, RuntimeError, OSError, AssertionError) as fault:
+        ray.shutdown()
+        reason = " ".join(str(fault).split())[:200]
+        if not place.address:
+            raise UserError(f"Ray does not start on this machine: {reason}") from None
+        raise _no_cluster(place.address, reason) from None
+    # Ray puts an answer of its own to SIGTERM in place of the command line's.
+    signal.signal(signal.SIGTERM, terminated)
+    # And a page of its log between our lines when a machine is lost, which ``log_to_driver`` does not keep back.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
+    try:
+        yield ray
+    except ray.exceptions.RayError as fault:
+        reason = " ".join(str(fault).split())[:200]
+        raise UserError(f"the Ray cluster does not answer any more ({reason}); start this command again") from None
+    finally:
+        ray.shutdown()
+
+
+def _must_answer(address: str) -> None:
+    """Knock at an address, because Ray itself would go on knocking for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except (OSError, OverflowError) as fault:
+            raise _no_cluster(address, str(fault)) from None
+
+
+def _no_cluster(address: str, reason: str) -> UserError:
+    return UserError(
+        f"--address {address}: no Ray cluster answers ({reason.rstrip('.')}); start one with 'ray start --head', "
+        "or leave --address out to use this machine alone"
+    )
+
+
+def _share(ray: ModuleType, place: ClusterSettings, tasks: int) -> Share:
+    """What each task asks for: what the user says, else as much as lets most of them run at once.
+
+    Raises:
+        UserError: no machine of the cluster has that much.
+    """
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return share_of([(int(each.get("CPU", 0)), float(each.get("GPU", 0))) for each in machines], place, tasks)
+
+
+def share_of(machines: Sequence[tuple[int, float]], place: ClusterSettings, tasks: int) -> Share:
+    """What each of some tasks gets, where the machines have (cores, GPUs); see ``_share``."""
+    gpus = place.gpus_per_fold if place.gpus_per_fold is not None else float(any(gpu >= 1 for _, gpu in machines))
+
+    def slots(cpus: int) -> int:
+        return sum(min(core // cpus, int(gpu / gpus + 1e-9) if gpus else core) for core, gpu in machines)
+
+    most = max((core for core, _ in machines), default=0)
+    cpus = place.cpus_per_fold
+    if cpus is None:
+        # As many cores as leave the number of tasks at once what it would be with one core each.
+        cpus = max((each for each in range(1, most + 1) if slots(each) >= min(tasks, slots(1))), default=1)
+    if not slots(cpus):
+        has = "; ".join(sorted({f"{core} cores and {gpu:g} GPUs" for core, gpu in machines}))
+        raise UserError(
+            f"a fold asks for {cpus} cores and {gpus:g} GPUs, which no machine of the cluster has (they have {has}); "
+            "set --cpus-per-fold and --gpus-per-fold"
+        )
+    return Share(cpus, gpus, slots(cpus))
+
+
+def _run(
+    ray: ModuleType,
+    body: Callable[[Order, Job], None],
+    jobs: Sequence[Job],
+    share: Share,
+    place: ClusterSettings,
+    shown: _Shown,
+    done: Callable[[Job], None],
+) -> None:
+    """Have the tasks run, show what they say, and do what is to be done after each.
+
+    Raises:
+        UserError: some tasks failed; all others are done.
+    """
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    letters = ray.remote(num_cpus=0, max_restarts=-1)(_Letters).options(scheduling_strategy=here).remote()
+    order = Order(share, place.store, {name: os.environ[name] for name in PASSED if name in os.environ}, letters)
+    # A process for each task: threads are counted, and a GPU is taken, once in a process's life.
+    task = ray.remote(
+        num_cpus=share.cpus, num_gpus=share.gpus, max_retries=RETRIES, max_calls=1, scheduling_strategy="SPREAD"
+    )(body)
+    running = {task.remote(order, job): job for job in jobs}
+    faults: list[str] = []
+    while running:
+        ready, _ = ray.wait(list(running), timeout=PAUSE)
+        # A task's last word arrives before the task ends, so it is among these. What is lost of them is only shown.
+        with suppress(ray.exceptions.RayActorError):
+            for number, kind, told in ray.get(letters.take.remote()):
+                shown.hear(jobs[number], kind, told)
+        for each in ready:
+            job = running.pop(each)
+            try:
+                ray.get(each)
+                done(job)
+            except (ray.exceptions.RayError, UserError) as fault:
+                faults.append(_told(ray, job, fault))
+    if faults:
+        raise UserError("; ".join(dict.fromkeys(faults)))
+
+
+def _told(ray: ModuleType, job: Job, fault: Exception) -> str:
+    """What went wrong with a task, in the words of a run without Ray."""
+    cause = getattr(fault, "cause", None) if isinstance(fault, ray.exceptions.RayTaskError) else fault
+    if isinstance(cause, UserError):
+        return str(cause)
+    name = f"{job.tree.experiment} fold {job.fold}"
+    if isinstance(fault, ray.exceptions.OutOfMemoryError):
+        return f"{name}: its machine ran out of memory; fewer folds at once need less: raise --cpus-per-fold"
+    if isinstance(fault, ray.exceptions.RayTaskError):
+        return f"{name}: its task ended with {type(cause).__name__}: {' '.join(str(cause).split())[:300]}"
+    return f"{name}: lost its worker {RETRIES + 1} times ({type(fault).__name__}); the same command goes on from here"
+
+
+def _must_be_here(ledger: Ledger, tree: Tree, *made: Artifact) -> None:
+    """What a task has made must be seen by the driver."""
+    for artifact in made:
+        if not ledger.state(artifact).done:
+            raise UserError(
+                f"{artifact.name}: its task is done, but nothing of it is in {tree.root}, so its machine does not see "
+                "this folder; share it between the machines, or name a store: --store s3://bucket/prefix"
+            )
+
+
+# ---- The driver and the store ---------------------------------------------------------------------------------------
+
+
+def _open(place: ClusterSettings, work: Work, ledger: Ledger) -> Store | None:
+    """The store with the tiles and splits in it, if there is one."""
+    if not place.store:
+        return None
+    store = Store(place.store, work[0][0].root)
+    for artifact in {each.manifest_path: each for tree, _ in work for each in (tree.tiles, tree.split)}.values():
+        store.push(artifact)
+    return store
+
+
+def _brought(store: Store, tree: Tree, fold: int) -> bool:
+    """Bring what an earlier run has left of a fold in the store; returns whether nothing is missing now."""
+    _pull_fold(store, tree, fold)
+    now = Ledger()
+    if not (now.state(tree.train(fold)).done and now.state(tree.out_of_fold(fold)).done):
+        return False
+    say(launch.fold_line(tree, fold, now))
+    return True
+
+
+def _pull_fold(store: Store, tree: Tree, fold: int) -> None:
+    """Copy what is finished of a fold from the store, unless it is here."""
+    for artifact in (tree.train(fold), tree.out_of_fold(fold)):
+        now = Ledger()
+        if not now.state(artifact).done:
+            store.pull(artifact, partial(now.fits, artifact))
+
+
+def _offer(store: Store, tree: Tree, fold: int) -> None:
+    """Put into the store what is here of a fold: its network, or its last finished epoch."""
+    backup = tree.fold_folder(fold) / "backup"
+    if Ledger().state(tree.train(fold)).done:
+        store.push(tree.train(fold))
+    elif backup.is_dir() and not store.names(backup):
+        store.mirror(backup)
+
+
+def _part_is_here(store: Store | None, tree: Tree, fold: int, start: int) -> bool:
+    ledger, part = Ledger(), tree.test_part(fold, start)
+    if store is not None and not ledger.state(part).done:
+        store.pull(part, partial(ledger.fits, part))
+        ledger.forget()
+    return ledger.state(part).done
+
+
+# ---- Predictions in chunks ------------------------------------------------------------------------------------------
+
+
+def _starts(tree: Tree, ledger: Ledger) -> range:
+    """First tiles of the chunks of the test tiles."""
+    return range(0, _tests(tree, ledger), CHUNK)
+
+
+def _tests(tree: Tree, ledger: Ledger) -> int:
+    found = ledger.manifest(tree.tiles)
+    return found.result["test"] if found else 0
+
+
+def dealt(starts: Sequence[int], shards: int) -> list[tuple[int, ...]]:
+    """Chunks in so many runs of about the same length, none of them empty."""
+    edges = [round(len(starts) * each / shards) for each in range(shards + 1)]
+    return [tuple(starts[low:high]) for low, high in pairwise(edges) if high > low]
+
+
+def assemble(tree: Tree, fold: int, starts: Sequence[int]) -> int:
+    """Put a fold's chunks together to the very file that one process would have written; returns its tiles.
+
+    The caller holds the artifact's lock.
+    """
+    import numpy as np
+
+    artifact, started, ledger = tree.test(fold), time.monotonic(), Ledger()
+    count = 0
+    for start in starts:
+        part = tree.test_part(fold, start)
+        manifest = ledger.manifest(part)
+        if manifest is None or (fault := verify(part, manifest)):
+            part.manifest_path.unlink(missing_ok=True)
+            raise UserError(f"{part.name}: {fault if manifest else 'is missing'}; the same command makes it again")
+        count += manifest.result["tiles"]
+    shape = np.load(tree.tiles.folder / "test_images.npy", mmap_mode="r", allow_pickle=False).shape
+    with writing(artifact.folder / artifact.outputs[0]) as path:
+        reserve(path, int(np.prod(shape)))
+        out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        for start in starts:
+            part = tree.test_part(fold, start)
+            out[start : start + CHUNK] = np.load(part.folder / part.outputs[0], allow_pickle=False)
+        out.flush()
+        del out
+    finish(artifact, {"tiles": count}, started)
+    remove_parts(tree, fold)
+    return count
+
+
+# ---- What the driver shows ------------------------------------------------------------------------------------------
+
+
+class _Shown:
+    """Shows many tasks as one piece of work."""
+
+    def __init__(self, title: str, total: int, unit: str, named: bool) -> None:
+        self._progress = Progress(title, total, unit)
+        self._named = named
+        self._done: dict[int, int] = {}
+        self._begun: dict[int, str] = {}
+
+    def __enter__(self) -> _Shown:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.close()
+
+    def hear(self, job: Job, kind: str, told: Any) -> None:
+        """A word of a task."""
+        if kind == "begun":
+            lost = self._begun.get(job.number)
+            if lost:
+                self.line(job, f"fold {job.fold}: its worker on {lost} was lost; begun again on {told}")
+            self._begun[job.number] = told
+            self._done[job.number] = 0
+
+    def line(self, job: Job, text: str) -> None:
+        """A line about a task, with the experiment's name where there are several."""
+        self._progress.say(f"{job.tree.experiment} {text}" if self._named else text)
+
+
+class _Predicting(_Shown):
+    def __init__(self, jobs: Sequence[Job], named: bool) -> None:
+        counts = {job.tree.experiment: _tests(job.tree, Ledger()) for job in jobs}
+        tiles = sum(min(CHUNK, counts[job.tree.experiment] - start) for job in jobs for start in job.starts)
+        super().__init__("predict", tiles, "tiles", named)
+
+    def __enter__(self) -> _Predicting:
+        return self
+
+    def hear(self, job: Job, kind: str, told: Any) -> None:
+        super().hear(job, kind, told)
+        if kind == "tiles":
+            self._done[job.number] = told
+            self._progress(sum(self._done.values()))
+
+
+class _Training(_Shown):
+    """A bar over the steps of all folds, or the lines of a run without Ray."""
+
+    def __init__(self, jobs: Sequence[Job], share: Share, ledger: Ledger, named: bool) -> None:
+        self._epochs = {job.number: job.tree.settings.train.epochs for job in jobs}
+        self._steps = {job.number: _steps(job.tree, ledger) for job in jobs}
+        self._before = dict.fromkeys(self._epochs, 0)
+        kind = f"{share.gpus:g} GPU" if share.gpus else f"{share.cpus} core{'s' if share.cpus > 1 else ''}"
+        say(
+            f"train: {len(jobs)} fold{'s' if len(jobs) > 1 else ''}, {min(share.slots, len(jobs))} at once, {kind} each"
+        )
+        super().__init__("train", self._total(), "steps", named)
+
+    def __enter__(self) -> _Training:
+        return self
+
+    def hear(self, job: Job, kind: str, told: Any) -> None:
+        super().hear(job, kind, told)
+        if kind == "resumed":
+            # What an earlier worker has done says nothing of the pace.
+            self._before[job.number] = told
+            self.line(job, f"fold {job.fold}: goes on after epoch {told} of {self._epochs[job.number]}")
+        elif kind == "step":
+            epoch, step, self._steps[job.number] = told
+            self._advance(job, epoch, step)
+        elif kind == "epoch":
+            self._progress.note(f"fold {told.fold} epoch {told.epoch}/{told.epochs} score {told.score:.3f}")
+            if not self._progress.drawn:
+                self.line(job, launch.epoch_line(told, self._progress.remaining()))
+
+    def done(self, job: Job, line: str) -> None:
+        """A fold is done, and this is what came of it."""
+        self._advance(job, self._epochs[job.number], 0)
+        self.line(job, line)
+
+    def _advance(self, job: Job, epoch: int, step: int) -> None:
+        self._done[job.number] = (epoch - self._before[job.number]) * self._steps[job.number] + step
+        self._progress.total = self._total()
+        self._progress.advance(sum(self._done.values()))
+
+    def _total(self) -> int:
+        return sum((epochs - self._before[each]) * self._steps[each] for each, epochs in self._epochs.items())
+
+
+def _steps(tree: Tree, ledger: Ledger) -> int:
+    """About how many steps an epoch has, until a task tells."""
+    found = ledger.manifest(tree.tiles)
+    labelled = found.result["train"] if found else 0
+    return max(labelled * (len(tree.folds) - 1) // len(tree.folds) // tree.settings.train.batch, 1)
+
+
+# ---- Inside a task --------------------------------------------------------------------------------------------------
+
+
+class _Letters:
+    """An actor on the driver's machine: takes what tasks have to say until the driver fetches it."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, str, Any]] = []
+
+    def tell(self, number: int, kind: str, told: Any) -> None:
+        self._waiting.append((number, kind, told))
+
+    def take(self) -> list[tuple[int, str, Any]]:
+        taken, self._waiting = self._waiting, []
+        return taken
+
+
+class _Voice(Watcher):
+    """Tells the driver of a task's progress; and leaves each epoch in the store, before it tells of it."""
+
+    def __init__(self, order: Order, job: Job, mirror: Callable[[], None] | None = None) -> None:
+        self._order, self._job, self._mirror = order, job, mirror
+        self._spoken = 0.0
+
+    def tell(self, kind: str, told: Any, surely: bool = True) -> None:
+        import ray
+
+        # A driver that is gone, or busy, is no reason for a fold to end.
+        with suppress(ray.exceptions.RayError):
+            letter = self._order.letters.tell.remote(self._job.number, kind, told)
+            if surely:
+                ray.get(letter, timeout=30)
+
+    def resumed(self, fold: int, done: int) -> None:
+        self.tell("resumed", done)
+
+    def step(self, fold: int, epoch: int, step: int, steps: int) -> None:
+        if time.monotonic() - self._spoken > PAUSE:
+            self._spoken = time.monotonic()
+            self.tell("step", (epoch, step, steps), surely=False)
+
+    def epoch(self, told: Epoch) -> None:
+        if self._mirror is not None:
+            self._mirror()
+        self.tell("epoch", told)
+
+
+def _train_task(order: Order, job: Job) -> None:
+    """Train one fold: the task."""
+    tree, ledger, store = _begin(order, job)
+    if store is None:
+        _patiently(lambda: launch.train_one(tree, job.fold, _Voice(order, job), ledger))
+        return
+    trained, backup = tree.train(job.fold), tree.fold_folder(job.fold) / "backup"
+    # The store alone says what is done of this fold: what lies here may be older.
+    shutil.rmtree(tree.fold_folder(job.fold), ignore_errors=True)
+    if not store.pull(trained, partial(ledger.fits, trained)):
+        store.fetch(backup)
+    ledger.forget()
+    launch.train_one(tree, job.fold, _Voice(order, job, lambda: store.mirror(backup)), ledger)
+    store.push(trained)
+    store.push(tree.out_of_fold(job.fold))
+    store.remove(backup)
+    shutil.rmtree(tree.fold_folder(job.fold), ignore_errors=True)
+
+
+def _predict_task(order: Order, job: Job) -> None:
+    """Predict some chunks of the test tiles with one fold's network: the task."""
+    tree, ledger, store = _begin(order, job)
+    trained = tree.train(job.fold)
+    if store is not None:
+        _fetch(store, trained, partial(ledger.fits, trained))
+        ledger.forget()
+    voice, done = _Voice(order, job), 0
+
+    def made(part: Artifact, tiles: int) -> None:
+        nonlocal done
+        done += tiles
+        if store is not None:
+            store.push(part)
+            for name in (part.manifest_name, *part.outputs):
+                (part.folder / name).unlink()
+        voice.tell("tiles", done)
+
+    launch.load_work().predict_test_parts(tree, job.fold, job.starts, ledger, made)
+
+
+def _begin(order: Order, job: Job) -> tuple[Tree, Ledger, Store | None]:
+    """Make this process a task's: its threads, its place on disk, the inputs in it.
+
+    Raises:
+        UserError: this machine does not see the tiles.
+    """
+    import ray
+
+    launch.share_machine(order.share.cpus)
+    os.environ.update(order.environment)
+    if not order.share.gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    elif order.share.gpus < 1:
+        # Frameworks take a whole GPU's memory at their start unless told otherwise.
+        os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+        os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * order.share.gpus:.3f}"
+    machine = ray.util.get_node_ip_address()
+    _Voice(order, job).tell("begun", machine)
+    tree = job.tree
+    if not order.store:
+        if _inputs(tree, Ledger()) != job.inputs:
+            raise UserError(
+                f"machine {machine} does not see the tiles in {tree.root}; share that folder between the machines, "
+                "or name a store: --store s3://bucket/prefix"
+            )
+        return tree, Ledger(), None
+    base = Path(os.environ.get(SCRATCH) or Path(tempfile.gettempdir()) / "tgs-salt-pipeline")
+    tree = Tree(base / fingerprint(order.store), tree.dataset, tree.experiment, tree.settings)
+    store = Store(order.store, tree.root)
+    for artifact in (tree.tiles, tree.split):
+        _fetch(store, artifact, partial(_is, job.inputs[artifact.name]))
+    return tree, Ledger(trusted=(tree.tiles, tree.split)), store
+
+
+def _is(wanted: str, manifest: Manifest) -> bool:
+    return manifest.fingerprint == wanted
+
+
+def _fetch(store: Store, artifact: Artifact, wanted: Callable[[Manifest], bool]) -> None:
+    """Bring an artifact that must be in the store to this machine, unless it is here."""
+
+    def work() -> None:
+        with held(artifact):
+            if not store.pull(artifact, wanted):
+                raise UserError(
+                    f"{store.address}: {artifact.name} there is another one than here; "
+                    "give each root folder a store of its own"
+                )
+
+    _patiently(work, 20 * PATIENCE)
+
+
+def _patiently(work: Callable[[], None], seconds: float = PATIENCE) -> None:
+    """Do what needs a lock, and wait for the lock a while."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return work()
+        except BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
