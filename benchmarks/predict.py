@@ -62,4 +62,4 @@ def _loop(models: list[Path], images: np.ndarray, jit: bool | str) -> None:
         model.compile(jit_compile=jit)
         straight = model.predict(inputs, batch_size=32, verbose=0)
         flipped = model.predict(inputs[:, :, ::-1], batch_size=32, verbose=0)[:, :, ::-1]
-        np.rint(255 / (1 + np.exp(-(straight + flipped) / 2))).astype(np.uint8)
+        np.rint(255 / (1 + np.exp(np.clip(-(straight + flipped) / 2, -30, 30)))).astype(np.uint8)

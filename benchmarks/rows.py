@@ -32,6 +32,13 @@ def seconds(work: Callable[[], object], runs: int = 5) -> float:
     return versus([work], runs)[0]
 
 
+def once(work: Callable[[], object]) -> float:
+    """Wall time of one run."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
 def versus(works: list[Callable[[], object]], runs: int = 5) -> list[float]:
     """Median wall time of each, run in turns, so that a machine that slows down slows all of them."""
     for work in works:
@@ -39,7 +46,5 @@ def versus(works: list[Callable[[], object]], runs: int = 5) -> list[float]:
     times: list[list[float]] = [[] for _ in works]
     for _ in range(runs):
         for work, found in zip(works, times, strict=True):
-            started = time.perf_counter()
-            work()
-            found.append(time.perf_counter() - started)
+            found.append(once(work))
     return [statistics.median(found) for found in times]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import keras
@@ -12,7 +11,7 @@ import numpy as np
 from benchmarks import made_up, peers
 from benchmarks.flops import forward_flops
 from benchmarks.machine import backend_matmul, matmul_peak
-from benchmarks.rows import Row, seconds, versus
+from benchmarks.rows import Row, once, versus
 from pipeline import metric
 from pipeline.batches import Batches
 from pipeline.config import Settings, load
@@ -33,34 +32,34 @@ def measure(quick: bool = False) -> list[Row]:
 
 
 def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
-    """Tiles a second in a loop of steps on one batch, in float32 and in bfloat16."""
-    # Before and after, and the better one: a machine that others share is not equally fast all the time.
-    multiply = backend_matmul()
-    sizes = (256,) if quick else (2048, 4096)
-    rows, peak = [], matmul_peak(multiply, sizes)
+    """Share of the peak in a loop of steps on one batch, in float32 and in bfloat16."""
+    multiply, rows = backend_matmul(), []
     for precision in ("float32", "bfloat16"):
-        model, pace = _stepped(settings, precision, quick)
-        peak = max(peak, matmul_peak(multiply, sizes))
-        share = 3 * forward_flops(model) * pace / peak
-        goal = GOALS.get(name) if precision == "float32" else None
+        model, size, answer = _network(settings, precision)
+        images, masks = _batch(settings.train.batch, size, answer)
+        work = 3 * forward_flops(model)
+        # Steps and matrix products in turns, each pair close together: a machine that others share is not equally
+        # fast all the time.
+        steps = 1 if quick else max(2, 64 // settings.train.batch)
+        model.train_on_batch(images, masks)
+        shares, paces, peaks = [], [], []
+        for _ in range(1 if quick else 7):
+            peaks.append(matmul_peak(multiply, (256,) if quick else (2048, 4096), runs=2))
+            taken = once(lambda: [model.train_on_batch(images, masks) for _ in range(steps)])  # noqa: B023
+            paces.append(steps * settings.train.batch / taken)
+            shares.append(work * paces[-1] / peaks[-1])
+        share, goal = float(np.median(shares)), GOALS.get(name) if precision == "float32" else None
         rows.append(
             Row(
                 f"`{name}`, {precision}, {settings.input.size} x {settings.input.size}, batch {settings.train.batch}",
-                f"{share:.0%} of the float32 peak; {pace:.1f} tiles/s",
+                f"{share:.0%} of the float32 peak; {np.median(paces):.1f} tiles/s",
                 f"{goal:.0%} or more" if goal else "",
                 share >= goal if goal else None,
-                f"peak {peak / 1e9:.0f} GFLOP/s, forward {forward_flops(model) / 1e9:.2f} GFLOP",
+                f"{min(shares):.0%} to {max(shares):.0%} in {len(shares)} turns; peak {np.median(peaks) / 1e9:.0f} "
+                f"GFLOP/s, forward {work / 3e9:.2f} GFLOP",
             )
         )
     return rows
-
-
-def _stepped(settings: Settings, precision: str, quick: bool) -> tuple[keras.Model, float]:
-    model, size, answer = _network(settings, precision)
-    images, masks = _batch(settings.train.batch, size, answer)
-    steps = 1 if quick else max(3, 120 // settings.train.batch)
-    taken = seconds(lambda: [model.train_on_batch(images, masks) for _ in range(steps)], 1 if quick else 3)
-    return model, steps * settings.train.batch / taken
 
 
 def _network(settings: Settings, precision: str = "float32") -> tuple[keras.Model, int, int]:
@@ -87,15 +86,8 @@ def _others(settings: Settings, quick: bool) -> list[Row]:
     step = _torch_step(settings, images, masks)
     if step:
         works["PyTorch, channels last"] = step
-    found = {}
-    for name, work in works.items():
-        work()
-        times = []
-        for _ in range(2 if quick or "Keras" in name else 6):
-            started = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - started)
-        found[name] = float(np.median(times))
+    taken = versus(list(works.values()), 1 if quick else 4)
+    found = dict(zip(works, taken, strict=True))
     goals = {"Keras' own settings": 10.0, "PyTorch, channels last": 1.5}
     rows = [
         Row(
@@ -132,7 +124,7 @@ def _torch_step(settings: Settings, images: np.ndarray, masks: np.ndarray) -> An
 
 def _epoch(settings: Settings, quick: bool) -> list[Row]:
     """What an epoch's feeding and scoring add to its steps."""
-    count = 40 if quick else 320
+    count = 40 if quick else 512
     masks = made_up.masks(count + count // 4)
     images = made_up.images(masks)
     seen, truth = images[count:], masks[count:]

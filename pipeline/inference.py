@@ -75,8 +75,9 @@ class Predictor:
         batch = min(max(self._batch // (2 if flip else 1), 1), len(tiles))
         for first in range(0, len(tiles), batch):
             part = tiles[first : first + batch]
-            # A smaller last batch would make the backend compile the network once more; it is filled up instead.
-            filled = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
+            # XLA would compile the network once more for a smaller last batch; there it is filled up instead.
+            missing = batch - len(part) if jit() else 0
+            filled = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
             yield first, ops.convert_to_numpy(graph.predict_on_batch(filled))[: len(part)]
 
     def _graph(self, flip: bool) -> keras.Model:
