@@ -119,7 +119,7 @@ def _shown(token: str) -> str:
 
 def _runs(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tile, start (from zero) and length of each run of a chunk of masks, in order."""
-    count, height, width = masks.shape
+    _, height, width = masks.shape
     stride = height * width + 1
     salt = masks if masks.dtype == bool else masks != 0
     # Runs go down the columns, memory goes along the rows. Looking for changes in memory's order and sorting them
