@@ -614,6 +614,31 @@ def _alive(pid: str) -> bool:
     return True
 
 
+def adopt(tree: Tree, fold: int) -> str:
+    """Take over a fold's network from another experiment that trained the very same one.
+
+    Experiments that differ only in what comes after training (views, threshold, rules) share their networks that way.
+
+    Returns:
+        The other experiment's name; an empty string where there is none.
+    """
+    artifact, ledger = tree.train(fold), Ledger()
+    for folder in sorted(tree.experiment_folder.parent.glob(f"*/{artifact.folder.name}")):
+        other = replace(artifact, folder=folder)
+        manifest = ledger.manifest(other)
+        if folder == artifact.folder or manifest is None or not ledger.fits(artifact, manifest):
+            continue
+        if verify(other, manifest):
+            continue
+        with making(artifact):
+            for name in (*manifest.outputs, *manifest.extras):
+                with writing(artifact.folder / name) as path:
+                    shutil.copyfile(folder / name, path)
+            write_manifest(artifact.manifest_path, manifest)
+        return folder.parent.name
+    return ""
+
+
 def remove_parts(tree: Tree, fold: int) -> None:
     """Remove the chunks of a fold's test predictions, which have no use once the whole is there."""
     shutil.rmtree(tree.test_part(fold, 0).folder, ignore_errors=True)

@@ -101,7 +101,8 @@ class Frame:
     """The fit of a 101x101 tile to the network's input, and of its answer back to the tile.
 
     Args:
-        settings: ``pad`` mirrors the borders (the answer is cropped), ``resize`` interpolates (and back).
+        settings: ``pad`` mirrors the borders (the answer is cropped), ``resize`` interpolates (and back), to ``size``
+            or to a smaller side that is then mirrored.
         output: side of the network's answer in pixels. Smaller than the input for a network of unpadded convolutions,
             whose input then is mirrored around what it answers (the overlap-tile strategy of Ronneberger et al. 2015,
             https://arxiv.org/abs/1505.04597).
@@ -113,8 +114,15 @@ class Frame:
     def __init__(self, settings: InputSettings, output: int | None = None) -> None:
         self.fit, self.size = settings.fit, settings.size
         self.output = settings.size if output is None else output
-        self.inner = TILE if self.fit == "pad" else self.output
+        self.inner = TILE if self.fit == "pad" else settings.resize or self.output
         """Side of the tile as the network sees it."""
+        if self.fit == "pad" and settings.resize:
+            raise UserError("input.resize goes with input.fit = resize; leave it out, or take that")
+        if self.inner > self.output and self.fit == "resize":
+            raise UserError(
+                f"input.resize = {settings.resize}: the network answers {self.output} pixels a side; take as many at "
+                "most, or a larger input.size"
+            )
         if self.fit == "pad" and self.output < TILE:
             raise UserError(
                 f"input.size = {self.size}: the network answers {self.output} pixels a side, fewer than a tile's "

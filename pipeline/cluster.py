@@ -532,6 +532,8 @@ class _Training(_Shown):
             # What an earlier worker has done says nothing of the pace.
             self._before[job.number] = told
             self.line(job, f"fold {job.fold}: goes on after epoch {told} of {self._epochs[job.number]}")
+        elif kind == "adopted":
+            self.line(job, launch.adopted_line(job.fold, told))
         elif kind == "step":
             epoch, step, self._steps[job.number] = told
             self._advance(job, epoch, step)
@@ -596,6 +598,9 @@ class _Voice(Watcher):
 
     def resumed(self, fold: int, done: int) -> None:
         self.tell("resumed", done)
+
+    def adopted(self, fold: int, experiment: str) -> None:
+        self.tell("adopted", experiment)
 
     def step(self, fold: int, epoch: int, step: int, steps: int) -> None:
         if time.monotonic() - self._spoken > PAUSE:

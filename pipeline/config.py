@@ -1,8 +1,8 @@
 """Settings: typed, frozen, validated, and the fingerprint of what a stage depends on.
 
-An experiment is a TOML file that holds only what differs from the defaults below; the defaults are the
-experiment ``unet``. ``--set train.epochs=5`` changes one value on top. Nothing here imports more than the
-standard library and msgspec, so that every command starts fast.
+An experiment is a TOML file that holds only what differs from the defaults below, or from another experiment that it
+names as its ``base``; the defaults are the experiment ``unet``. ``--set train.epochs=5`` changes one value on top.
+Nothing here imports more than the standard library and msgspec, so that every command starts fast.
 """
 
 from __future__ import annotations
@@ -64,6 +64,9 @@ class SplitSettings(Section, frozen=True):
     seed: Seed = 0
 
 
+ExtraChannels = Literal["grey", "coordinates", "depth"]
+
+
 class InputSettings(Section, frozen=True):
     """How a 101x101 tile becomes the network's input, and back."""
 
@@ -71,11 +74,68 @@ class InputSettings(Section, frozen=True):
     """``pad`` mirrors the borders and crops the answer; ``resize`` interpolates both ways."""
     size: Annotated[int, Meta(ge=16, le=1024)] = 112
     """Side of the network's input in pixels."""
+    resize: Annotated[int, Meta(ge=0, le=1024)] = 0
+    """With ``fit = "resize"``: side that a tile is resized to before its borders are mirrored up to ``size``, as in
+    "192 in 224"; 0 fills ``size``."""
+    channels: ExtraChannels = "grey"
+    """What the network sees beside the grey values: nothing, the place of each pixel in the tile (two channels), or the
+    tile's depth (one channel)."""
+
+
+OwnEncoder = Literal["unet", "resnet34", "se_resnet34"]
+Application = Literal[
+    "ConvNeXtBase",
+    "ConvNeXtLarge",
+    "ConvNeXtSmall",
+    "ConvNeXtTiny",
+    "ConvNeXtXLarge",
+    "DenseNet121",
+    "DenseNet169",
+    "DenseNet201",
+    "EfficientNetB0",
+    "EfficientNetB1",
+    "EfficientNetB2",
+    "EfficientNetB3",
+    "EfficientNetB4",
+    "EfficientNetB5",
+    "EfficientNetB6",
+    "EfficientNetB7",
+    "EfficientNetV2B0",
+    "EfficientNetV2B1",
+    "EfficientNetV2B2",
+    "EfficientNetV2B3",
+    "EfficientNetV2L",
+    "EfficientNetV2M",
+    "EfficientNetV2S",
+    "InceptionResNetV2",
+    "InceptionV3",
+    "MobileNet",
+    "MobileNetV2",
+    "MobileNetV3Large",
+    "MobileNetV3Small",
+    "NASNetLarge",
+    "NASNetMobile",
+    "ResNet101",
+    "ResNet101V2",
+    "ResNet152",
+    "ResNet152V2",
+    "ResNet50",
+    "ResNet50V2",
+    "VGG16",
+    "VGG19",
+    "Xception",
+]
+"""Backbones of ``keras.applications``."""
 
 
 class NetworkSettings(Section, frozen=True):
     """The U-Net. See pipeline/nn/unet.py for what each part does."""
 
+    encoder: OwnEncoder | Application = "unet"
+    """The contracting path: the U-Net's own, a ResNet-34 (also with squeeze and excitation), or a backbone of
+    ``keras.applications``."""
+    weights: Annotated[str, Meta(max_length=4096)] = "none"
+    """What a ``keras.applications`` backbone starts from: ``none``, ``imagenet`` (Keras fetches it once), or a file."""
     width: Count = 32
     """Channels of the first level; each level doubles them."""
     width_max: Count = 256
@@ -84,8 +144,9 @@ class NetworkSettings(Section, frozen=True):
     """Poolings on the contracting path, and upsamplings on the expansive path."""
     blocks: Annotated[int, Meta(ge=1, le=8)] = 2
     """Blocks of two convolutions on every level of the contracting path; the expansive path has one."""
-    stem: Literal["none", "stride2"] = "stride2"
-    """``stride2`` halves the image before the first level and restores it after the last: a quarter of the work."""
+    stem: Literal["none", "stride2", "stride4"] = "stride2"
+    """``stride2`` halves the image before the first level and restores it after the last: a quarter of the work.
+    ``stride4`` also pools behind it, as ResNets for photographs do."""
     residual: bool = True
     norm: Literal["none", "batch", "group"] = "batch"
     dropout: Annotated[tuple[Rate, ...], Meta(min_length=1, max_length=8)] = (0.1,)
@@ -99,6 +160,14 @@ class NetworkSettings(Section, frozen=True):
     up: Literal["transposed", "bilinear", "nearest"] = "transposed"
     up_kernel: Literal[2, 3] = 2
     """Kernel of the transposed convolution."""
+    attention: Literal["none", "scse"] = "none"
+    """``scse`` weighs channels and pixels of each level of the expansive path."""
+    hypercolumn: bool = False
+    """The last convolution sees every level of the expansive path, not only the finest."""
+    deep_supervision: NonNegative = 0.0
+    """Weight of the loss at each coarser level of the expansive path; 0 is off."""
+    empty_head: NonNegative = 0.0
+    """Weight of the loss of a head that tells tiles with salt from empty ones and gates the mask; 0 is off."""
 
 
 class AugmentSettings(Section, frozen=True):
@@ -131,7 +200,18 @@ class AugmentSettings(Section, frozen=True):
     gamma_limit: tuple[Positive, Positive] = (0.7, 1.4)
 
 
-LossName = Literal["bce", "dice", "bce_dice", "focal", "lovasz", "bce_lovasz", "weighted_border"]
+LossName = Literal[
+    "bce",
+    "dice",
+    "bce_dice",
+    "focal",
+    "lovasz",
+    "lovasz_hinge",
+    "symmetric_lovasz",
+    "bce_lovasz",
+    "bce_symmetric_lovasz",
+    "weighted_border",
+]
 
 
 class TrainSettings(Section, frozen=True):
@@ -161,7 +241,7 @@ class TrainSettings(Section, frozen=True):
     ema: Rate = 0.99
     """Momentum of the exponential moving average of the weights, which is then what is scored and kept; 0 is off."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """``auto`` computes in bfloat16 where a GPU is and in float32 elsewhere."""
+    """``auto`` is bfloat16 on a GPU and on processors with matrix units for it, and float32 elsewhere."""
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     """Threads that prepare batches."""
     tensorboard: bool = False
@@ -235,6 +315,33 @@ def load(experiment: str = DEFAULT_EXPERIMENT, overrides: list[str] | None = Non
         >>> load("unet", ["train.epochs=5"]).train.epochs
         5
     """
+    tree: dict[str, Any] = {}
+    settings = Settings()
+    for path, own in reversed(_lineage(experiment)):
+        _merge(tree, own)
+        settings = _convert(tree, str(path))
+    for assignment in overrides or []:
+        _assign(tree, assignment)
+        settings = _convert(tree, f"--set {assignment[:80]}")
+    return settings
+
+
+def _lineage(experiment: str) -> list[tuple[Path, dict[str, Any]]]:
+    """An experiment's file and what stands in it, then those of its base, and so on."""
+    found: dict[Path, dict[str, Any]] = {}
+    name: Any = experiment
+    while name is not None:
+        path, tree = _read(name)
+        if path in found:
+            raise UserError(f"{path}: base = {name!r} leads back to the experiment itself; leave it out")
+        name = tree.pop("base", None)
+        if name is not None and not isinstance(name, str):
+            raise UserError(f'{path}: base = {name!r}: write the name of an experiment, such as base = "unet"')
+        found[path] = tree
+    return list(found.items())
+
+
+def _read(experiment: str) -> tuple[Path, dict[str, Any]]:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", experiment):
         raise UserError(f"experiment {experiment!r}: a name is made of letters, digits, '-' and '_'")
     path = EXPERIMENTS / f"{experiment}.toml"
@@ -245,14 +352,16 @@ def load(experiment: str = DEFAULT_EXPERIMENT, overrides: list[str] | None = Non
             f"there are: {', '.join(known)} (add one as pipeline/experiments/{experiment}.toml)"
         )
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as fault:  # not TOML, not UTF-8, a number or a nesting beyond all measure
         raise UserError(f"{path}: not valid TOML: {fault}") from None
-    settings = _convert(tree, str(path))
-    for assignment in overrides or []:
-        _assign(tree, assignment)
-        settings = _convert(tree, f"--set {assignment[:80]}")
-    return settings
+
+
+def _merge(tree: dict[str, Any], own: dict[str, Any]) -> None:
+    """Put an experiment's values over its base's, setting by setting."""
+    for section, values in own.items():
+        below = tree.get(section)
+        tree[section] = {**below, **values} if isinstance(below, dict) and isinstance(values, dict) else values
 
 
 def as_dict(settings: Section) -> dict[str, Any]:

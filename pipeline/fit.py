@@ -34,21 +34,34 @@ from pipeline.progress import Epoch, Watcher
 History = list[dict[str, Any]]
 
 
-def make_network(settings: Settings, seed: int = 0) -> tuple[keras.Model, Frame]:
-    """The network of an experiment with fresh weights, and the fit between it and a tile."""
+def make_network(settings: Settings, seed: int = 0, pretrained: bool = False) -> tuple[keras.Model, Frame]:
+    """The network of an experiment with fresh weights, and the fit between it and a tile.
+
+    Args:
+        settings: of the experiment.
+        seed: of the weights.
+        pretrained: let the encoder start from ``network.weights``; who reads trained weights in has no use for it.
+    """
     keras.config.set_dtype_policy(precision(settings.train.precision))
     frame = Frame(settings.input, output_size(settings.network, settings.input.size))
-    return build_unet(settings.network, settings.input.size, seed=seed), frame
+    network = settings.network if pretrained else msgspec.structs.replace(settings.network, weights="none")
+    return build_unet(network, settings.input.size, settings.input.channels, seed), frame
 
 
 def compile_network(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None, loss: LossName = "bce"
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer | None = None,
+    loss: LossName = "bce",
+    network: NetworkSettings | None = None,
 ) -> None:
-    """Compile with the settings that are fast on this backend and machine; without an optimizer, to predict only."""
+    """Compile with the settings that are fast on this backend and machine; without an optimizer, to predict only.
+
+    ``network`` tells the loss which answers the model gives beside the mask.
+    """
     if optimizer is None:
         model.compile(jit_compile=jit())
     else:
-        model.compile(optimizer=optimizer, loss=make_loss(loss), jit_compile=jit())
+        model.compile(optimizer=optimizer, loss=make_loss(loss, network), jit_compile=jit())
 
 
 def predictor(settings: Settings) -> Predictor:
@@ -138,7 +151,7 @@ def fit_fold(
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     answer = predictor(settings)
-    model, frame = make_network(settings, seed)
+    model, frame = make_network(settings, seed, pretrained=True)
     batches = Batches(
         images,
         masks,
@@ -150,7 +163,7 @@ def fit_fold(
         workers=train.workers,
     )
     compiled = train.loss
-    compile_network(model, make_optimizer(train, len(batches)), compiled)
+    compile_network(model, make_optimizer(train, len(batches)), compiled, settings.network)
     model.optimizer.build(model.trainable_variables)
 
     checkpoint = Checkpoint(folder / "backup", identity)
@@ -165,10 +178,10 @@ def fit_fold(
     for epoch in range(len(history), train.epochs):
         if _stops_early(history, train.early_stopping):
             break
-        started = time.monotonic()
+        started, busy = time.monotonic(), time.process_time()
         wanted = _loss_of(train, epoch)
         if wanted != compiled:
-            compile_network(model, model.optimizer, wanted)
+            compile_network(model, model.optimizer, wanted, settings.network)
             compiled = wanted
         if train.schedule == "plateau":
             model.optimizer.learning_rate = plateau_rate(train, [row["score"] for row in history])
@@ -196,6 +209,7 @@ def fit_fold(
                 "learning_rate": rate,
                 "seconds": round(trained, 2),
                 "seconds_scoring": round(time.monotonic() - started - trained, 2),
+                "seconds_cpu": round(time.process_time() - busy, 2),
             }
         )
         if board is not None:
@@ -297,6 +311,8 @@ def _leave(model: keras.Model, checkpoint: Checkpoint, history: History, folder:
         "best_epoch": best["epoch"],
         "score": best["score"],
         "seconds": round(seconds + sum(row["seconds_scoring"] for row in history), 1),
+        # Of all cores together: other work on the machine, which makes the seconds more, leaves them as they are.
+        "cpu_seconds": round(sum(row["seconds_cpu"] for row in history), 1),
         "parameters": model.count_params(),
         "tiles_per_second": round(tiles * len(steady) / max(sum(row["seconds"] for row in steady), 1e-9), 1),
         "backend": keras.backend.backend(),

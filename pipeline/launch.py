@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from types import ModuleType
 
+from pipeline import artifacts
 from pipeline.artifacts import Ledger, Tree
 from pipeline.config import UserError
 from pipeline.progress import Epoch, Progress, Watcher, duration, say
@@ -93,12 +94,14 @@ def _quiet() -> Iterator[None]:
 
 def train_one(tree: Tree, fold: int, watcher: Watcher, ledger: Ledger) -> None:
     """Train one fold and predict its out-of-fold tiles, whatever of it is not done yet, in this process."""
-    work = load_work()
     if not ledger.state(tree.train(fold)).done:
-        work.train_fold(tree, fold, watcher)
+        if other := artifacts.adopt(tree, fold):
+            watcher.adopted(fold, other)
+        else:
+            load_work().train_fold(tree, fold, watcher)
         ledger.forget()
     if not ledger.state(tree.out_of_fold(fold)).done:
-        work.predict_out_of_fold(tree, fold)
+        load_work().predict_out_of_fold(tree, fold)
         ledger.forget()
 
 
@@ -112,6 +115,11 @@ def fold_line(tree: Tree, fold: int, ledger: Ledger) -> str:
         f"out-of-fold score {found.result['score_at_half']:.4f} at 0.5, "
         f"{duration(trained.result['seconds'])}"
     )
+
+
+def adopted_line(fold: int, experiment: str) -> str:
+    """That a fold's network came from another experiment."""
+    return f"fold {fold}: experiment {experiment} has trained the same network; taken from there"
 
 
 def epoch_line(told: Epoch, remaining: float) -> str:
@@ -158,6 +166,9 @@ class _Reporter(Watcher):
 
     def resumed(self, fold: int, done: int) -> None:
         say(f"fold {fold}: goes on after epoch {done} of {self._epochs}")
+
+    def adopted(self, fold: int, experiment: str) -> None:
+        say(adopted_line(fold, experiment))
 
     def step(self, fold: int, epoch: int, step: int, steps: int) -> None:
         done = (self._turn * self._epochs + epoch) * steps + step

@@ -123,6 +123,9 @@ class Watcher:
     def resumed(self, fold: int, done: int) -> None:
         """The fold goes on after ``done`` epochs of an earlier, killed run."""
 
+    def adopted(self, fold: int, experiment: str) -> None:
+        """The fold's network was taken over from another experiment, which had trained the same one."""
+
     def step(self, fold: int, epoch: int, step: int, steps: int) -> None:
         """A step of an epoch is done."""
 

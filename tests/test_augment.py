@@ -110,6 +110,27 @@ def test_resizing_is_undone_nearly():
     assert (back != masks).mean() < 0.01
 
 
+def test_a_tile_may_be_resized_and_then_mirrored():
+    images, masks = blobs(6)
+    frame = Frame(InputSettings(fit="resize", size=224, resize=192))
+    inputs = frame.to_input(images)
+    assert inputs.shape == (6, 224, 224, 1)
+    np.testing.assert_array_equal(inputs[:, 15], inputs[:, 17])  # mirrored around the tile's first row
+    assert ((answer(frame, frame.to_target(masks)[..., 0]) > 127) != masks).mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (InputSettings(fit="pad", resize=192), "input.resize goes with input.fit = resize"),
+        (InputSettings(fit="resize", size=128, resize=192), "take as many at most, or a larger input.size"),
+    ],
+)
+def test_a_resize_that_does_not_fit_is_one_line(settings: InputSettings, told: str):
+    with pytest.raises(UserError, match=told):
+        Frame(settings)
+
+
 def test_an_unpadded_network_answers_the_middle_of_its_input():
     images, masks = blobs(2)
     frame = Frame(InputSettings(fit="resize", size=572), output=388)

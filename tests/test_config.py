@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,6 +21,33 @@ def test_every_experiment_loads_and_says_what_it_shows():
 
 def test_the_default_experiment_is_the_defaults():
     assert load("unet") == Settings()
+
+
+def test_an_experiment_holds_what_differs_from_its_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(config, "EXPERIMENTS", tmp_path)
+    (tmp_path / "plain.toml").write_text("[train]\nepochs = 3\nbatch = 4\n")
+    (tmp_path / "wide.toml").write_text('base = "plain"\n[network]\nwidth = 64\n[train]\nbatch = 2\n')
+    (tmp_path / "wider.toml").write_text('base = "wide"\n[network]\nlevels = 2\n')
+    settings = load("wider", ["train.batch=1"])
+    assert (settings.train.epochs, settings.network.width, settings.network.levels) == (3, 64, 2)
+    assert (settings.train.batch, load("wider").train.batch) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ('"own"', "leads back to the experiment itself"),
+        ('"plane"', "did you mean 'plain'"),
+        ("3", "write the name of an experiment"),
+        ('"../plain"', "a name is made of"),
+    ],
+)
+def test_a_wrong_base_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: str, told: str):
+    monkeypatch.setattr(config, "EXPERIMENTS", tmp_path)
+    (tmp_path / "plain.toml").write_text("")
+    (tmp_path / "own.toml").write_text(f"base = {base}\n")
+    with pytest.raises(UserError, match=told):
+        load("own")
 
 
 def test_an_assignment_changes_one_value():

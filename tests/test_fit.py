@@ -27,6 +27,7 @@ SMALL = [
     "train.epochs=4",
     "train.batch=8",
     "train.learning_rate=0.01",
+    "train.precision=float32",
 ]
 IMAGES, MASKS = blobs(40)
 TRAINING, VALIDATION = np.arange(28), np.arange(28, 40)

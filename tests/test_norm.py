@@ -69,8 +69,10 @@ def test_a_frozen_norm_keeps_its_statistics():
         NetworkSettings(width=4, levels=2, residual=False, stem="none", up="bilinear"),
         NetworkSettings(width=4, levels=2, norm="group"),
         NetworkSettings(width=4, levels=2, norm="none", residual=False),
+        NetworkSettings(width=4, levels=2, attention="scse", hypercolumn=True, deep_supervision=0.5, empty_head=0.1),
+        NetworkSettings(width=4, levels=2, encoder="se_resnet34"),
     ],
-    ids=["residual", "plain", "group norm", "no norm"],
+    ids=["residual", "plain", "group norm", "no norm", "everything", "se_resnet34"],
 )
 def test_the_folded_twin_answers_the_same_without_a_single_batch_norm(settings: NetworkSettings):
     model = stirred(build_unet(settings, 32, seed=1))

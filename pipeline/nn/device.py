@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
 import keras
 
 from pipeline.config import TrainSettings
@@ -16,8 +19,19 @@ def gpus() -> list[str]:
 def precision(wanted: str = TrainSettings().precision) -> str:
     """Name of the Keras dtype policy: what ``train.precision`` asks for, or what suits the machine."""
     if wanted == "auto":
-        wanted = "bfloat16" if gpus() else "float32"
+        wanted = "bfloat16" if gpus() or _multiplies_bfloat16() else "float32"
     return wanted if wanted == "float32" else f"mixed_{wanted}"
+
+
+@cache
+def _multiplies_bfloat16() -> bool:
+    """Whether TensorFlow runs on a processor with matrix units for bfloat16 (AMX), which nearly halve a step's time."""
+    if keras.backend.backend() != "tensorflow":
+        return False  # XLA makes no use of them for convolutions
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
 
 
 def jit() -> bool:

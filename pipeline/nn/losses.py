@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from pipeline.config import LossName
+from pipeline.config import LossName, NetworkSettings
 
 Tensor: TypeAlias = keras.KerasTensor
 
@@ -73,14 +73,20 @@ class LovaszHinge(keras.losses.Loss):
     Args:
         elu: pass the errors through elu + 1 instead of a hinge, so that pixels which are right keep a small gradient
             (a change that several winners of the competition made). Without it the loss is the paper's.
+        symmetric: the mean of the loss for salt and of that for everything else, so that background counts alike. A
+            tile without salt then has more than its one worst pixel to learn from.
     """
 
-    def __init__(self, elu: bool = True, name: str = "lovasz") -> None:
+    def __init__(self, elu: bool = True, symmetric: bool = False, name: str = "lovasz") -> None:
         super().__init__(name=name)
-        self.elu = elu
+        self.elu, self.symmetric = elu, symmetric
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         truth, logits = _prepared(y_true, y_pred)
+        salt = self._of(truth, logits)
+        return (salt + self._of(1 - truth, -logits)) / 2 if self.symmetric else salt
+
+    def _of(self, truth: Tensor, logits: Tensor) -> Tensor:
         pixels = truth.shape[1] * truth.shape[2]
         truth, logits = ops.reshape(truth, (-1, pixels)), ops.reshape(logits, (-1, pixels))
         errors = 1 - logits * (2 * truth - 1)
@@ -112,10 +118,45 @@ class Sum(keras.losses.Loss):
         return sum(weight * _per_tile(loss.call(y_true, y_pred)) for weight, loss in self.terms)
 
 
-def make_loss(name: LossName) -> keras.losses.Loss:
+class Supervised(keras.losses.Loss):
+    """The loss of the mask, and beside it those of the network's other answers; per tile, (batch,).
+
+    The network answers (batch, h, w, channels): the mask's logits, then the logit that the tile holds salt (the same
+    for each pixel) if there is a head for it, then the mask's logits as each coarser level of the expansive path sees
+    them.
+
+    Args:
+        loss: of a mask.
+        network: ``empty_head`` and ``deep_supervision`` are the weights of the others.
+    """
+
+    def __init__(self, loss: keras.losses.Loss, network: NetworkSettings) -> None:
+        super().__init__(name=loss.name)
+        self.loss, self.network = loss, network
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        total = _per_tile(self.loss.call(y_true, y_pred[..., :1]))
+        coarser = 1
+        if self.network.empty_head:
+            coarser = 2
+            salt = ops.cast(ops.max(y_true, axis=(1, 2, 3)) > 0.5, "float32")
+            tile = ops.cast(ops.mean(y_pred[..., 1], axis=(1, 2)), "float32")
+            total = total + self.network.empty_head * _crossentropy(salt, tile)
+        if self.network.deep_supervision:
+            for channel in range(coarser, y_pred.shape[-1]):
+                level = _per_tile(self.loss.call(y_true, y_pred[..., channel : channel + 1]))
+                total = total + self.network.deep_supervision * level
+        return total
+
+
+def make_loss(name: LossName, network: NetworkSettings | None = None) -> keras.losses.Loss:
     """The loss of a setting's name.
 
     ``weighted_border`` is cross-entropy; its weights come with the batches (``border_weights``).
+
+    Args:
+        name: of the loss of a mask.
+        network: whose answers it is for; by default, one that answers with a mask alone.
     """
     makers = {
         "bce": lambda: BinaryCrossentropy(name="bce"),
@@ -123,10 +164,18 @@ def make_loss(name: LossName) -> keras.losses.Loss:
         "dice": Dice,
         "focal": Focal,
         "lovasz": LovaszHinge,
+        "lovasz_hinge": lambda: LovaszHinge(elu=False, name="lovasz_hinge"),
+        "symmetric_lovasz": lambda: LovaszHinge(symmetric=True, name="symmetric_lovasz"),
         "bce_dice": lambda: Sum([(1.0, BinaryCrossentropy()), (1.0, Dice())], name="bce_dice"),
         "bce_lovasz": lambda: Sum([(0.5, BinaryCrossentropy()), (1.0, LovaszHinge())], name="bce_lovasz"),
+        "bce_symmetric_lovasz": lambda: Sum(
+            [(0.5, BinaryCrossentropy()), (1.0, LovaszHinge(symmetric=True))], name="bce_symmetric_lovasz"
+        ),
     }
-    return makers[name]()
+    loss = makers[name]()
+    if network is None or not (network.empty_head or network.deep_supervision):
+        return loss
+    return Supervised(loss, network)
 
 
 def border_weights(mask: np.ndarray, w0: float = 10.0, sigma: float = 5.0) -> np.ndarray:

@@ -84,11 +84,11 @@ class Folded:
 
 
 def _pairs(model: keras.Model) -> dict[str, str]:
-    takers: dict[int, list[keras.layers.Layer]] = {}
-    for layer in model.layers:
-        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+    takers: dict[int, list[keras.Operation]] = {}
+    for operation in model.operations:  # layers, and operations on tensors that are none
+        inputs = operation.input if isinstance(operation.input, list) else [operation.input]
         for each in inputs:
-            takers.setdefault(id(each), []).append(layer)
+            takers.setdefault(id(each), []).append(operation)
     pairs = {}
     answers = {id(each) for each in model.outputs}
     for layer in model.layers:

@@ -3,36 +3,40 @@
 Ronneberger, Fischer and Brox 2015, https://arxiv.org/abs/1505.04597. A contracting path sees ever more of the image
 in ever less detail; an expansive path brings the answer back to every pixel; skips hand over the detail that the
 contracting path had at the same size. With plain settings this is the network of the paper and of the articles that
-explain it; residual blocks, norms and a stem of stride 2 are what later winners of competitions added.
+explain it; residual blocks, norms, a stem of stride 2, encoders made for photographs, attention, hypercolumns, deep
+supervision and a head for empty tiles are what later winners of competitions added.
 """
 
 from __future__ import annotations
 
 import keras
 
-from pipeline.config import NetworkSettings, UserError
-from pipeline.nn.blocks import Blocks, join
+from pipeline.config import ExtraChannels, NetworkSettings, UserError
+from pipeline.nn.blocks import Blocks, Coordinates, Gate, Tensor, join
+from pipeline.nn.encoders import APPLICATIONS, application, most_levels, resnet
 
 STEM_CHANNELS = 16
 """Channels at full resolution, behind a stem of stride 2."""
 
 
-def build_unet(settings: NetworkSettings, size: int, channels: int = 1, seed: int = 0) -> keras.Model:
+def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "grey", seed: int = 0) -> keras.Model:
     """The network of an experiment, with fresh weights.
 
     Args:
         settings: width, depth, blocks, dropout, norm and so on.
         size: side of the input in pixels; ``output_size`` tells whether it fits.
-        channels: of the input, 1 for grey tiles.
+        extra: what the network sees beside the grey values.
         seed: of initial weights and dropout; the same seed gives the same weights on one backend.
 
     Returns:
-        A functional model: (batch, size, size, channels) float32 grey values in 0..255 -> logits (batch, out, out, 1)
+        A functional model: (batch, size, size, 1) float32 grey values in 0..255 -> logits (batch, out, out, 1)
         float32, where out is ``output_size(settings, size)``. Logits, not probabilities: the stable form of
-        cross-entropy and the Lovász hinge both want them.
+        cross-entropy and the Lovász hinge both want them. With ``extra = "depth"`` the input has a second channel, the
+        tile's depth in feet. With an empty-tile head or deep supervision the answer has further channels, which only
+        the loss looks at (see ``losses.Supervised``); the mask's logits are always the first.
 
     Raises:
-        UserError: the size does not fit the network.
+        UserError: the size does not fit the network, or its settings do not fit each other.
 
     Example:
         >>> build_unet(NetworkSettings(), 112).output_shape
@@ -43,28 +47,42 @@ def build_unet(settings: NetworkSettings, size: int, channels: int = 1, seed: in
     widths = level_widths(settings)
 
     # ---- Input: grey values around 0 for a network with norms, in 0..1 as in the classic kernels otherwise ---------
+    channels = 2 if extra == "depth" else 1
     image = keras.Input((size, size, channels), name="image")  # (batch, size, size, channels)
+    grey, extras = _seen(image, extra)
     scale, offset = (1 / 255, 0.0) if settings.norm == "none" else (1 / 64, -2.0)
-    x = scaled = keras.layers.Rescaling(scale, offset=offset, name="scaled")(image)
+    x = scaled = keras.layers.Rescaling(scale, offset=offset, name="scaled")(grey)
+    if extras is not None:
+        x = scaled = keras.layers.Concatenate(name="with_extras")([scaled, extras])
 
     # ---- Stem: a quarter of the pixels, and so of the work, from here to the end of the expansive path -------------
-    if settings.stem == "stride2":
+    skips = []
+    if settings.stem != "none" and settings.encoder not in APPLICATIONS:  # those have a stem of their own
         x = parts.convolution(x, settings.width, "stem", kernel=5, stride=2)  # (batch, size / 2, size / 2, width)
+        if settings.stem == "stride4":
+            skips.append(x)
+            x = keras.layers.MaxPooling2D(2, name="stem_pool")(x)
 
     # ---- Contracting path: convolution, convolution, max-pooling, dropout ------------------------------------------
-    skips = []
-    for level in range(settings.levels):
-        for number in range(settings.blocks):
-            x = parts.block(x, widths[level], _name(f"down{level + 1}", number, settings.blocks))
-        skips.append(x)
-        x = keras.layers.MaxPooling2D(2, name=f"down{level + 1}_pool")(x)  # half the height and width
-        x = parts.dropout(x, settings.dropout, level, f"down{level + 1}_dropout")
+    if settings.encoder == "unet":
+        for level in range(len(skips), settings.levels):
+            for number in range(settings.blocks):
+                x = parts.block(x, widths[level], _name(f"down{level + 1}", number, settings.blocks))
+            skips.append(x)
+            x = keras.layers.MaxPooling2D(2, name=f"down{level + 1}_pool")(x)  # half the height and width
+            x = parts.dropout(x, settings.dropout, level, f"down{level + 1}_dropout")
 
-    # ---- Bottom: the smallest image, the most channels --------------------------------------------------------------
-    for number in range(settings.blocks):
-        x = parts.block(x, widths[-1], _name("bottom", number, settings.blocks))
+        # ---- Bottom: the smallest image, the most channels ----------------------------------------------------------
+        for number in range(settings.blocks):
+            x = parts.block(x, widths[-1], _name("bottom", number, settings.blocks))
+    elif settings.encoder in APPLICATIONS:
+        *skips, x = application(settings, grey, extras)
+    else:
+        *skips, x = resnet(parts, settings, x, skips, widths)
+    bottom = x
 
     # ---- Expansive path: transposed convolution, concatenation with the skip, convolution, convolution -------------
+    levels = []
     for level in reversed(range(settings.levels)):
         name = f"up{level + 1}"
         x = parts.upsample(x, widths[level], f"{name}_upsample")  # twice the height and width
@@ -74,9 +92,13 @@ def build_unet(settings: NetworkSettings, size: int, channels: int = 1, seed: in
             # A residual block adds to its input, so the two halves are first merged to the level's width.
             x = parts.convolution(x, widths[level], f"{name}_merge")
         x = parts.block(x, widths[level], name)
+        x = parts.attention(x, name)
+        levels.append(x)
+    if settings.hypercolumn:
+        x = _hypercolumn(parts, levels, widths[0])
 
     # ---- Back to full resolution, with the image itself as the last skip -------------------------------------------
-    if settings.stem == "stride2":
+    if settings.stem != "none":
         x = keras.layers.Conv2DTranspose(
             STEM_CHANNELS, 2, strides=2, padding="same", kernel_initializer=parts.initializer(), name="full_upsample"
         )(x)
@@ -85,23 +107,72 @@ def build_unet(settings: NetworkSettings, size: int, channels: int = 1, seed: in
         x = parts.convolution(x, STEM_CHANNELS, "full_conv")
 
     # ---- A 1x1 convolution: one logit for each pixel, in float32 even where the rest computes in half precision ----
-    logits = keras.layers.Conv2D(1, 1, kernel_initializer=parts.initializer(), dtype="float32", name="logits")(x)
-    return keras.Model(image, logits, name="unet")
+    logits = parts.logits(x, "logits")
+    return keras.Model(image, _with_other_answers(parts, settings, logits, bottom, levels), name="unet")
+
+
+def _seen(image: Tensor, extra: ExtraChannels) -> tuple[Tensor, Tensor | None]:
+    """The grey values of an input, and around 0 what the network sees beside them, if anything."""
+    if extra == "coordinates":
+        return image, Coordinates(name="coordinates")(image)
+    if extra == "depth":
+        # Kaggle's depths go from 50 to 959 feet.
+        depth = keras.layers.Rescaling(1 / 250, offset=-2.0, name="depth")(image[..., 1:])
+        return image[..., :1], depth
+    return image, None
+
+
+def _hypercolumn(parts: Blocks, levels: list[Tensor], width: int) -> Tensor:
+    """Every level of the expansive path at the size of the finest (Hariharan et al. 2015, https://arxiv.org/abs/1411.5752).
+
+    Each is narrowed where it is still small, so that the last convolutions stay as cheap as they were.
+    """
+    *coarser, finest = levels
+    columns = [finest]
+    for number, x in enumerate(reversed(coarser), start=2):
+        x = parts.convolution(x, width, f"column{number}", kernel=1)
+        factor = finest.shape[1] // x.shape[1]
+        columns.append(keras.layers.UpSampling2D(factor, interpolation="bilinear", name=f"column{number}_upsample")(x))
+    return parts.convolution(keras.layers.Concatenate(name="columns")(columns), width, "columns_merge")
+
+
+def _with_other_answers(
+    parts: Blocks, settings: NetworkSettings, logits: Tensor, bottom: Tensor, levels: list[Tensor]
+) -> Tensor:
+    """The mask's logits, and behind them as further channels what only the loss looks at (see losses.Supervised)."""
+    side, answers = logits.shape[1], [logits]
+    if settings.empty_head:
+        tile = parts.tile_logit(bottom, "salt")  # (batch, 1, 1, 1)
+        answers = [
+            Gate(dtype="float32", name="gate")([logits, tile]),
+            keras.layers.UpSampling2D(side, dtype="float32", name="salt_everywhere")(tile),
+        ]
+    if settings.deep_supervision:
+        coarser = levels[:-1] if settings.stem == "none" else levels
+        for number, x in enumerate(reversed(coarser), start=1):
+            answers.append(
+                keras.layers.UpSampling2D(
+                    side // x.shape[1], interpolation="bilinear", dtype="float32", name=f"deep{number}"
+                )(parts.logits(x, f"deep{number}_logits"))
+            )
+    return keras.layers.Concatenate(dtype="float32", name="answers")(answers) if len(answers) > 1 else logits
 
 
 def level_widths(settings: NetworkSettings) -> list[int]:
     """Channels of each level, the bottom last: doubled from level to level, up to ``width_max``."""
-    return [
-        min(settings.width * 2**level, max(settings.width_max, settings.width)) for level in range(settings.levels + 1)
-    ]
+    # Where the first level is the pooled stem, the second has as many, as in a ResNet.
+    doublings = [max(level - (settings.stem == "stride4"), 0) for level in range(settings.levels + 1)]
+    return [min(settings.width * 2**each, max(settings.width_max, settings.width)) for each in doublings]
 
 
 def output_size(settings: NetworkSettings, size: int) -> int:
     """Side of the network's answer for an input of this side, in pixels.
 
     Raises:
-        UserError: the image cannot be halved that often; the nearest sizes that work are named.
+        UserError: the image cannot be halved that often; the nearest sizes that work are named. Or the settings do not
+            fit each other.
     """
+    _check(settings)
     found = _trace(settings, size)
     if found is None:
         near = sorted(
@@ -112,22 +183,53 @@ def output_size(settings: NetworkSettings, size: int) -> int:
     return found
 
 
+def _check(settings: NetworkSettings) -> None:
+    """Raise a UserError where settings do not fit each other."""
+    encoder, most = settings.encoder, most_levels(settings)
+    if settings.levels > most:
+        raise UserError(
+            f"network.levels = {settings.levels}: {encoder} behind network.stem = {settings.stem} has {most}; "
+            f"take network.levels = {most}"
+        )
+    if settings.levels < 2 and settings.stem == "stride4":
+        raise UserError("network.stem = stride4 takes the first level; take network.levels = 2 or more")
+    if encoder in APPLICATIONS and settings.stem != "stride2":
+        raise UserError(f"network.stem = {settings.stem}: {encoder} has a stem of its own; take network.stem = stride2")
+    if encoder not in APPLICATIONS and settings.weights != "none":
+        raise UserError(
+            f"network.weights = {settings.weights}: only encoders of keras.applications start from weights, "
+            f"{encoder} does not; take network.weights = none, or an encoder such as ResNet50"
+        )
+    padded = {
+        "network.encoder": encoder != "unet",
+        "network.hypercolumn": settings.hypercolumn,
+        "network.deep_supervision": settings.deep_supervision > 0,
+    }
+    for name, wants in padded.items():
+        if wants and settings.padding == "valid":
+            raise UserError(f"network.padding = valid does not go with {name}; take network.padding = same")
+
+
 def _trace(settings: NetworkSettings, size: int) -> int | None:
     """The side after the whole network, without building it; None where the size does not fit."""
+    if settings.encoder != "unet":
+        halvings = settings.levels + (settings.stem != "none")
+        return size if size % 2**halvings == 0 else None
     lost = 2 if settings.padding == "valid" else 0  # pixels that one 3x3 convolution takes away
-    if settings.stem == "stride2":
+    if settings.stem != "none":
         if size % 2:
             return None
         size //= 2
-    for _ in range(settings.levels):
-        size -= 2 * lost * settings.blocks
+    for level in range(settings.levels):
+        if level or settings.stem != "stride4":  # whose first level is the stem alone
+            size -= 2 * lost * settings.blocks
         if size < 2 or size % 2:
             return None
         size //= 2
     size -= 2 * lost * settings.blocks
     for _ in range(settings.levels):
         size = 2 * size - lost * (3 if settings.residual else 2)
-    if settings.stem == "stride2":
+    if settings.stem != "none":
         size = 2 * size - lost
     return size if size > 0 else None
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.config import LossName
+from pipeline.config import LossName, NetworkSettings
 from pipeline.nn.losses import LovaszHinge, border_weights, make_loss
 
 pytestmark = pytest.mark.backends
@@ -52,6 +52,27 @@ def test_the_order_of_tiles_does_not_matter(name: LossName):
     truth, logits = masks(4), np.random.default_rng(2).normal(0, 2, (4, 8, 8, 1))
     loss = make_loss(name)
     assert value(loss, truth, logits) == pytest.approx(value(loss, truth[::-1].copy(), logits[::-1].copy()), rel=1e-5)
+
+
+def test_the_symmetric_lovasz_takes_salt_and_background_alike():
+    truth, logits = masks(4), np.random.default_rng(2).normal(0, 2, (4, 8, 8, 1))
+    loss, one_sided = make_loss("symmetric_lovasz"), make_loss("lovasz")
+    assert value(loss, truth, logits) == pytest.approx(value(loss, 1 - truth, -logits), rel=1e-5)
+    assert value(one_sided, truth, logits) != pytest.approx(value(one_sided, 1 - truth, -logits), rel=1e-3)
+
+
+def test_supervised_adds_the_head_and_each_coarser_level():
+    truth, draw = masks(3), np.random.default_rng(2)
+    truth[0] = 0
+    logits, coarse = draw.normal(0, 2, (2, 3, 8, 8, 1))
+    tile = np.array([-3.0, 2.0, 0.5])
+    spread = np.broadcast_to(tile[:, None, None, None], logits.shape)
+    network = NetworkSettings(empty_head=0.3, deep_supervision=0.2)
+    told = value(make_loss("bce_dice", network), truth, np.concatenate([logits, spread, coarse], -1))
+    plain = make_loss("bce_dice")
+    head = np.mean(np.log1p(np.exp(-tile * np.array([-1, 1, 1]))))
+    expected = value(plain, truth, logits) + 0.3 * head + 0.2 * value(plain, truth, coarse)
+    assert told == pytest.approx(expected, rel=1e-5)
 
 
 def test_crossentropy_by_hand():

@@ -156,6 +156,14 @@ def test_dropout_lies_where_the_settings_say():
         {"width_max": 4},
         {"kernel_initializer": "glorot_uniform"},
         {"levels": 1},
+        {"stem": "stride4"},
+        {"attention": "scse", "norm": "batch"},
+        {"hypercolumn": True},
+        {"hypercolumn": True, "levels": 1},
+        {"hypercolumn": True, "stem": "stride2", "levels": 3},
+        {"deep_supervision": 0.5},
+        {"empty_head": 0.1},
+        {"empty_head": 0.1, "deep_supervision": 0.5, "stem": "stride2"},
     ],
 )
 def test_every_setting_builds_and_its_size_is_foretold(changes: dict):
@@ -164,6 +172,66 @@ def test_every_setting_builds_and_its_size_is_foretold(changes: dict):
     model = build_unet(settings, size)
     assert model.output_shape[1] == output_size(settings, size)
     assert level_widths(settings)[-1] == model.get_layer(_bottom(model)).output.shape[-1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "channels"),
+    [
+        ({}, 1),
+        ({"empty_head": 0.1}, 2),
+        ({"deep_supervision": 0.5}, 2),  # the coarser of two levels; the finer one is the answer itself
+        ({"deep_supervision": 0.5, "stem": "stride2"}, 3),
+        ({"deep_supervision": 0.5, "empty_head": 0.1, "stem": "stride2"}, 4),
+    ],
+)
+def test_what_only_the_loss_looks_at_is_further_channels(changes: dict, channels: int):
+    model = build_unet(network(**changes), 32)
+    assert model.output_shape == (None, 32, 32, channels)
+
+
+@pytest.mark.backends
+def test_the_head_gates_the_mask_when_it_predicts_but_not_when_it_learns():
+    model = build_unet(network(empty_head=0.1, dropout=(0,), dropout_up=(0,)), 16)
+    kernel, bias = model.get_layer("salt_logit").get_weights()
+    image = np.full((1, 16, 16, 1), 100, np.float32)
+
+    def mask(says: float, training: bool) -> np.ndarray:
+        model.get_layer("salt_logit").set_weights([kernel * 0, bias + says])
+        return np.asarray(keras.ops.convert_to_numpy(model(image, training=training)))[..., 0]
+
+    open_, shut = mask(5, False), mask(-7, False)
+    np.testing.assert_allclose(shut, open_ - 7, rtol=1e-4, atol=1e-4)
+    assert np.abs(mask(-7, True) - mask(5, True)).max() < 1e-4
+
+
+@pytest.mark.backends
+def test_attention_weighs_channels_and_pixels():
+    model = build_unet(network(attention="scse"), 32)
+    assert sum(layer.name.endswith("_scse") for layer in model.layers) == 2
+    for layer in model.layers:  # weights of a half each, added, leave what was there
+        if layer.name.endswith(("_spatial", "_excite")):
+            layer.set_weights([weight * 0 for weight in layer.get_weights()])
+    same = build_unet(network(), 32)
+    for layer in same.layers:
+        if layer.weights:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+    image = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 1)).astype(np.float32)
+    np.testing.assert_allclose(model(image), same(image), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.backends
+def test_coordinates_and_depth_are_seen():
+    model = build_unet(network(), 16, "coordinates")
+    rows, columns = np.moveaxis(np.asarray(model.get_layer("coordinates")(np.zeros((1, 16, 16, 1)))), -1, 0)
+    np.testing.assert_allclose(rows[0, :, 3], np.linspace(-1, 1, 16), atol=1e-6)
+    np.testing.assert_allclose(columns[0, 5], np.linspace(-1, 1, 16), atol=1e-6)
+    deep = build_unet(network(), 16, "depth")
+    image = np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 1))
+    answers = [
+        np.asarray(deep(np.concatenate([image, np.full_like(image, feet)], -1).astype(np.float32)))
+        for feet in (50, 950)
+    ]
+    assert np.abs(answers[0] - answers[1]).max() > 1e-3
 
 
 def _fits(settings: NetworkSettings, size: int) -> bool:

@@ -1,0 +1,131 @@
+"""Contracting paths other than the U-Net's own: they give the features that the expansive path takes up.
+
+Each takes an image and returns its features from fine to coarse, the last of them the bottom: every one has half the
+height and width of the one before it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, get_args
+
+import keras
+import numpy as np
+
+from pipeline.config import Application, NetworkSettings, UserError
+from pipeline.nn.blocks import Blocks, Tensor
+
+RESNET34 = (3, 4, 6, 3)
+"""Residual blocks of each stage (He et al. 2016, https://arxiv.org/abs/1512.03385, table 1)."""
+APPLICATIONS = frozenset(get_args(Application))
+STRIDES = 5
+"""Halvings of a ``keras.applications`` backbone, its stem's among them."""
+
+
+def most_levels(settings: NetworkSettings) -> int:
+    """Halvings behind the stem that an encoder can offer."""
+    if settings.encoder == "unet":
+        return 6
+    if settings.encoder in APPLICATIONS:
+        return STRIDES - 1
+    return len(RESNET34) - 1 + (settings.stem == "stride4")
+
+
+def resnet(
+    parts: Blocks, settings: NetworkSettings, x: Tensor, finest: list[Tensor], widths: list[int]
+) -> list[Tensor]:
+    """The stages of a ResNet-34 behind its stem; with squeeze and excitation in each block where asked for.
+
+    Args:
+        parts: makes convolutions and blocks.
+        settings: ``encoder``, ``levels``, ``dropout``.
+        x: (batch, h, w, c), what the stem leaves.
+        finest: features that the stem leaves beside it, finer than ``x``.
+        widths: channels of each level.
+
+    Returns:
+        ``levels + 1`` features, (batch, h / 2**k, w / 2**k, width of the stage).
+    """
+    features = list(finest)
+    squeezed = settings.encoder == "se_resnet34"
+    for stage in range(settings.levels + 1 - len(finest)):
+        width = widths[len(features)]
+        for number in range(RESNET34[stage]):
+            stride = 2 if stage and not number else 1  # the first block of a stage halves the image
+            x = parts.residual(x, width, f"stage{stage + 1}_block{number + 1}", stride=stride, squeezed=squeezed)
+        features.append(x)
+        if stage < settings.levels - len(finest):
+            x = parts.dropout(x, settings.dropout, stage, f"stage{stage + 1}_dropout")
+    return features
+
+
+def application(settings: NetworkSettings, image: Tensor, extras: Tensor | None) -> list[Tensor]:
+    """A backbone of ``keras.applications``, tapped at every stride.
+
+    Weights made for photographs expect three channels, prepared in the way that the backbone was trained with: the grey
+    values stand in for all three, and other channels, where there are any, take the place of the last ones.
+
+    Args:
+        settings: ``encoder`` names the backbone, ``weights`` what it starts from, ``levels`` how deep it is used.
+        image: (batch, side, side, 1) grey values in 0..255.
+        extras: (batch, side, side, 1 or 2) what the network sees beside them, around 0; or None.
+
+    Returns:
+        ``levels + 1`` features at strides 2, 4, 8 ..., whatever number of channels the backbone has there.
+
+    Raises:
+        UserError: the weights are not to be had, or are those of another network.
+    """
+    make = getattr(keras.applications, settings.encoder)
+    scale, offset = _preparation(make)
+    three = keras.layers.Concatenate(name="three_channels")([image] * 3)
+    three = keras.layers.Rescaling(scale, offset=offset, name="prepared")(three)
+    if extras is not None:
+        kept = 3 - extras.shape[-1]
+        three = keras.layers.Concatenate(name="with_extras")([three[..., :kept], extras])
+    start = None if settings.weights == "none" else settings.weights
+    try:
+        backbone = make(include_top=False, weights=start, input_tensor=three)
+    except Exception as fault:  # Keras has no error of its own for a download or a file that fails
+        if start is None:
+            raise
+        reason = " ".join(str(fault).split())[:160]
+        raise UserError(
+            f"network.weights = {start}: {settings.encoder} cannot start from it ({reason}); "
+            "check the file or the internet, or take network.weights = none"
+        ) from None
+    side = image.shape[1]
+    finest: dict[int, Tensor] = {}
+    for layer in backbone.layers:
+        shape: tuple[Any, ...] = getattr(layer.output, "shape", ())
+        if len(shape) != 4:
+            continue
+        for halvings in range(1, STRIDES + 1):
+            # Unpadded convolutions lose a few pixels on the way; a layer that pads for the next one gains some.
+            if 0 <= side // 2**halvings - shape[1] <= 2 + side // 2**halvings // 8:
+                finest[halvings] = layer.output
+                break
+    features = []
+    for halvings in range(1, settings.levels + 2):
+        x = finest[halvings]
+        features.append(_padded(x, side // 2**halvings, f"encoder{halvings}_padded"))
+    return features
+
+
+def _preparation(make: Any) -> tuple[list[float], list[float]]:
+    """Scale and offset of each channel that a backbone's own ``preprocess_input`` amounts to, for grey values.
+
+    It is linear in each channel, so that black and white tell all of it. For grey it does not matter that some swap red
+    and blue.
+    """
+    prepare = sys.modules[make.__module__].preprocess_input
+    black, white = (np.asarray(prepare(np.full((1, 1, 1, 3), value, np.float32)))[0, 0, 0] for value in (0.0, 255.0))
+    return [float(each) for each in (white - black) / 255], [float(each) for each in black]
+
+
+def _padded(x: Tensor, side: int, name: str) -> Tensor:
+    missing = side - x.shape[1]
+    if not missing:
+        return x
+    sides = (missing // 2, missing - missing // 2)
+    return keras.layers.ZeroPadding2D((sides, sides), name=name)(x)
