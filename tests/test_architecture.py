@@ -15,6 +15,7 @@ LEVELS = [
     {
         "batches",
         "inference",
+        "views",
         "checkpoint",
         "board",
         "sources",
@@ -33,7 +34,7 @@ LEVELS = [
     {"__main__"},
 ]
 TENSORFLOW_ALONE_CAN = {"nn/norm"}  # its fused batch norm
-MAY_IMPORT_KERAS = {"nn", "batches", "inference", "checkpoint", "fit"}
+MAY_IMPORT_KERAS = {"nn", "batches", "inference", "views", "checkpoint", "fit"}
 
 
 def modules() -> dict[str, list[ast.AST]]:
