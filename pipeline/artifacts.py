@@ -33,10 +33,10 @@ FORMAT = {
     "split": 1,
     "train": 1,
     "oof": 2,
-    "validate": 1,
-    "report": 2,
+    "validate": 2,
+    "report": 3,
     "predict": 2,
-    "submit": 3,
+    "submit": 4,
 }
 """Version of what each stage writes. Raise it when a change of the code makes old artifacts wrong."""
 
@@ -131,6 +131,11 @@ class Tree:
         self.experiment_folder = self.data / "experiments" / experiment
         self.submissions = root / "submissions"
         self.leaderboard = self.submissions / "leaderboard"
+
+    @property
+    def members(self) -> tuple[Tree, ...]:
+        """The experiments whose predictions are averaged: this one alone."""
+        return (self,)
 
     @property
     def folds(self) -> range:

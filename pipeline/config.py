@@ -182,12 +182,18 @@ class PredictSettings(Section, frozen=True):
     """Images a step, each view counting as one."""
 
 
+Rule = Literal["fill_holes", "drop_small_parts", "constant_empty", "empty_gate"]
+"""Rules after the threshold; see pipeline/rules.py for what each does."""
+
+
 class SubmitSettings(Section, frozen=True):
     """From probabilities to the CSV. ``auto`` means: chosen on out-of-fold predictions."""
 
     threshold: Annotated[float, Meta(gt=0.0, lt=1.0)] | Literal["auto"] = "auto"
     min_area: Annotated[int, Meta(ge=0, le=TILE * TILE)] | Literal["auto"] = "auto"
     """Smallest predicted mask in pixels that is kept; a smaller one becomes empty."""
+    rules: tuple[Rule, ...] | Literal["auto"] = "auto"
+    """``auto`` takes those that raise the score of out-of-fold tiles by more than chance; ``[]`` takes none."""
     message: str = ""
     """Added to the submission's message."""
 
@@ -312,7 +318,11 @@ def _convert(tree: dict[str, Any], where: str) -> Settings:
         if low > high:
             raise UserError(f"{where}: {key} = [{low}, {high}]: the first value must not be larger than the second")
     views = _in_order(settings.predict.tta, View, "predict.tta", where)
-    return msgspec.structs.replace(settings, predict=msgspec.structs.replace(settings.predict, tta=views))
+    predict = msgspec.structs.replace(settings.predict, tta=views)
+    submit = settings.submit
+    if submit.rules != "auto":
+        submit = msgspec.structs.replace(submit, rules=_in_order(submit.rules, Rule, "submit.rules", where))
+    return msgspec.structs.replace(settings, predict=predict, submit=submit)
 
 
 def _in_order(names: tuple[str, ...], known: Any, key: str, where: str) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "pipeline"
 
 LEVELS = [
     {"config", "rle", "metric", "progress"},
-    {"artifacts", "tiles", "folds", "augment", "nn", "figures", "pages"},
+    {"artifacts", "tiles", "folds", "augment", "nn", "figures", "pages", "rules"},
     {
         "batches",
         "inference",
@@ -19,6 +19,7 @@ LEVELS = [
         "checkpoint",
         "board",
         "sources",
+        "blend",
         "validation",
         "submission",
         "uploads",
