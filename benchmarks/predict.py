@@ -52,7 +52,7 @@ def measure(quick: bool = False) -> list[Row]:
 def _ours(settings: Settings, weights: list[Path], images: np.ndarray) -> None:
     out = np.empty(images.shape, np.uint8)
     for path in weights:
-        trained_predictor(settings, path)(images, out, flip=True)
+        trained_predictor(settings, path)(images, out, ("plain", "flip"))
 
 
 def _loop(models: list[Path], images: np.ndarray, jit: bool | str) -> None:

@@ -144,7 +144,7 @@ def _epoch(settings: Settings, quick: bool) -> list[Row]:
 
     def scored() -> None:
         ready.take(model)
-        metric.score(metric.apply(ready(seen, found, flip=False), 0.5, 0), truth)
+        metric.score(metric.apply(ready(seen, found, ("plain",)), 0.5, 0), truth)
 
     memory, disk, scoring = versus([in_memory, fed, scored], 1 if quick else 3)
     return [

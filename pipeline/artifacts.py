@@ -32,11 +32,11 @@ FORMAT = {
     "prepare": 1,
     "split": 1,
     "train": 1,
-    "oof": 1,
-    "validate": 1,
-    "report": 2,
-    "predict": 1,
-    "submit": 3,
+    "oof": 2,
+    "validate": 2,
+    "report": 3,
+    "predict": 2,
+    "submit": 4,
 }
 """Version of what each stage writes. Raise it when a change of the code makes old artifacts wrong."""
 
@@ -133,6 +133,11 @@ class Tree:
         self.leaderboard = self.submissions / "leaderboard"
 
     @property
+    def members(self) -> tuple[Tree, ...]:
+        """The experiments whose predictions are averaged: this one alone."""
+        return (self,)
+
+    @property
     def folds(self) -> range:
         return range(self.settings.split.folds)
 
@@ -211,7 +216,7 @@ class Tree:
             manifest_name="oof.json",
             outputs=("oof.npy",),
             extras=("metrics.json",),
-            settings={"predict": _flip_only(self.settings)},
+            settings={"predict": _views_only(self.settings)},
             inputs=(self.tiles, self.split, self.train(fold)),
         )
 
@@ -223,7 +228,7 @@ class Tree:
             folder=self.experiment_folder / "test",
             manifest_name=f"fold-{fold}.json",
             outputs=(f"fold-{fold}.npy",),
-            settings={"predict": _flip_only(self.settings)},
+            settings={"predict": _views_only(self.settings)},
             inputs=(self.tiles, self.train(fold)),
         )
 
@@ -307,9 +312,9 @@ def split_name(split: SplitSettings) -> str:
     return f"{split.by}-{split.folds}-seed{split.seed}{bins}"
 
 
-def _flip_only(settings: Settings) -> dict[str, Any]:
+def _views_only(settings: Settings) -> dict[str, Any]:
     # The batch size changes the speed, not the answer, so it must not make predictions stale.
-    return {"flip": settings.predict.flip}
+    return {"tta": list(settings.predict.tta)}
 
 
 class Ledger:

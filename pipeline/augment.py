@@ -133,9 +133,9 @@ class Frame:
                 f"input.size = {self.size}: a tile of {self.inner} pixels cannot be mirrored that far; "
                 "take a smaller one"
             )
-        self.around_input = _around(self.inner, self.size)
+        self.around_input = around(self.inner, self.size)
         """Pixels that are mirrored before and after the tile, on both axes."""
-        self.around_output = _around(self.inner, self.output)
+        self.around_output = around(self.inner, self.output)
         """Pixels of the network's answer before and after the tile."""
 
     def to_input(self, images: np.ndarray) -> np.ndarray:
@@ -162,11 +162,11 @@ class Frame:
 
     def _enter(self, tiles: np.ndarray, size: int, interpolation: int) -> np.ndarray:
         inner = _resize(tiles, self.inner, interpolation)
-        around = _around(self.inner, size)
-        return np.pad(inner, ((0, 0), around, around), mode="reflect")
+        margins = around(self.inner, size)
+        return np.pad(inner, ((0, 0), margins, margins), mode="reflect")
 
 
-def _around(inner: int, size: int) -> tuple[int, int]:
+def around(inner: int, size: int) -> tuple[int, int]:
     """Margins before and after ``inner`` pixels in the middle of ``size``."""
     return (size - inner) // 2, size - inner - (size - inner) // 2
 

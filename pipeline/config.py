@@ -249,12 +249,21 @@ class TrainSettings(Section, frozen=True):
     seed: Seed = 0
 
 
+View = Literal["plain", "flip", "shift", "zoom_in", "zoom_out", "brighter", "darker"]
+"""Ways to look at a tile; see pipeline/views.py for what each does."""
+
+
 class PredictSettings(Section, frozen=True):
     """Inference on validation and test tiles alike."""
 
-    flip: bool = True
-    """Average with the prediction of the left-right flipped tile (test-time augmentation)."""
+    tta: Annotated[tuple[View, ...], Meta(min_length=1)] = ("plain", "flip")
+    """Test-time augmentation: the mean of what the network says to each of these views of a tile, in any order."""
     batch: Count = 64
+    """Images a step, each view counting as one."""
+
+
+Rule = Literal["fill_holes", "drop_small_parts", "constant_empty", "empty_gate"]
+"""Rules after the threshold; see pipeline/rules.py for what each does."""
 
 
 class SubmitSettings(Section, frozen=True):
@@ -263,6 +272,8 @@ class SubmitSettings(Section, frozen=True):
     threshold: Annotated[float, Meta(gt=0.0, lt=1.0)] | Literal["auto"] = "auto"
     min_area: Annotated[int, Meta(ge=0, le=TILE * TILE)] | Literal["auto"] = "auto"
     """Smallest predicted mask in pixels that is kept; a smaller one becomes empty."""
+    rules: tuple[Rule, ...] | Literal["auto"] = "auto"
+    """``auto`` takes those that raise the score of out-of-fold tiles by more than chance; ``[]`` takes none."""
     message: str = ""
     """Added to the submission's message."""
 
@@ -303,7 +314,8 @@ def load(experiment: str = DEFAULT_EXPERIMENT, overrides: list[str] | None = Non
 
     Args:
         experiment: name of a file in ``pipeline/experiments``, without ``.toml``.
-        overrides: assignments such as ``"train.epochs=5"``; the value is a TOML literal, or a bare word.
+        overrides: assignments such as ``"train.epochs=5"``; the value is a TOML literal, a bare word, or a list of
+            bare words.
 
     Returns:
         The resolved, validated settings.
@@ -414,7 +426,20 @@ def _convert(tree: dict[str, Any], where: str) -> Settings:
         low, high = getattr(getattr(settings, section), name)
         if low > high:
             raise UserError(f"{where}: {key} = [{low}, {high}]: the first value must not be larger than the second")
-    return settings
+    views = _in_order(settings.predict.tta, View, "predict.tta", where)
+    predict = msgspec.structs.replace(settings.predict, tta=views)
+    submit = settings.submit
+    if submit.rules != "auto":
+        submit = msgspec.structs.replace(submit, rules=_in_order(submit.rules, Rule, "submit.rules", where))
+    return msgspec.structs.replace(settings, predict=predict, submit=submit)
+
+
+def _in_order(names: tuple[str, ...], known: Any, key: str, where: str) -> tuple[Any, ...]:
+    """Names in the order in which a Literal lists them, so that naming them in another order asks for the same."""
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise UserError(f"{where}: {key} names {twice[0]!r} more than once; name each once")
+    return tuple(name for name in get_args(known) if name in names)
 
 
 def _assign(tree: dict[str, Any], assignment: str) -> None:
@@ -425,9 +450,15 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
     try:
         value = tomllib.loads(f"value = {text.strip()}")["value"]
     except (ValueError, RecursionError):
-        value = text.strip()
+        value = _bare(text.strip())
     branch = tree.setdefault(section, {})
     branch[name] = value
+
+
+def _bare(text: str) -> str | list[str]:
+    """A word, or words in brackets, whose quotation marks a shell may have taken away: ``[plain,flip]``."""
+    inside = re.fullmatch(r"\[([A-Za-z_][\w-]*(?:,[A-Za-z_][\w-]*)*)\]", text)
+    return inside.group(1).split(",") if inside else text
 
 
 def _explain(fault: str) -> str:
@@ -443,7 +474,7 @@ def _explain(fault: str) -> str:
         dotted = f"{place}.{name}" if place else name
         return f"there is no setting {dotted!r}{_nearest(name, known)}; known here: {', '.join(known)}"
     if message.startswith("Invalid enum value"):
-        section, name = place.split(".")
+        section, name = place.partition("[")[0].split(".")
         allowed = _words(get_type_hints(type(getattr(Settings(), section)))[name])
         message = f"{message.removeprefix('Invalid enum value ')} is not one of {', '.join(allowed)}"
     return f"{place}: {message}" if place else message

@@ -68,8 +68,14 @@ def predictor(settings: Settings) -> Predictor:
     """What predicts with the networks of these settings, with fresh weights; the same one for each fold.
 
     It is traced once in a process, which takes seconds, and then takes over one network's weights after another's.
+
+    Raises:
+        UserError: a view of ``predict.tta`` is impossible with this input.
     """
-    return _predictor(settings.input, settings.network, settings.train.precision, settings.predict.batch)
+    found = _predictor(settings.input, settings.network, settings.train.precision, settings.predict.batch)
+    # Before hours of training, not after them.
+    found.check(settings.predict.tta)
+    return found
 
 
 @lru_cache(maxsize=1)
@@ -196,7 +202,7 @@ def fit_fold(
             )
         with averaged(model):
             answer.take(model)
-            answer(seen, found, flip=False)
+            answer(seen, found, ("plain",))
             score = metric.score(metric.apply(found, 0.5, 0), truth)
             if not history or score > max(row["score"] for row in history):
                 best = [np.asarray(keras.ops.convert_to_numpy(weight.value)) for weight in model.weights]

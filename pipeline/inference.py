@@ -6,7 +6,7 @@ be chosen, and 18,000 tiles then take 184 MB a fold instead of 734.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -14,8 +14,12 @@ from keras import ops
 
 from pipeline.artifacts import CHUNK
 from pipeline.augment import Frame
+from pipeline.config import PredictSettings
 from pipeline.nn.device import jit
 from pipeline.nn.norm import Folded
+from pipeline.views import looks
+
+DEFAULT_VIEWS = PredictSettings().tta
 
 
 class Predictor:
@@ -34,18 +38,26 @@ class Predictor:
         """The network that the predictor was made of, for weights to be read into."""
         self._frame, self._batch = frame, batch
         self._folded = Folded(model)
-        self._graphs: dict[bool, keras.Model] = {}
+        self._graphs: dict[tuple[str, ...], keras.Model] = {}
         self.take(model)
 
     def take(self, model: keras.Model) -> None:
         """Take over a network's weights."""
         self._folded.take(model)
 
+    def check(self, views: Sequence[str]) -> None:
+        """Refuse views that are impossible with this network's input.
+
+        Raises:
+            UserError: the view is named.
+        """
+        looks(views, self._frame)
+
     def __call__(
         self,
         images: np.ndarray,
         out: np.ndarray,
-        flip: bool = True,
+        views: Sequence[str] = DEFAULT_VIEWS,
         progress: Callable[[int], None] | None = None,
     ) -> np.ndarray:
         """Salt probabilities of tiles.
@@ -53,7 +65,7 @@ class Predictor:
         Args:
             images: (n, 101, 101) uint8 grey values, may be memory-mapped.
             out: (n, 101, 101) uint8 array to fill, may be memory-mapped; value v stands for v / 255.
-            flip: average with the prediction of the left-right flipped tile.
+            views: names of ``pipeline.views.looks``, whose answers are averaged.
             progress: called with the number of tiles done after each batch.
 
         Returns:
@@ -61,18 +73,18 @@ class Predictor:
         """
         for start in range(0, len(images), CHUNK):
             chunk = self._frame.to_network(np.asarray(images[start : start + CHUNK]))
-            for first, found in self._answers(chunk, flip):
+            for first, found in self._answers(chunk, tuple(views)):
                 at = start + first
                 out[at : at + len(found)] = self._frame.from_network(found)
                 if progress is not None:
                     progress(at + len(found))
         return out
 
-    def _answers(self, tiles: np.ndarray, flip: bool):
+    def _answers(self, tiles: np.ndarray, views: tuple[str, ...]):
         """Answers of the network, batch by batch: (number of the first tile, uint8 or float32 answers)."""
-        graph = self._graph(flip)
-        # A flipped tile is one more image of the batch, so that a batch takes the same memory either way.
-        batch = min(max(self._batch // (2 if flip else 1), 1), len(tiles))
+        graph = self._graph(views)
+        # Each view of a tile is one more image of the batch, so that a batch takes the same memory with any number.
+        batch = min(max(self._batch // len(views), 1), len(tiles))
         for first in range(0, len(tiles), batch):
             part = tiles[first : first + batch]
             # XLA would compile the network once more for a smaller last batch; there it is filled up instead.
@@ -80,31 +92,29 @@ class Predictor:
             filled = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
             yield first, ops.convert_to_numpy(graph.predict_on_batch(filled))[: len(part)]
 
-    def _graph(self, flip: bool) -> keras.Model:
+    def _graph(self, views: tuple[str, ...]) -> keras.Model:
         """(batch, side, side) uint8 grey values -> (batch, 101, 101) uint8, or float32 where it is still to be resized.
 
         Made when it is first needed.
         """
-        if flip not in self._graphs:
-            frame = self._frame
+        if views not in self._graphs:
+            frame, ways = self._frame, looks(views, self._frame)
             tiles = keras.Input((frame.inner, frame.inner), dtype="uint8", name="tiles")
             x = ops.expand_dims(ops.cast(tiles, "float32"), -1)
-            if flip:
-                x = ops.concatenate([x, ops.flip(x, 2)], axis=0)
-            if any(frame.around_input):
-                x = ops.pad(x, ((0, 0), frame.around_input, frame.around_input, (0, 0)), mode="reflect")
-            before, inner = frame.around_output[0], frame.inner
-            x = self._folded.model(x)[:, before : before + inner, before : before + inner, 0]
-            x = ops.sigmoid(ops.cast(x, "float32"))
-            if flip:
-                straight, flipped = ops.split(x, 2, axis=0)
-                x = (straight + ops.flip(flipped, 2)) / 2
+            x = self._folded.model(_joined([way.enter(x) for way in ways]))  # (views x batch, output, output, 1)
+            parts = ops.split(x, len(ways), axis=0) if len(ways) > 1 else [x]
+            answers = [way.leave(part) for way, part in zip(ways, parts, strict=True)]
+            x = sum(answers[1:], answers[0]) / len(ways)
             if frame.fit == "pad":
                 x = ops.cast(ops.round(x * 255), "uint8")
             graph = keras.Model(tiles, x, name="predictor")
             graph.compile(jit_compile=jit())
-            self._graphs[flip] = graph
-        return self._graphs[flip]
+            self._graphs[views] = graph
+        return self._graphs[views]
+
+
+def _joined(images: list[keras.KerasTensor]) -> keras.KerasTensor:
+    return ops.concatenate(images, axis=0) if len(images) > 1 else images[0]
 
 
 def probabilities(
@@ -112,9 +122,9 @@ def probabilities(
     frame: Frame,
     images: np.ndarray,
     out: np.ndarray,
-    flip: bool = True,
+    views: Sequence[str] = DEFAULT_VIEWS,
     batch: int = 64,
     progress: Callable[[int], None] | None = None,
 ) -> np.ndarray:
     """Salt probabilities of tiles by one network, once; see ``Predictor``."""
-    return Predictor(model, frame, batch)(images, out, flip, progress)
+    return Predictor(model, frame, batch)(images, out, views, progress)

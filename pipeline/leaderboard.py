@@ -81,6 +81,7 @@ def _row(result: dict[str, Any], receipt: dict[str, Any]) -> dict[str, Any]:
         "at 0.5": cv["score_at_half"],
         "threshold": round(cv["threshold"], 3),
         "min area": cv["min_area"],
+        "rules": ", ".join(cv.get("rules", ())),
         "IoU": cv["iou"],
         "Dice": cv["dice"],
         "empty accuracy": cv["empty_accuracy"],
@@ -155,8 +156,8 @@ def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 def _page(rows: list[dict[str, Any]], matrices: dict[str, list[dict[str, str]]]) -> str:
     about = (
-        "CV is cross-fitted: threshold and smallest area for a fold are chosen on the other folds. Low and high bound "
-        "its 95 % bootstrap interval over tiles. A click on a column's head sorts by it."
+        "CV is cross-fitted: threshold, smallest area and rules for a fold are chosen on the other folds. Low and "
+        "high bound its 95 % bootstrap interval over tiles. A click on a column's head sorts by it."
     )
     sections = [("", f'<p class="note">{about}</p>{table(rows, sortable=True)}')]
     points = [

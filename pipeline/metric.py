@@ -38,13 +38,13 @@ def iou(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     Returns:
         (n,) float64; 1 where both masks are empty.
     """
-    predicted_area, truth_area, intersection = _areas(predicted, truth)
+    predicted_area, truth_area, intersection = mask_areas(predicted, truth)
     return _ratio(intersection, predicted_area + truth_area - intersection)
 
 
 def dice(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Dice coefficient of each tile, twice the intersection over the sum of the areas; otherwise as ``iou``."""
-    predicted_area, truth_area, intersection = _areas(predicted, truth)
+    predicted_area, truth_area, intersection = mask_areas(predicted, truth)
     return _ratio(2 * intersection, predicted_area + truth_area)
 
 
@@ -58,7 +58,7 @@ def tile_scores(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     Returns:
         (n,) float64, tenths from 0 to 1.
     """
-    return _exceeded(*_areas(predicted, truth)) / len(THRESHOLDS)
+    return _exceeded(*mask_areas(predicted, truth)) / len(THRESHOLDS)
 
 
 def score(predicted: np.ndarray, truth: np.ndarray) -> float:
@@ -146,6 +146,11 @@ def areas_at(counts: Counts, threshold: float, min_area: int) -> tuple[np.ndarra
     cut = _cut(threshold)
     kept = counts.predicted[:, cut] >= min_area
     return np.where(kept, counts.predicted[:, cut], 0), np.where(kept, counts.intersection[:, cut], 0)
+
+
+def scores_of(predicted: np.ndarray, intersection: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """The competition's score of each tile, (n,) float64, from predicted area, intersection and true area in pixels."""
+    return _exceeded(predicted, truth, intersection) / len(THRESHOLDS)
 
 
 def table(counts: Counts, thresholds: Sequence[float], areas: Sequence[int]) -> np.ndarray:
@@ -266,7 +271,7 @@ def _area(masks: np.ndarray) -> np.ndarray:
     return np.bitwise_count(_packed(masks)).sum(axis=1, dtype=np.int64)
 
 
-def _areas(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def mask_areas(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predicted area, true area and intersection of each tile, (n,) int64 in pixels."""
     _require_same_shape(predicted, truth)
     first, second = _packed(predicted), _packed(truth)

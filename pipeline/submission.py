@@ -3,43 +3,54 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pipeline import metric, rle
+from pipeline import rle, rules
+from pipeline.blend import average
 from pipeline.config import UserError
+from pipeline.rules import PostProcessing
 
 CHUNK = 1024
 """Tiles that are in memory at once."""
 
 
-def average(folds: Sequence[np.ndarray], start: int, stop: int) -> np.ndarray:
-    """Mean probability of several networks for tiles start..stop: (stop - start, 101, 101) uint8.
+def predicted_masks(
+    arrays: Sequence[np.ndarray],
+    images: np.ndarray,
+    how: PostProcessing,
+    votes: Sequence[int] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[np.ndarray]:
+    """Masks of the test tiles, (up to 1024, 101, 101) bool at a time: networks averaged, cut, rules applied.
 
     Args:
-        folds: one (n, 101, 101) uint8 array per network, may be memory-mapped.
-        start: first tile.
-        stop: tile after the last.
+        arrays: (n, 101, 101) uint8 probabilities of each network, may be memory-mapped.
+        images: (n, 101, 101) uint8 grey values, may be memory-mapped.
+        how: threshold, smallest area and rules.
+        votes: weight of each array; by default all weigh the same.
+        progress: called with the number of tiles done.
     """
-    total = np.zeros((stop - start, *folds[0].shape[1:]), np.uint16)
-    for fold in folds:
-        total += fold[start:stop]
-    # Adding half the divisor first rounds to the nearest whole number.
-    return ((total + len(folds) // 2) // len(folds)).astype(np.uint8)
-
-
-def predicted_masks(
-    folds: Sequence[np.ndarray], choice: metric.Choice, progress: Callable[[int], None] | None = None
-) -> Iterator[np.ndarray]:
-    """Masks of the test tiles, (up to 1024, 101, 101) bool at a time: folds averaged, cut, small ones emptied."""
-    count = len(folds[0])
+    count = len(images)
     for start in range(0, count, CHUNK):
         stop = min(start + CHUNK, count)
-        yield metric.apply(average(folds, start, stop), choice.threshold, choice.min_area)
+        yield rules.apply(average(arrays, start, stop, votes), images[start:stop], how)
         if progress is not None:
             progress(stop)
+
+
+def read_choice(path: Path) -> tuple[PostProcessing, dict[str, int]]:
+    """What validation has chosen: how masks are made, and the votes of each experiment.
+
+    Args:
+        path: of ``choice.json``.
+    """
+    chosen = json.loads(path.read_text(encoding="utf-8"))
+    how = PostProcessing(chosen["threshold"], chosen["min_area"], tuple(chosen["rules"]), chosen["gate"])
+    return how, chosen["votes"]
 
 
 def write(path: Path, ids: Sequence[str], masks: Iterator[np.ndarray]) -> None:

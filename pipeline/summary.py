@@ -60,6 +60,18 @@ def _score(cv: dict[str, Any]) -> None:
     say(f"  CV (cross-fitted)   {cv['score']:.4f}  {over}95 % interval over tiles {low:.3f} to {high:.3f}")
     say(f"  at 0.5, all kept    {cv['score_at_half']:.4f}")
     say(f"  chosen              threshold {cv['threshold']:.3f}, smallest mask {cv['min_area']} pixels")
+    if cv["gains"]:
+        taken, left = ([each for each in cv["gains"] if each["taken"] is kind] for kind in (True, False))
+        gate = {"empty_gate": f" at {cv['gate']:.2f}"} if cv["gate"] is not None else {}
+        told = [f"{each['rule']}{gate.get(each['rule'], '')} {_gain(each)}" for each in taken] or ["none"]
+        say(f"  rules               {', '.join(told)}")
+        if left:
+            told = [f"{each['rule']} {_gain(each)}" for each in left]
+            say(f"  rules left out      {', '.join(told)}")
+
+
+def _gain(found: dict[str, Any]) -> str:
+    return f"{found['gain']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
 
 
 def _choice(context: Context) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from pipeline import metric
+from pipeline import blend, metric, rules
+from pipeline.blend import Votes
 from pipeline.config import SubmitSettings
+from pipeline.rules import Gain, PostProcessing, Trial
 
 PARTS = 5
 """Parts that the tiles of a single fold are dealt to, to cross-fit within it."""
@@ -19,14 +21,20 @@ PARTS = 5
 class Validation:
     """What the out-of-fold predictions say.
 
-    The cross-validated score is cross-fitted: threshold and smallest area for one fold's tiles are chosen on the other
-    folds' tiles, so that no tile has a say in how it is scored.
+    The cross-validated score is cross-fitted: weights, threshold, smallest area and rules for one fold's tiles are
+    chosen on the other folds' tiles, so that no tile has a say in how it is scored.
     """
 
-    choice: metric.Choice
+    choice: PostProcessing
     """Chosen on all tiles; what the test tiles get."""
+    gains: list[Gain]
+    """What each rule adds on all tiles, in the order in which they were taken; then those that were not."""
+    votes: Votes
+    """Weight of each member of a blend, chosen on all tiles; (1,) for a single experiment."""
     score: float
     """Cross-fitted."""
+    without_rules: float
+    """Cross-fitted, with the same thresholds and smallest areas but no other rule."""
     folds: dict[int, float]
     """Cross-fitted score of each fold."""
     at_half: float
@@ -34,11 +42,11 @@ class Validation:
     interval: tuple[float, float]
     """95 % bootstrap interval of the cross-fitted score over tiles."""
     tile_scores: np.ndarray
-    """(n,) float64, cross-fitted, fold after fold."""
+    """(n,) float64, cross-fitted."""
     tile_iou: np.ndarray
-    """(n,) float64, with the same thresholds and areas; 1 where both masks are empty."""
+    """(n,) float64, with the same thresholds, areas and rules; 1 where both masks are empty."""
     predicted_area: np.ndarray
-    """(n,) int64 pixels, with the same thresholds and areas."""
+    """(n,) int64 pixels, with the same thresholds, areas and rules."""
     dice: float
     """Mean over tiles."""
     empty_accuracy: float
@@ -58,8 +66,12 @@ class Validation:
             "spread": self.spread,
             "interval": list(self.interval),
             "score_at_half": self.at_half,
+            "score_without_rules": self.without_rules,
             "threshold": self.choice.threshold,
             "min_area": self.choice.min_area,
+            "rules": list(self.choice.rules),
+            "gate": self.choice.gate,
+            "gains": [asdict(each) for each in self.gains],
             "tiles": len(self.tile_scores),
             "iou": float(self.tile_iou.mean()),
             "dice": self.dice,
@@ -68,44 +80,115 @@ class Validation:
 
 
 def validate(
-    found: Sequence[np.ndarray], truth: Sequence[np.ndarray], folds: Sequence[int], settings: SubmitSettings
+    members: Sequence[np.ndarray],
+    truth: np.ndarray,
+    images: np.ndarray,
+    dealt: np.ndarray,
+    settings: SubmitSettings,
 ) -> Validation:
-    """Choose threshold and smallest area, and score honestly.
+    """Choose weights, threshold, smallest area and rules, and score honestly.
 
     Args:
-        found: out-of-fold probabilities of each fold, (v, 101, 101) uint8.
-        truth: masks of the same tiles, (v, 101, 101) uint8 0/1.
-        folds: the folds' numbers.
-        settings: a threshold or area given there is not searched.
+        members: out-of-fold probabilities of one experiment, or of each member of a blend, (n, 101, 101) uint8.
+        truth: masks of the same tiles, (n, 101, 101) uint8 0/1.
+        images: the same tiles, (n, 101, 101) uint8 grey values.
+        dealt: (n,) int, the fold of each tile.
+        settings: a threshold or area given there is not searched, and rules given there are taken.
 
     With one fold its tiles are dealt to five parts, each scored with what the other four chose.
     """
-    counts = metric.count(np.concatenate(found), np.concatenate(truth))
-    member = np.repeat(np.asarray(folds), [len(each) for each in found])
-    groups = member if len(folds) > 1 else np.arange(len(member)) % PARTS
-    grid: dict[str, Any] = {}
-    if settings.threshold != "auto":
-        grid["thresholds"] = (settings.threshold,)
-    if settings.min_area != "auto":
-        grid["areas"] = (settings.min_area,)
-    scores, chosen = metric.cross_fitted(counts, groups, **grid)
-    predicted, both = np.empty(len(scores), np.int64), np.empty(len(scores), np.int64)
-    for group, choice in chosen.items():
-        member_of = groups == group
-        predicted[member_of], both[member_of] = metric.areas_at(
-            counts.take(member_of), choice.threshold, choice.min_area
-        )
-    areas = predicted + counts.truth
+    folds = list(dict.fromkeys(dealt.tolist()))
+    groups = np.asarray(dealt) if len(folds) > 1 else np.arange(len(dealt)) % PARTS
+    search = _Search(members, truth, images, groups, settings)
+    predicted, both = np.empty(len(truth), np.int64), np.empty(len(truth), np.int64)
+    scores, without = np.empty(len(truth)), np.empty(len(truth))
+    for group in np.unique(groups):
+        own = groups == group
+        votes, how, _ = search.chosen(int(group))
+        trial = search.trial(votes, how.threshold)
+        predicted[own], both[own] = (found[own] for found in trial.areas(how))
+        scores[own] = trial.scores(how)[own]
+        without[own] = trial.scores(PostProcessing(how.threshold, how.min_area))[own]
+    votes, choice, gains = search.chosen(None)
+    true = search.counts(votes).truth
+    areas = predicted + true
     empty = areas == 0
     return Validation(
-        choice=metric.search(counts, **grid),
+        choice=choice,
+        gains=gains,
+        votes=votes,
         score=float(scores.mean()),
-        folds={fold: float(scores[member == fold].mean()) for fold in folds},
-        at_half=float(metric.scores_at(counts, 0.5, 0).mean()),
+        without_rules=float(without.mean()),
+        folds={fold: float(scores[dealt == fold].mean()) for fold in folds},
+        at_half=float(metric.scores_at(search.counts(votes), 0.5, 0).mean()),
         interval=metric.bootstrap(scores, 0),
         tile_scores=scores,
         tile_iou=np.where(empty, 1.0, both / np.maximum(areas - both, 1)),
         predicted_area=predicted,
         dice=float(np.where(empty, 1.0, 2 * both / np.maximum(areas, 1)).mean()),
-        empty_accuracy=metric.empty_accuracy(predicted, counts.truth),
+        empty_accuracy=metric.empty_accuracy(predicted, true),
     )
+
+
+class _Search:
+    """What groups of tiles choose for the others; what several need alike is made once."""
+
+    def __init__(
+        self,
+        members: Sequence[np.ndarray],
+        truth: np.ndarray,
+        images: np.ndarray,
+        groups: np.ndarray,
+        settings: SubmitSettings,
+    ) -> None:
+        self._members, self._truth, self._groups = members, truth, groups
+        self._blank = rules.constant(images)
+        self._pool = blend.Pool(members, truth)
+        self._rules = None if settings.rules == "auto" else settings.rules
+        self._grid: dict[str, Any] = {}
+        if settings.threshold != "auto":
+            self._grid["thresholds"] = (settings.threshold,)
+        if settings.min_area != "auto":
+            self._grid["areas"] = (settings.min_area,)
+        self._mixed: dict[Votes, np.ndarray] = {}
+        self._counts: dict[Votes, metric.Counts] = {}
+        self._cuts: dict[Votes, dict[int, metric.Choice]] = {}
+        self._trials: dict[tuple[Votes, float], Trial] = {}
+
+    def chosen(self, group: int | None) -> tuple[Votes, PostProcessing, list[Gain]]:
+        """What all tiles but a group's choose; with None, what all tiles choose."""
+        chosen_on = np.ones(len(self._truth), bool) if group is None else self._groups != group
+        count = len(self._members)
+        cut = self._cut((1,) * count, group)
+        # To the nearest twentieth, so that groups with thresholds close to each other share what was drawn.
+        votes = blend.choose(self._pool, count, chosen_on, round(20 * cut.threshold) / 20, cut.min_area)
+        cut = self._cut(votes, group)
+        plain = PostProcessing(cut.threshold, cut.min_area)
+        return votes, *rules.choose(self.trial(votes, cut.threshold), plain, chosen_on, self._rules)
+
+    def trial(self, votes: Votes, threshold: float) -> Trial:
+        """Scores of all tiles with these weights and this threshold."""
+        key = (votes, threshold)
+        if key not in self._trials:
+            found = self._probabilities(votes)
+            self._trials[key] = Trial(found, self._truth, self._blank, self.counts(votes), threshold)
+        return self._trials[key]
+
+    def counts(self, votes: Votes) -> metric.Counts:
+        """Areas and intersections of all tiles with these weights."""
+        if votes not in self._counts:
+            self._counts[votes] = metric.count(self._probabilities(votes), self._truth)
+        return self._counts[votes]
+
+    def _probabilities(self, votes: Votes) -> np.ndarray:
+        if votes not in self._mixed:
+            self._mixed[votes] = blend.mixed(self._members, votes)
+        return self._mixed[votes]
+
+    def _cut(self, votes: Votes, group: int | None) -> metric.Choice:
+        counts = self.counts(votes)
+        if group is None:
+            return metric.search(counts, **self._grid)
+        if votes not in self._cuts:
+            _, self._cuts[votes] = metric.cross_fitted(counts, self._groups, **self._grid)
+        return self._cuts[votes][group]

@@ -56,7 +56,7 @@ def predict_out_of_fold(tree: Tree, fold: int) -> None:
     truth = tiles.train_masks[rows]
     with artifacts.making(artifact) as folder:
         answer = trained_predictor(tree.settings, tree.train(fold).folder / "best.weights.h5")
-        found = answer(tiles.train_images[rows], np.empty(truth.shape, np.uint8), tree.settings.predict.flip)
+        found = answer(tiles.train_images[rows], np.empty(truth.shape, np.uint8), tree.settings.predict.tta)
         with artifacts.writing(folder / "oof.npy") as path:
             np.save(path, found)
         masks = metric.apply(found, 0.5, 0)
@@ -84,7 +84,7 @@ def predict_test(tree: Tree, fold: int, progress: Callable[[int], None] | None =
         with artifacts.writing(folder / artifact.outputs[0]) as path:
             artifacts.reserve(path, tiles.test_images.nbytes)
             out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=tiles.test_images.shape)
-            answer(tiles.test_images, out, tree.settings.predict.flip, progress)
+            answer(tiles.test_images, out, tree.settings.predict.tta, progress)
             out.flush()
             del out
         artifacts.finish(artifact, {"tiles": len(tiles.test_images)}, started)
@@ -112,7 +112,7 @@ def predict_test_parts(
         if not ledger.state(artifact).done:
             started = time.monotonic()
             artifact.manifest_path.unlink(missing_ok=True)
-            found = answer(images, np.empty(images.shape, np.uint8), tree.settings.predict.flip)
+            found = answer(images, np.empty(images.shape, np.uint8), tree.settings.predict.tta)
             with artifacts.writing(artifact.folder / artifact.outputs[0]) as path:
                 np.save(path, found)
             artifacts.finish(artifact, {"tiles": len(images)}, started)

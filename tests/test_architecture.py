@@ -11,13 +11,15 @@ PACKAGE = Path(__file__).parent.parent / "pipeline"
 
 LEVELS = [
     {"config", "rle", "metric", "progress"},
-    {"artifacts", "tiles", "folds", "augment", "nn", "figures", "pages"},
+    {"artifacts", "tiles", "folds", "augment", "nn", "figures", "pages", "rules"},
     {
         "batches",
         "inference",
+        "views",
         "checkpoint",
         "board",
         "sources",
+        "blend",
         "validation",
         "submission",
         "uploads",
@@ -33,7 +35,7 @@ LEVELS = [
     {"__main__"},
 ]
 TENSORFLOW_ALONE_CAN = {"nn/norm"}  # its fused batch norm
-MAY_IMPORT_KERAS = {"nn", "batches", "inference", "checkpoint", "fit"}
+MAY_IMPORT_KERAS = {"nn", "batches", "inference", "views", "checkpoint", "fit"}
 
 
 def modules() -> dict[str, list[ast.AST]]:

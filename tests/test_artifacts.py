@@ -175,8 +175,8 @@ def test_changing_the_learning_rate_reruns_training_not_the_split(tmp_path: Path
     assert told.test(0) == base.test(0)
     assert told.submission([0]) != base.submission([0])
     assert tree("train.workers=3", "predict.batch=7").test(0) == base.test(0)
-    assert tree("predict.flip=false").train(0) == base.train(0)
-    assert tree("predict.flip=false").out_of_fold(0) != base.out_of_fold(0)
+    assert tree("predict.tta=[plain]").train(0) == base.train(0)
+    assert tree("predict.tta=[plain]").out_of_fold(0) != base.out_of_fold(0)
 
 
 def test_experiments_and_splits_never_share_a_folder(tmp_path: Path):

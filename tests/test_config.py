@@ -66,6 +66,9 @@ def test_an_assignment_changes_one_value():
         ("train.loss=loss", "bce_dice"),
         ("network.dropout=[1.5]", "network.dropout"),
         ("augment.scale=[2, 1]", "augment.scale"),
+        ("predict.tta=[plain,flop]", "'flip'"),
+        ("predict.tta=[plain,flip,plain]", "names 'plain' more than once"),
+        ("predict.tta=[]", "predict.tta"),
         ("train.epochs", "section.key=value"),
         ("train=3", "section.key=value"),
         ("train.epochs.x=3", "epochs.x"),
@@ -79,6 +82,11 @@ def test_a_wrong_assignment_is_explained_in_one_line(assignment: str, told: str)
         load("unet", [assignment])
     assert told in str(fault.value)
     assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize("text", ['["flip", "plain"]', "['plain','flip']", "[plain,flip]", "[flip,plain]"])
+def test_names_in_any_order_and_however_a_shell_left_them_are_the_same_setting(text: str):
+    assert load("unet", [f"predict.tta={text}"]) == load("unet")
 
 
 @pytest.mark.parametrize("name", ["unnet", "../unet", "", "a/b", "x" * 300])

@@ -91,7 +91,7 @@ def test_a_fold_learns_and_leaves_weights_that_predict(tmp_path: Path):
     settings = load("unet", SMALL)
     model, frame = fit.load_network(settings, tmp_path / "best.weights.h5")
     found = np.empty((12, 101, 101), np.uint8)
-    inference.probabilities(model, frame, IMAGES[VALIDATION], found, flip=False)
+    inference.probabilities(model, frame, IMAGES[VALIDATION], found, ("plain",))
     assert metric.score(metric.apply(found, 0.5, 0), MASKS[VALIDATION]) == pytest.approx(result["score"], abs=0.02)
     assert result["parameters"] == model.count_params()
 
@@ -189,7 +189,7 @@ def test_the_weights_are_those_of_the_best_epoch(tmp_path: Path):
     assert best["best_epoch"] < best["epochs"]
     model, frame = fit.load_network(load("unet", SMALL), folder / "best.weights.h5")
     found = np.empty((12, 101, 101), np.uint8)
-    inference.probabilities(model, frame, IMAGES[VALIDATION], found, flip=False)
+    inference.probabilities(model, frame, IMAGES[VALIDATION], found, ("plain",))
     score = metric.score(metric.apply(found, 0.5, 0), MASKS[VALIDATION])
     assert score == pytest.approx(best["score"], abs=1e-3)
     assert score != pytest.approx(float(history(folder)[-1]["score"]), abs=1e-3)
@@ -222,9 +222,9 @@ def test_flipping_averages_both_ways(tmp_path: Path):
     fit.compile_network(model)
     images = IMAGES[:5]
     once, flipped, both = (np.empty((5, 101, 101), np.uint8) for _ in range(3))
-    inference.probabilities(model, frame, images, once, flip=False, batch=2)
-    inference.probabilities(model, frame, images[:, :, ::-1], flipped, flip=False, batch=2)
-    inference.probabilities(model, frame, images, both, flip=True, batch=3)
+    inference.probabilities(model, frame, images, once, ("plain",), batch=2)
+    inference.probabilities(model, frame, images[:, :, ::-1], flipped, ("plain",), batch=2)
+    inference.probabilities(model, frame, images, both, ("plain", "flip"), batch=3)
     mean = (once.astype(float) + flipped[:, :, ::-1]) / 2
     assert np.abs(both - mean).max() <= 1
     assert np.abs(once.astype(int) - both).max() > 1

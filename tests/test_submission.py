@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import metric, submission
+from pipeline import blend, submission
 from pipeline.config import UserError
+from pipeline.rules import PostProcessing
 from tests.conftest import blobs
 
 IDS = [f"tile{index}" for index in range(9)]
@@ -58,16 +59,15 @@ def test_every_fault_is_found(tmp_path: Path, masks: np.ndarray, edit, told: str
 
 def test_folds_are_averaged_to_the_nearest():
     folds = [np.full((3, 101, 101), value, np.uint8) for value in (10, 11, 255)]
-    assert submission.average(folds, 1, 3).shape == (2, 101, 101)
-    assert (submission.average(folds, 0, 3) == 92).all()
-    assert (submission.average(folds[2:], 0, 1) == 255).all()
+    assert blend.average(folds, 1, 3).shape == (2, 101, 101)
+    assert (blend.average(folds, 0, 3) == 92).all()
+    assert (blend.average(folds[2:], 0, 1) == 255).all()
 
 
 def test_the_test_tiles_get_the_chosen_threshold_and_area():
     fold = np.zeros((2, 101, 101), np.uint8)
     fold[0, :10, :10], fold[1, :30, :30] = 200, 200
-    choice = metric.Choice(threshold=0.6, min_area=150, score=0.0)
-    (found,) = submission.predicted_masks([fold], choice)
+    (found,) = submission.predicted_masks([fold], fold, PostProcessing(threshold=0.6, min_area=150))
     assert found.sum(axis=(1, 2)).tolist() == [0, 900]
-    (found,) = submission.predicted_masks([fold], metric.Choice(threshold=0.9, min_area=0, score=0.0))
+    (found,) = submission.predicted_masks([fold], fold, PostProcessing(threshold=0.9, min_area=0))
     assert not found.any()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import artifacts, figures, metric, pages, tiles
+from pipeline import artifacts, blend, figures, metric, pages, tiles
 from pipeline.config import as_dict, differences
 from pipeline.progress import say
 from pipeline.stages import Context
@@ -53,6 +53,7 @@ def _headline(result: dict) -> str:
     row = {
         "threshold": round(cv["threshold"], 3),
         "smallest mask": cv["min_area"],
+        "rules": ", ".join(cv["rules"]) or "none",
         "IoU": cv["iou"],
         "Dice": cv["dice"],
         "empty accuracy": cv["empty_accuracy"],
@@ -70,7 +71,11 @@ def _sections(context: Context, result: dict) -> list[tuple[str, str]]:
     store = tiles.load(tree.tiles.folder)
     told = pd.read_csv(tree.validation(folds).folder / "scores.csv", dtype={"id": str}, keep_default_na=False)
     rows = pd.Index(store.train["id"].astype(str)).get_indexer(told["id"])
-    found = np.concatenate([np.load(tree.fold_folder(fold) / "oof.npy", allow_pickle=False) for fold in folds])
+    members = [
+        np.concatenate([np.load(member.fold_folder(fold) / "oof.npy", allow_pickle=False) for fold in folds])
+        for member in tree.members
+    ]
+    found = blend.mixed(members, tuple(result["votes"][member.experiment] for member in tree.members))
     truth, images = store.train_masks[rows], store.train_images[rows]
     threshold, area = cv["threshold"], cv["min_area"]
     counts = metric.count(found, truth)
@@ -117,6 +122,7 @@ def _sections(context: Context, result: dict) -> list[tuple[str, str]]:
                 (figures.confusion(confusion), "tiles with and without salt, and what was predicted"),
             ),
         ),
+        ("Rules", _rules(cv)),
         ("Tiles by error", _tiles(images, truth, found, told, threshold)),
     ]
 
@@ -147,6 +153,18 @@ def _by_depth(told: pd.DataFrame) -> list[tuple[str, float, int]]:
     classes = pd.qcut(told["depth"], 5, duplicates="drop")
     groups = told.groupby(classes, observed=True)["score"]
     return [(f"{at.left:.0f}-{at.right:.0f}", float(scores.mean()), len(scores)) for at, scores in groups]
+
+
+def _rules(cv: dict) -> str:
+    """What each rule after the threshold gains."""
+    note = (
+        f'<p class="note">Gain of each rule on all out-of-fold tiles, after those that were taken before it, with the '
+        f"bounds within which it lies by more than chance. With the rules that the other folds chose, the cross-fitted "
+        f"score is {cv['score']:.4f}; with threshold and smallest area alone, {cv['score_without_rules']:.4f}."
+        + (f" The gate's level is {cv['gate']:.2f}." if cv["gate"] is not None else "")
+        + "</p>"
+    )
+    return note + pages.table([{**each, "taken": "yes" if each["taken"] else "no"} for each in cv["gains"]])
 
 
 def _tiles(images: np.ndarray, truth: np.ndarray, found: np.ndarray, told: pd.DataFrame, threshold: float) -> str:

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from pipeline import artifacts, figures, submission, tiles
+from pipeline import artifacts, blend, figures, tiles
 from pipeline.config import UserError
 from pipeline.folds import fold_of_tiles
 from pipeline.progress import say
@@ -46,7 +46,7 @@ def run(context: Context, name: str) -> None:
         paths = [tree.test(fold).folder / f"fold-{fold}.npy" for fold in folds]
         if paths:
             stores = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
-            found = submission.average(stores, at, at + 1)[0]
+            found = blend.average(stores, at, at + 1)[0]
         said = f"test tile, depth {about['depth']} ft" + (f", mean of {len(folds)} folds" if folds else "")
     else:
         near = difflib.get_close_matches(name, [*store.train["id"], *store.test["id"]], 1)

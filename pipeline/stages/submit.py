@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -38,20 +38,28 @@ def run(context: Context) -> None:
     store = tiles.load(tree.tiles.folder)
     validated = context.ledger.manifest(tree.validation(folds))
     assert validated is not None  # the road leads past it
-    chosen = json.loads((tree.validation(folds).folder / "choice.json").read_text(encoding="utf-8"))
-    choice = metric.Choice(chosen["threshold"], chosen["min_area"], validated.result["cv"]["score"])
-    found = [np.load(tree.test(fold).folder / f"fold-{fold}.npy", mmap_mode="r", allow_pickle=False) for fold in folds]
+    how, votes = submission.read_choice(tree.validation(folds).folder / "choice.json")
+    # Members without a vote are not read; the others are averaged as they are read, a chunk of tiles at a time.
+    parts = [(member, fold) for member in tree.members for fold in folds if votes[member.experiment]]
+    paths = [member.test(fold).folder / f"fold-{fold}.npy" for member, fold in parts]
+    found = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
+    masks = partial(
+        submission.predicted_masks, found, store.test_images, how, [votes[member.experiment] for member, _ in parts]
+    )
     ids = store.test["id"].tolist()
     with artifacts.making(artifact) as folder:
         with artifacts.writing(folder / artifact.outputs[0]) as path:
             with Progress("encode", len(ids), "tiles") as progress:
-                submission.write(path, ids, submission.predicted_masks(found, choice, progress))
+                submission.write(path, ids, masks(progress=progress))
             # Held against the tiles once more, from the file: what Kaggle will read is what was predicted.
-            salted = submission.check(path, ids, submission.predicted_masks(found, choice))
+            salted = submission.check(path, ids, masks())
         result = {
             **validated.result,
             "message": message(
-                tree, folds, choice.score, artifacts.measure(folder / artifact.outputs[0]).sha256[:MARK]
+                tree,
+                folds,
+                validated.result["cv"]["score"],
+                artifacts.measure(folder / artifact.outputs[0]).sha256[:MARK],
             ),
             "tiles": len(ids),
             "tiles_with_salt": salted,
@@ -60,7 +68,7 @@ def run(context: Context) -> None:
         }
         solution = tree.raw.folder / SOLUTION
         if tree.dataset == "demo":
-            result["score"] = _score_against(solution, ids, submission.predicted_masks(found, choice))
+            result["score"] = _score_against(solution, ids, masks())
         artifacts.finish(artifact, result, started)
 
 

@@ -1,9 +1,10 @@
-"""Score the out-of-fold predictions, cross-fitted, and choose the threshold that the test tiles will get."""
+"""Score the out-of-fold predictions, cross-fitted, and choose how the test tiles' masks will be made."""
 
 from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,23 +22,27 @@ def run(context: Context) -> None:
     artifact = tree.validation(folds)
     started = time.monotonic()
     store, dealt = tiles.load(tree.tiles.folder), fold_of_tiles(tree.split.folder)
-    rows = [np.flatnonzero(dealt == fold) for fold in folds]
-    found = [np.load(tree.fold_folder(fold) / "oof.npy", allow_pickle=False) for fold in folds]
-    told = validate(found, [store.train_masks[each] for each in rows], folds, tree.settings.submit)
-    table = store.train.iloc[np.concatenate(rows)][["id", "depth", "coverage"]].assign(
-        fold=np.repeat(folds, [len(each) for each in rows]),
+    rows = np.concatenate([np.flatnonzero(dealt == fold) for fold in folds])
+    found = [
+        np.concatenate([np.load(member.fold_folder(fold) / "oof.npy", allow_pickle=False) for fold in folds])
+        for member in tree.members
+    ]
+    told = validate(found, store.train_masks[rows], store.train_images[rows], dealt[rows], tree.settings.submit)
+    votes = {member.experiment: vote for member, vote in zip(tree.members, told.votes, strict=True)}
+    table = store.train.iloc[rows][["id", "depth", "coverage"]].assign(
+        fold=dealt[rows],
         score=told.tile_scores,
         iou=told.tile_iou.round(6),
         predicted=(told.predicted_area / TILE**2).round(6),
     )
     with artifacts.making(artifact) as folder:
         artifacts.write_text(folder / "scores.csv", table.to_csv(index=False, lineterminator="\n"))
-        choice = {"threshold": told.choice.threshold, "min_area": told.choice.min_area}
-        artifacts.write_text(folder / "choice.json", json.dumps(choice) + "\n")
+        artifacts.write_text(folder / "choice.json", json.dumps({**asdict(told.choice), "votes": votes}) + "\n")
         result = {
             "dataset": tree.dataset,
             "experiment": tree.experiment,
             "cv": told.as_dict(),
+            "votes": votes,
             "folds": list(folds),
             "training": _training(context),
             "settings_fingerprint": fingerprint(as_dict(tree.settings)),
