@@ -107,8 +107,10 @@ def fold_line(tree: Tree, fold: int, ledger: Ledger) -> str:
     trained, found = ledger.manifest(tree.train(fold)), ledger.manifest(tree.out_of_fold(fold))
     if not trained or not found:
         return f"fold {fold}: not trained"
+    epochs = trained.result["kept_epochs"]
+    best = f"best epoch {epochs[0]}" if len(epochs) == 1 else f"snapshots of epochs {', '.join(map(str, epochs))}"
     return (
-        f"fold {fold}: best epoch {trained.result['best_epoch']} of {trained.result['epochs']}, "
+        f"fold {fold}: {best} of {trained.result['epochs']}, "
         f"out-of-fold score {found.result['score_at_half']:.4f} at 0.5, "
         f"{duration(trained.result['seconds'])}"
     )
