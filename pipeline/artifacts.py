@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from pipeline import __version__
-from pipeline.config import Settings, SplitSettings, UserError, as_dict, diff, fingerprint, to_toml
+from pipeline.config import Settings, SplitSettings, TrainSettings, UserError, as_dict, diff, fingerprint, to_toml
 
 FORMAT = {
     "download": 1,
@@ -201,11 +201,16 @@ class Tree:
             stage="train",
             folder=self.fold_folder(fold),
             manifest_name="train.json",
-            outputs=("best.weights.h5",),
+            outputs=weight_files(self.settings.train),
             extras=("history.csv",),
             settings=read,
             inputs=(self.tiles, self.split),
         )
+
+    def weights(self, fold: int) -> list[Path]:
+        """The files of weights of one fold: one, or one for each snapshot."""
+        trained = self.train(fold)
+        return [trained.folder / name for name in trained.outputs]
 
     def out_of_fold(self, fold: int) -> Artifact:
         """Probabilities of the tiles that the fold's network did not see, and what they score."""
@@ -304,6 +309,14 @@ class Tree:
         path = self.experiment_folder / "config.toml"
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)
+
+
+def weight_files(train: TrainSettings) -> tuple[str, ...]:
+    """Names of a fold's files of weights: of the best epoch, or of the best one in each of the last cycles."""
+    if train.snapshots == 1:
+        return ("best.weights.h5",)
+    last = range(train.cycles - train.snapshots + 1, train.cycles + 1)
+    return tuple(f"best-of-cycle-{cycle}.weights.h5" for cycle in last)
 
 
 def split_name(split: SplitSettings) -> str:

@@ -158,7 +158,11 @@ class Frame:
         """
         if answers.dtype == np.uint8:
             return answers
-        return np.rint(_resize(answers, TILE, cv2.INTER_LINEAR) * 255).astype(np.uint8)
+        return np.rint(self.to_tile(answers) * 255).astype(np.uint8)
+
+    def to_tile(self, probabilities: np.ndarray) -> np.ndarray:
+        """Probabilities on the tile again: (n, inner, inner) -> (n, 101, 101), both float32 in 0..1."""
+        return _resize(probabilities, TILE, cv2.INTER_LINEAR)
 
     def _enter(self, tiles: np.ndarray, size: int, interpolation: int) -> np.ndarray:
         inner = _resize(tiles, self.inner, interpolation)

@@ -6,6 +6,8 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from math import ceil
 
 import keras
 import numpy as np
@@ -97,3 +99,8 @@ class Batches(keras.utils.PyDataset):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+
+    def images(self, tiles: int) -> Iterator[np.ndarray]:
+        """Inputs of the epoch's first batches, as many as hold so many tiles, or all; the same each time."""
+        for inputs, *_ in islice(self.ahead(), ceil(tiles / self.batch)):
+            yield inputs

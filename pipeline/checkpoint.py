@@ -1,7 +1,7 @@
 """What a killed run needs to go on as if nothing had happened.
 
 After each epoch the whole state of the training goes to disk: weights, batch statistics, dropout's random state, the
-optimizer's moments and step, the moving average, and the history. Plain NumPy arrays in one file that is replaced
+optimizer's moments and step, averages of the weights, and the history. Plain NumPy arrays in one file that is replaced
 atomically: no pickle, no code, the same on every backend.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ STATE = "state.npz"
 class Checkpoint:
     """The state of a fold's training, in a folder of its own.
 
-    The best weights have a file of their own per epoch, written before the state that names it, so that the two
-    always belong together, whenever the run is killed.
+    The weights of each epoch that is the best so far, of the run or of a cycle, have a file of their own, written
+    before the state that names it, so that the two always belong together, whenever the run is killed.
 
     Args:
         folder: where the files lie.
@@ -38,18 +39,31 @@ class Checkpoint:
     def best_path(self, epoch: int) -> Path:
         return self.folder / f"best-{epoch}.npz"
 
-    def save(self, model: keras.Model, history: list[dict[str, Any]], best_epoch: int) -> None:
-        """Write the state after an epoch, then remove what it no longer names."""
+    def save(
+        self,
+        model: keras.Model,
+        history: list[dict[str, Any]],
+        best_epochs: Sequence[int],
+        average: Sequence[np.ndarray] = (),
+    ) -> None:
+        """Write the state after an epoch, then remove what it no longer names.
+
+        Args:
+            model: with its optimizer.
+            history: of the epochs that are done.
+            best_epochs: epochs, the first is 0, whose weights are kept.
+            average: of the weights, where the model holds none itself.
+        """
         arrays: dict[str, Any] = {
             f"{index:05d}": _to_numpy(variable) for index, variable in enumerate(_variables(model))
         }
-        about = {"identity": self.identity, "history": history, "best_epoch": best_epoch}
+        arrays |= {f"average-{index:05d}": array for index, array in enumerate(average)}
+        about = {"identity": self.identity, "history": history, "best_epochs": [*best_epochs], "averages": len(average)}
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
         with writing(self.folder / STATE) as path:
             np.savez(path, **arrays)
-        for old in self.folder.glob("best-*.npz"):
-            if old != self.best_path(best_epoch):
-                old.unlink(missing_ok=True)
+        for old in {*self.folder.glob("best-*.npz")} - {self.best_path(epoch) for epoch in best_epochs}:
+            old.unlink(missing_ok=True)
 
     def save_best(self, arrays: list[np.ndarray], epoch: int) -> None:
         """Write the weights that a new best epoch leaves."""
@@ -58,31 +72,33 @@ class Checkpoint:
             np.savez(path, **named)
 
     def load_best(self, epoch: int) -> list[np.ndarray]:
-        """Weights of the best epoch, in the order of ``model.weights``."""
+        """Weights of a best epoch, in the order of ``model.weights``."""
         with np.load(self.best_path(epoch), allow_pickle=False) as arrays:
             return [arrays[name] for name in sorted(arrays.files)]
 
-    def restore(self, model: keras.Model) -> list[dict[str, Any]]:
+    def restore(self, model: keras.Model) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
         """Put a saved state back, model and optimizer (built) alike.
 
         Returns:
-            The history of the epochs that are done; empty where there is no state that fits, and then nothing was
-            touched.
+            The history of the epochs that are done, and the average of the weights that was saved; both empty where
+            there is no state that fits, and then nothing was touched.
         """
         variables = _variables(model)
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             with np.load(self.folder / STATE, allow_pickle=False) as arrays:
                 about = json.loads(arrays["about"].tobytes())
-                if about["identity"] != self.identity or len(arrays.files) != len(variables) + 1:
-                    return []
+                if about["identity"] != self.identity or len(arrays.files) != len(variables) + about["averages"] + 1:
+                    return [], []
                 values = [arrays[f"{index:05d}"] for index in range(len(variables))]
+                average = [arrays[f"average-{index:05d}"] for index in range(about["averages"])]
             if any(tuple(variable.shape) != value.shape for variable, value in zip(variables, values, strict=True)):
-                return []
-            self.load_best(about["best_epoch"])  # it must be there and whole, or the state is of no use
+                return [], []
+            for epoch in about["best_epochs"]:
+                self.load_best(epoch)  # it must be there and whole, or the state is of no use
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
-            return about["history"]
-        return []
+            return about["history"], average
+        return [], []
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pipeline import launch
+from pipeline import launch, machine
 from pipeline.artifacts import (
     CHUNK,
     Artifact,
@@ -661,21 +661,16 @@ def _begin(order: Order, job: Job) -> tuple[Tree, Ledger, Store | None]:
     """
     import ray
 
-    launch.share_machine(order.share.cpus)
     os.environ.update(order.environment)
-    if not order.share.gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    elif order.share.gpus < 1:
-        # Frameworks take a whole GPU's memory at their start unless told otherwise.
-        os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
-        os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * order.share.gpus:.3f}"
-    machine = ray.util.get_node_ip_address()
-    _Voice(order, job).tell("begun", machine)
+    # Which GPU is the task's, Ray has chosen.
+    machine.Share(order.share.cpus, order.share.gpus).take()
+    here = ray.util.get_node_ip_address()
+    _Voice(order, job).tell("begun", here)
     tree = job.tree
     if not order.store:
         if _inputs(tree, Ledger()) != job.inputs:
             raise UserError(
-                f"machine {machine} does not see the tiles in {tree.root}; share that folder between the machines, "
+                f"machine {here} does not see the tiles in {tree.root}; share that folder between the machines, "
                 "or name a store: --store s3://bucket/prefix"
             )
         return tree, Ledger(), None

@@ -229,21 +229,35 @@ class TrainSettings(Section, frozen=True):
     weight_decay: NonNegative = 1e-2
     momentum: Rate = 0.9
     """Of SGD."""
-    schedule: Literal["constant", "plateau", "cosine"] = "cosine"
+    schedule: Literal["constant", "plateau", "cosine", "one_cycle", "cosine_restarts"] = "cosine"
+    """What becomes of ``learning_rate``; see pipeline/nn/optimizers.py."""
     warmup: NonNegative = 1.0
-    """Epochs of linear warm-up before the cosine."""
+    """Epochs of linear warm-up before the cosine, or before the first of its cycles."""
     floor: Share = 0.01
-    """Where the cosine ends and the plateau stops cutting, as a share of ``learning_rate``."""
+    """Where a cosine ends and the plateau stops cutting, as a share of ``learning_rate``."""
+    peak_at: Rate = 0.3
+    """Of ``one_cycle``: share of the steps after which the rate is at its peak, ``learning_rate``."""
+    div: Annotated[float, Meta(ge=1.0, le=1e6)] = 25.0
+    """Of ``one_cycle``: the first step's rate is the peak divided by this."""
+    cycles: Annotated[int, Meta(ge=1, le=1000)] = 4
+    """Of ``cosine_restarts``: cosines over the epochs, of lengths as equal as whole epochs allow."""
+    snapshots: Annotated[int, Meta(ge=1, le=1000)] = 1
+    """Of how many of the last cycles the best weights are kept; their probabilities are averaged. 1 keeps the best
+    epoch of the whole run."""
     plateau_patience: Count = 5
     plateau_factor: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.1
     early_stopping: Natural = 0
     """Epochs without a better score after which the fold ends; 0 never stops early."""
     ema: Rate = 0.99
     """Momentum of the exponential moving average of the weights, which is then what is scored and kept; 0 is off."""
+    swa_from: Rate = 0.0
+    """Share of the epochs after which the weights at each epoch's end are averaged with equal weight (stochastic weight
+    averaging), and the average is what is scored and kept; 0 is off. Suits a constant or a cyclical rate."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """``auto`` is bfloat16 on a GPU and on processors with matrix units for it, and float32 elsewhere."""
-    workers: Annotated[int, Meta(ge=1, le=64)] = 1
-    """Threads that prepare batches."""
+    workers: Annotated[int, Meta(ge=0, le=256)] = 0
+    """Processes that prepare batches; 1 is a thread of the training's own, 0 chooses: 1 where no GPU is, else the cores
+    less one."""
     tensorboard: bool = False
     """Leave TensorBoard logs beside the fold's weights; needs the package tensorboard."""
     seed: Seed = 0
@@ -335,6 +349,9 @@ def load(experiment: str = DEFAULT_EXPERIMENT, overrides: list[str] | None = Non
     for assignment in overrides or []:
         _assign(tree, assignment)
         settings = _convert(tree, f"--set {assignment[:80]}")
+    # Only now: of two assignments that go together, the first alone may be against the rules.
+    if contradiction := _contradiction(settings.train):
+        raise UserError(f"experiment {experiment}: {contradiction}")
     return settings
 
 
@@ -440,6 +457,21 @@ def _in_order(names: tuple[str, ...], known: Any, key: str, where: str) -> tuple
     if twice:
         raise UserError(f"{where}: {key} names {twice[0]!r} more than once; name each once")
     return tuple(name for name in get_args(known) if name in names)
+
+
+def _contradiction(train: TrainSettings) -> str:
+    """What settings of training that are allowed one by one do not allow together; an empty string where nothing is."""
+    cyclical = train.schedule == "cosine_restarts"
+    if cyclical and train.cycles > train.epochs:
+        return f"train.cycles = {train.cycles} needs at least as many train.epochs, not {train.epochs}"
+    if train.snapshots > (train.cycles if cyclical else 1):
+        most = f"at most train.cycles = {train.cycles}" if cyclical else "train.schedule=cosine_restarts"
+        return f"train.snapshots = {train.snapshots} needs {most}: a snapshot is the best epoch of a cycle"
+    if train.snapshots > 1 and train.early_stopping:
+        return "train.snapshots needs train.early_stopping=0: each cycle must come to its end"
+    if train.swa_from and train.ema:
+        return "train.swa_from and train.ema are two averages of the weights; set one of them to 0"
+    return ""
 
 
 def _assign(tree: dict[str, Any], assignment: str) -> None:

@@ -8,8 +8,9 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,17 @@ import msgspec
 import numpy as np
 
 from pipeline import metric
-from pipeline.artifacts import writing
+from pipeline.artifacts import weight_files, writing
 from pipeline.augment import Frame
 from pipeline.batches import Batches
 from pipeline.board import Board
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import InputSettings, LossName, NetworkSettings, Settings, TrainSettings, UserError
-from pipeline.inference import Predictor
+from pipeline.inference import Ensemble, Predictor
+from pipeline.nn.averaging import StochasticAverage, arrays_of, averaged
 from pipeline.nn.device import gpus, jit, precision
 from pipeline.nn.losses import make_loss
-from pipeline.nn.optimizers import average_variables, make_optimizer, plateau_rate
+from pipeline.nn.optimizers import cycle_edges, make_optimizer, plateau_rate
 from pipeline.nn.unet import build_unet, output_size
 from pipeline.progress import Epoch, Watcher
 
@@ -78,10 +80,12 @@ def predictor(settings: Settings) -> Predictor:
     return found
 
 
-@lru_cache(maxsize=1)
-def _predictor(frame: InputSettings, network: NetworkSettings, wanted: str, batch: int) -> Predictor:
+@lru_cache(maxsize=2)
+def _predictor(
+    frame: InputSettings, network: NetworkSettings, wanted: str, batch: int, exact: bool = False
+) -> Predictor:
     train = msgspec.structs.replace(TrainSettings(), precision=wanted)
-    return Predictor(*make_network(Settings(input=frame, network=network, train=train)), batch)
+    return Predictor(*make_network(Settings(input=frame, network=network, train=train)), batch, exact)
 
 
 def load_network(settings: Settings, weights: Path) -> tuple[keras.Model, Frame]:
@@ -95,14 +99,26 @@ def load_network(settings: Settings, weights: Path) -> tuple[keras.Model, Frame]
     return model, frame
 
 
-def trained_predictor(settings: Settings, weights: Path) -> Predictor:
+def trained_predictor(settings: Settings, *weights: Path) -> Predictor | Ensemble:
     """The predictor of an experiment, with trained weights taken in.
+
+    Args:
+        settings: of the experiment.
+        weights: files of weights; of several, the mean of their probabilities is what is predicted.
 
     Raises:
         UserError: the weights cannot be read or belong to another network.
     """
+    if len(weights) > 1:
+        train, batch = settings.train, settings.predict.batch
+        exact = _predictor(settings.input, settings.network, train.precision, batch, exact=True)
+        networks = []
+        for path in weights:
+            _read_weights(exact.model, path)
+            networks.append(exact.model.get_weights())
+        return Ensemble(exact, networks)
     found = predictor(settings)
-    _read_weights(found.model, weights)
+    _read_weights(found.model, weights[0])
     found.take(found.model)
     return found
 
@@ -132,7 +148,9 @@ def fit_fold(
     """Train one fold, resuming where a killed run stopped, and leave its best weights and history.
 
     The weights that are kept are those of the epoch with the best competition score on the validation tiles (at the
-    plain threshold of 0.5); with ``train.ema`` the moving average is what is scored and kept.
+    plain threshold of 0.5); with ``train.ema`` or ``train.swa_from`` an average is what is scored and kept. With
+    ``train.snapshots`` the best epoch of each of the last cycles is kept (a snapshot ensemble, Huang et al. 2017,
+    https://arxiv.org/abs/1704.00109, who keep the last epoch of each).
 
     Args:
         settings: of the experiment.
@@ -141,12 +159,14 @@ def fit_fold(
         training: (t,) int, rows to train on.
         validation: (v,) int, rows to score on.
         fold: number of the fold; it is part of the seed.
-        folder: where ``best.weights.h5`` and ``history.csv`` go, and ``backup/`` while the run lasts.
+        folder: where the weights (``artifacts.weight_files``) and ``history.csv`` go, and ``backup/`` while the run
+            lasts.
         identity: fingerprint of settings and inputs; a backup with another one is not used.
         watcher: told of progress.
 
     Returns:
-        Plain values: epochs, best epoch, its score, seconds of training, parameters, tiles per second.
+        Plain values: epochs, best epoch and its score, epochs whose weights are kept, seconds of training, parameters,
+        tiles per second.
 
     Raises:
         UserError: the loss is not a finite number any more.
@@ -166,7 +186,7 @@ def fit_fold(
         settings.augment,
         train.batch,
         seed,
-        workers=train.workers,
+        workers=train.workers or 1,
     )
     compiled = train.loss
     compile_network(model, make_optimizer(train, len(batches)), compiled, settings.network)
@@ -174,7 +194,8 @@ def fit_fold(
 
     checkpoint = Checkpoint(folder / "backup", identity)
     checkpoint.folder.mkdir(parents=True, exist_ok=True)
-    history: History = checkpoint.restore(model)
+    history, mean = checkpoint.restore(model)
+    average = StochasticAverage(train, mean)
     if history:
         watcher.resumed(fold, len(history))
     board = Board(folder / "tensorboard", history) if train.tensorboard else None
@@ -200,13 +221,14 @@ def fit_fold(
                 f"fold {fold}, epoch {epoch + 1}: the loss is {loss}; the epochs before it are kept. "
                 f"Lower the learning rate, for example --set train.learning_rate={train.learning_rate / 3:.2g}"
             )
-        with averaged(model):
+        average.add(model, epoch)
+        with averaged(model), average.in_place(model, batches.images):
             answer.take(model)
             answer(seen, found, ("plain",))
             score = metric.score(metric.apply(found, 0.5, 0), truth)
-            if not history or score > max(row["score"] for row in history):
-                best = [np.asarray(keras.ops.convert_to_numpy(weight.value)) for weight in model.weights]
-                checkpoint.save_best(best, epoch)
+            rivals = _rivals(train, history, epoch)
+            if rivals is not None and score > max(rivals, default=-math.inf):
+                checkpoint.save_best(arrays_of(model.weights), epoch)
         history.append(
             {
                 "epoch": epoch + 1,
@@ -220,7 +242,7 @@ def fit_fold(
         )
         if board is not None:
             board.epoch(history[-1])
-        checkpoint.save(model, history, best_epoch=_best(history)["epoch"] - 1)
+        checkpoint.save(model, history, [row["epoch"] - 1 for row in _kept(train, history)], average.arrays)
         top = _best(history)
         watcher.epoch(
             Epoch(
@@ -234,24 +256,7 @@ def fit_fold(
                 time.monotonic() - started,
             )
         )
-    return _leave(model, checkpoint, history, folder, tiles=len(batches) * batches.batch)
-
-
-@contextmanager
-def averaged(model: keras.Model):
-    """The moving average in the weights' place, for as long as the block lasts; nothing where averaging is off."""
-    averages = average_variables(model)
-    raw = [
-        np.asarray(keras.ops.convert_to_numpy(weight.value)) for weight in model.trainable_variables[: len(averages)]
-    ]
-    for weight, average in zip(model.trainable_variables, averages, strict=bool(averages)):
-        # By way of NumPy: JAX gives the memory of a step's inputs to its outputs, so no two variables may share any.
-        weight.assign(keras.ops.convert_to_numpy(average.value))
-    try:
-        yield
-    finally:
-        for weight, value in zip(model.trainable_variables, raw, strict=bool(averages)):
-            weight.assign(value)
+    return _leave(model, train, checkpoint, history, folder, tiles=len(batches) * batches.batch)
 
 
 def _one_epoch(model: keras.Model, batches: Batches, epoch: int, told: _Steps) -> float:
@@ -292,19 +297,44 @@ def _best(history: History) -> dict[str, Any]:
     return max(history, key=lambda row: (row["score"], -row["epoch"]))
 
 
+def _contests(train: TrainSettings) -> list[range]:
+    """Epochs, the first is 0, of each of which the best is kept: all of them, or those of each of the last cycles."""
+    if train.snapshots == 1:
+        return [range(train.epochs)]
+    return [range(*edges) for edges in pairwise(cycle_edges(train))][-train.snapshots :]
+
+
+def _rivals(train: TrainSettings, history: History, epoch: int) -> list[float] | None:
+    """Scores that an epoch has to surpass to be kept; None where it is not to be kept at all."""
+    contest = next((epochs for epochs in _contests(train) if epoch in epochs), None)
+    return None if contest is None else [row["score"] for row in history if row["epoch"] - 1 in contest]
+
+
+def _kept(train: TrainSettings, history: History) -> History:
+    """The epochs whose weights are kept, as far as there are any yet."""
+    rows = [[row for row in history if row["epoch"] - 1 in epochs] for epochs in _contests(train)]
+    return [_best(each) for each in rows if each]
+
+
 def _stops_early(history: History, patience: int) -> bool:
     return bool(patience and history) and history[-1]["epoch"] - _best(history)["epoch"] >= patience
 
 
-def _leave(model: keras.Model, checkpoint: Checkpoint, history: History, folder: Path, tiles: int) -> dict[str, Any]:
+def _leave(
+    model: keras.Model, train: TrainSettings, checkpoint: Checkpoint, history: History, folder: Path, tiles: int
+) -> dict[str, Any]:
     """Write the fold's outputs from the checkpoint, which alone is the truth, and say what came of it."""
-    best = _best(history)
-    for weight, value in zip(model.weights, checkpoint.load_best(best["epoch"] - 1), strict=True):
-        weight.assign(value)
+    kept, names = _kept(train, history), weight_files(train)
     # Keras would write the optimizer's state beside the weights, three times as large, which prediction has no use for.
     model.optimizer = None
-    with writing(folder / "best.weights.h5") as path:
-        model.save_weights(path)
+    for row, name in zip(kept, names, strict=True):
+        for weight, value in zip(model.weights, checkpoint.load_best(row["epoch"] - 1), strict=True):
+            weight.assign(value)
+        with writing(folder / name) as path:
+            model.save_weights(path)
+    for old in folder.glob("*.weights.h5"):
+        if old.name not in names:  # of a run that kept another number of snapshots
+            old.unlink()
     with writing(folder / "history.csv") as path, path.open("w", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, list(history[0]))
         table.writeheader()
@@ -312,10 +342,12 @@ def _leave(model: keras.Model, checkpoint: Checkpoint, history: History, folder:
     seconds = sum(row["seconds"] for row in history)
     # The first epoch holds the tracing of the network, so it says nothing of the pace.
     steady = history[1:] or history
+    best = _best(kept)
     return {
         "epochs": len(history),
         "best_epoch": best["epoch"],
         "score": best["score"],
+        "kept_epochs": [row["epoch"] for row in kept],
         "seconds": round(seconds + sum(row["seconds_scoring"] for row in history), 1),
         # Of all cores together: other work on the machine, which makes the seconds more, leaves them as they are.
         "cpu_seconds": round(sum(row["seconds_cpu"] for row in history), 1),

@@ -21,6 +21,9 @@ from pipeline.views import looks
 
 DEFAULT_VIEWS = PredictSettings().tta
 
+SPAN = 8 * CHUNK
+"""Tiles that one network after another predicts: few enough for memory, and many beside the change of weights."""
+
 
 class Predictor:
     """A network made ready to predict tiles: batch norms folded, everything from grey values to answer in one graph.
@@ -31,12 +34,13 @@ class Predictor:
         model: maps (batch, size, size, 1) float32 to logits (batch, output, output, 1).
         frame: fit between tile and network.
         batch: images per step.
+        exact: answer in float32 in 0..1, not rounded to uint8.
     """
 
-    def __init__(self, model: keras.Model, frame: Frame, batch: int = 64) -> None:
+    def __init__(self, model: keras.Model, frame: Frame, batch: int = 64, exact: bool = False) -> None:
         self.model = model
         """The network that the predictor was made of, for weights to be read into."""
-        self._frame, self._batch = frame, batch
+        self._frame, self._batch, self._exact = frame, batch, exact
         self._folded = Folded(model)
         self._graphs: dict[tuple[str, ...], keras.Model] = {}
         self.take(model)
@@ -64,7 +68,8 @@ class Predictor:
 
         Args:
             images: (n, 101, 101) uint8 grey values, may be memory-mapped.
-            out: (n, 101, 101) uint8 array to fill, may be memory-mapped; value v stands for v / 255.
+            out: (n, 101, 101) uint8 array to fill, may be memory-mapped; value v stands for v / 255; float32
+                for an exact predictor.
             views: names of ``pipeline.views.looks``, whose answers are averaged.
             progress: called with the number of tiles done after each batch.
 
@@ -75,7 +80,8 @@ class Predictor:
             chunk = self._frame.to_network(np.asarray(images[start : start + CHUNK]))
             for first, found in self._answers(chunk, tuple(views)):
                 at = start + first
-                out[at : at + len(found)] = self._frame.from_network(found)
+                back = self._frame.to_tile if self._exact else self._frame.from_network
+                out[at : at + len(found)] = back(found)
                 if progress is not None:
                     progress(at + len(found))
         return out
@@ -93,7 +99,7 @@ class Predictor:
             yield first, ops.convert_to_numpy(graph.predict_on_batch(filled))[: len(part)]
 
     def _graph(self, views: tuple[str, ...]) -> keras.Model:
-        """(batch, side, side) uint8 grey values -> (batch, 101, 101) uint8, or float32 where it is still to be resized.
+        """(batch, side, side) uint8 grey values -> (batch, 101, 101) uint8, or float32 where exact or to be resized.
 
         Made when it is first needed.
         """
@@ -105,7 +111,7 @@ class Predictor:
             parts = ops.split(x, len(ways), axis=0) if len(ways) > 1 else [x]
             answers = [way.leave(part) for way, part in zip(ways, parts, strict=True)]
             x = sum(answers[1:], answers[0]) / len(ways)
-            if frame.fit == "pad":
+            if frame.fit == "pad" and not self._exact:
                 x = ops.cast(ops.round(x * 255), "uint8")
             graph = keras.Model(tiles, x, name="predictor")
             graph.compile(jit_compile=jit())
@@ -115,6 +121,41 @@ class Predictor:
 
 def _joined(images: list[keras.KerasTensor]) -> keras.KerasTensor:
     return ops.concatenate(images, axis=0) if len(images) > 1 else images[0]
+
+
+class Ensemble:
+    """Networks of the same layers as one predictor: the mean of their probabilities, rounded once.
+
+    Args:
+        predictor: an exact one, which takes over one network's weights after another's.
+        networks: weights of each network, in the order of the predictor's ``model.weights``.
+    """
+
+    def __init__(self, predictor: Predictor, networks: Sequence[Sequence[np.ndarray]]) -> None:
+        self._predictor, self._networks = predictor, networks
+
+    def __call__(
+        self,
+        images: np.ndarray,
+        out: np.ndarray,
+        views: Sequence[str] = DEFAULT_VIEWS,
+        progress: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
+        """Salt probabilities of tiles, as ``Predictor`` gives them: (n, 101, 101) uint8."""
+        for start in range(0, len(images), SPAN):
+            part = images[start : start + SPAN]
+            total, found = np.zeros(part.shape, np.float32), np.empty(part.shape, np.float32)
+            for turn, weights in enumerate(self._networks):
+
+                def told(done: int, before: int = start, part: int = len(part), turn: int = turn) -> None:
+                    if progress is not None:
+                        progress(before + (turn * part + done) // len(self._networks))
+
+                self._predictor.model.set_weights(weights)
+                self._predictor.take(self._predictor.model)
+                total += self._predictor(part, found, views, told)
+            out[start : start + SPAN] = np.rint(total * (255 / len(self._networks))).astype(np.uint8)
+        return out
 
 
 def probabilities(

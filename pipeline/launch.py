@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from multiprocessing.context import SpawnContext
+from multiprocessing.sharedctypes import Synchronized
 from types import ModuleType
 
-from pipeline import artifacts
+from pipeline import artifacts, machine
 from pipeline.artifacts import Ledger, Tree
 from pipeline.config import UserError
 from pipeline.progress import Epoch, Progress, Watcher, duration, say
@@ -23,7 +25,8 @@ def train(tree: Tree, folds: Sequence[int], jobs: int = 1) -> None:
     Args:
         tree: the experiment's artifacts.
         folds: numbers of the folds.
-        jobs: folds at once; each gets an equal share of the processor's cores.
+        jobs: folds at once; each gets an equal share of the processor's cores, and one of the NVIDIA GPUs, or a share
+            of one where there are fewer GPUs than folds at once.
     """
     _run(_train_one, tree, folds, jobs)
 
@@ -39,10 +42,9 @@ def _run(task: Callable[[Tree, int, int, int], None], tree: Tree, folds: Sequenc
         for turn, fold in enumerate(folds):
             task(tree, fold, turn, len(folds))
         return
-    cores = max(1, (os.cpu_count() or 1) // jobs)
     # Fresh interpreters: a framework's threads and its hold on a GPU do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=share_machine, initargs=(cores,)) as pool:
+    with workers(context, machine.shares(jobs, machine.cores(), machine.gpus())) as pool:
         running = {pool.submit(task, tree, fold, 0, 0): fold for fold in folds}
         faults: list[str] = []
         for done in as_completed(running):
@@ -55,10 +57,18 @@ def _run(task: Callable[[Tree, int, int, int], None], tree: Tree, folds: Sequenc
         raise UserError("; ".join(faults))
 
 
-def share_machine(cores: int) -> None:
-    """Keep a worker process to its share of the cores; called before it imports a framework."""
-    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(cores)
+def workers(context: SpawnContext, shares: Sequence[machine.Share]) -> ProcessPoolExecutor:
+    """A pool of as many processes as there are shares of the machine, each with one that no other has."""
+    taken = context.Value("i", 0)
+    return ProcessPoolExecutor(len(shares), context, initializer=_begin, initargs=(taken, shares))
+
+
+def _begin(taken: Synchronized[int], shares: Sequence[machine.Share]) -> None:
+    """Begin a worker process, before it imports a framework."""
+    with taken.get_lock():
+        number = taken.value
+        taken.value += 1
+    shares[number].take()
 
 
 def load_work() -> ModuleType:
@@ -110,8 +120,10 @@ def fold_line(tree: Tree, fold: int, ledger: Ledger) -> str:
     trained, found = ledger.manifest(tree.train(fold)), ledger.manifest(tree.out_of_fold(fold))
     if not trained or not found:
         return f"fold {fold}: not trained"
+    epochs = trained.result["kept_epochs"]
+    best = f"best epoch {epochs[0]}" if len(epochs) == 1 else f"snapshots of epochs {', '.join(map(str, epochs))}"
     return (
-        f"fold {fold}: best epoch {trained.result['best_epoch']} of {trained.result['epochs']}, "
+        f"fold {fold}: {best} of {trained.result['epochs']}, "
         f"out-of-fold score {found.result['score_at_half']:.4f} at 0.5, "
         f"{duration(trained.result['seconds'])}"
     )

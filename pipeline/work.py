@@ -55,7 +55,7 @@ def predict_out_of_fold(tree: Tree, fold: int) -> None:
     rows = np.flatnonzero(dealt == fold)
     truth = tiles.train_masks[rows]
     with artifacts.making(artifact) as folder:
-        answer = trained_predictor(tree.settings, tree.train(fold).folder / "best.weights.h5")
+        answer = trained_predictor(tree.settings, *tree.weights(fold))
         found = answer(tiles.train_images[rows], np.empty(truth.shape, np.uint8), tree.settings.predict.tta)
         with artifacts.writing(folder / "oof.npy") as path:
             np.save(path, found)
@@ -80,7 +80,7 @@ def predict_test(tree: Tree, fold: int, progress: Callable[[int], None] | None =
     started = time.monotonic()
     tiles = tiles_store.load(tree.tiles.folder)
     with artifacts.making(artifact) as folder:
-        answer = trained_predictor(tree.settings, tree.train(fold).folder / "best.weights.h5")
+        answer = trained_predictor(tree.settings, *tree.weights(fold))
         with artifacts.writing(folder / artifact.outputs[0]) as path:
             artifacts.reserve(path, tiles.test_images.nbytes)
             out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=tiles.test_images.shape)
@@ -105,7 +105,7 @@ def predict_test_parts(
         made: called with each chunk's artifact and its number of tiles.
     """
     tiles = tiles_store.load(tree.tiles.folder)
-    answer = trained_predictor(tree.settings, tree.train(fold).folder / "best.weights.h5")
+    answer = trained_predictor(tree.settings, *tree.weights(fold))
     for start in starts:
         artifact = tree.test_part(fold, start)
         images = tiles.test_images[start : start + artifacts.CHUNK]

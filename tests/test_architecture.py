@@ -10,7 +10,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "pipeline"
 
 LEVELS = [
-    {"config", "rle", "metric", "progress"},
+    {"config", "rle", "metric", "progress", "machine"},
     {"artifacts", "tiles", "folds", "augment", "nn", "figures", "pages", "rules"},
     {
         "batches",

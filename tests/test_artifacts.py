@@ -179,6 +179,15 @@ def test_changing_the_learning_rate_reruns_training_not_the_split(tmp_path: Path
     assert tree("predict.tta=[plain]").out_of_fold(0) != base.out_of_fold(0)
 
 
+def test_files_of_weights_follow_from_the_settings(tmp_path: Path):
+    restarts = ["train.schedule=cosine_restarts", "train.cycles=3"]
+    one = Tree(tmp_path, "demo", "unet", load("unet", restarts))
+    two = Tree(tmp_path, "demo", "unet", load("unet", [*restarts, "train.snapshots=2"]))
+    assert [path.name for path in one.weights(0)] == ["best.weights.h5"]
+    assert [path.name for path in two.weights(0)] == ["best-of-cycle-2.weights.h5", "best-of-cycle-3.weights.h5"]
+    assert two.train(0).outputs == tuple(path.name for path in two.weights(0))
+
+
 def test_experiments_and_splits_never_share_a_folder(tmp_path: Path):
     seen = set()
     for by in ("depth", "coverage"):

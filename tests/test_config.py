@@ -89,6 +89,28 @@ def test_names_in_any_order_and_however_a_shell_left_them_are_the_same_setting(t
     assert load("unet", [f"predict.tta={text}"]) == load("unet")
 
 
+@pytest.mark.parametrize(
+    ("assignments", "told"),
+    [
+        (["train.schedule=cosine_restarts", "train.cycles=6", "train.epochs=5"], "at least as many train.epochs"),
+        (["train.snapshots=2"], "train.schedule=cosine_restarts"),
+        (["train.schedule=cosine_restarts", "train.cycles=2", "train.snapshots=3"], "at most train.cycles = 2"),
+        (["train.schedule=cosine_restarts", "train.snapshots=2", "train.early_stopping=3"], "train.early_stopping=0"),
+        (["train.swa_from=0.75"], "train.ema"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_in_one_line(assignments: list[str], told: str):
+    with pytest.raises(UserError) as fault:
+        load("unet", assignments)
+    assert told in str(fault.value)
+    assert "\n" not in str(fault.value)
+
+
+def test_what_goes_together_may_be_said_in_any_order():
+    together = ["train.snapshots=2", "train.cycles=2", "train.schedule=cosine_restarts", "train.swa_from=0.5"]
+    assert load("unet", [*together, "train.ema=0"]) == load("unet", ["train.ema=0", *together[::-1]])
+
+
 @pytest.mark.parametrize("name", ["unnet", "../unet", "", "a/b", "x" * 300])
 def test_an_unknown_experiment_is_refused(name: str):
     with pytest.raises(UserError):

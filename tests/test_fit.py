@@ -62,10 +62,10 @@ def fold(folder: Path, *assignments: str, watcher: Watcher | None = None, identi
     )
 
 
-def weights(folder: Path) -> dict[str, np.ndarray]:
+def weights(folder: Path, file: str = "best.weights.h5") -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
-    with h5py.File(folder / "best.weights.h5") as file:
-        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    with h5py.File(folder / file) as stored:
+        stored.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
     return found
 
 
@@ -77,10 +77,13 @@ def history(folder: Path) -> list[dict[str, str]]:
 
 
 def assert_same(one: Path, other: Path) -> None:
-    mine, theirs = weights(one), weights(other)
-    assert mine.keys() == theirs.keys()
-    for name in mine:
-        np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
+    files = sorted(path.name for path in one.glob("*.weights.h5"))
+    assert files == sorted(path.name for path in other.glob("*.weights.h5"))
+    for file in files:
+        mine, theirs = weights(one, file), weights(other, file)
+        assert mine.keys() == theirs.keys()
+        for name in mine:
+            np.testing.assert_array_equal(mine[name], theirs[name], err_msg=f"{file}: {name}")
     assert history(one) == history(other)
 
 
@@ -107,6 +110,7 @@ def test_a_seeded_run_repeats(tmp_path: Path):
     [
         (("train.ema=0.9", "train.late_loss=bce_lovasz", "train.late_from=0.5"), 2, 1),
         (("train.schedule=plateau", "train.plateau_patience=1", "train.optimizer=adam"), 3, None),
+        (("train.swa_from=0.2", "train.schedule=cosine_restarts", "train.cycles=2", "train.snapshots=2"), 3, 2),
     ],
 )
 def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
@@ -203,6 +207,41 @@ def test_plateau_cuts_the_rate_when_the_score_stops_rising():
     assert plateau_rate(train, [0.1, 0.2, 0.2]) == train.learning_rate
     assert plateau_rate(train, [0.1, 0.2, 0.2, 0.1]) == pytest.approx(train.learning_rate * 0.1)
     assert plateau_rate(train, [0.5] + [0.1] * 20) == pytest.approx(train.learning_rate * 0.01)
+
+
+def test_each_of_the_last_cycles_leaves_a_snapshot_and_their_probabilities_are_averaged(tmp_path: Path):
+    chosen = ["train.schedule=cosine_restarts", "train.epochs=6", "train.cycles=3", "train.snapshots=2"]
+    (tmp_path / "best.weights.h5").write_bytes(b"of a run without snapshots")
+    result = fold(tmp_path, *chosen)
+    files = ["best-of-cycle-2.weights.h5", "best-of-cycle-3.weights.h5"]
+    assert sorted(path.name for path in tmp_path.glob("*.h5")) == files
+    scores = [float(row["score"]) for row in history(tmp_path)]
+    best = [2 + int(np.argmax(scores[2:4])), 4 + int(np.argmax(scores[4:6]))]
+    assert result["kept_epochs"] == [epoch + 1 for epoch in best]
+    settings = load("unet", [*SMALL, *chosen, "predict.batch=5"])
+    paths = [tmp_path / name for name in files]
+    found = []
+    for path, epoch in zip(paths, best, strict=True):
+        found.append(fit.trained_predictor(settings, path)(IMAGES[VALIDATION], np.empty((12, 101, 101), np.uint8)))
+        alone = fit.trained_predictor(settings, path)(IMAGES[VALIDATION], np.empty((12, 101, 101), np.uint8), ["plain"])
+        assert metric.score(metric.apply(alone, 0.5, 0), MASKS[VALIDATION]) == pytest.approx(scores[epoch], abs=1e-3)
+    assert not np.array_equal(found[0], found[1])
+    told: list[int] = []
+    answer = fit.trained_predictor(settings, *paths)
+    together = answer(IMAGES[VALIDATION], np.empty((12, 101, 101), np.uint8), progress=told.append)
+    assert np.abs(together - np.mean(found, axis=0)).max() <= 1  # of two numbers that were rounded themselves
+    assert told == sorted(told)
+    assert told[-1] == 12
+
+
+def test_an_average_of_epochs_is_scored_and_kept_and_leaves_the_training_as_it_was(tmp_path: Path):
+    options = ("train.schedule=constant", "train.epochs=3")
+    fold(tmp_path / "raw", *options)
+    fold(tmp_path / "average", *options, "train.swa_from=0.3")
+    raw, average = history(tmp_path / "raw"), history(tmp_path / "average")
+    assert [row["loss"] for row in raw] == [row["loss"] for row in average]
+    assert raw[0] == average[0]
+    assert [row["score"] for row in raw[2:]] != [row["score"] for row in average[2:]]
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path):

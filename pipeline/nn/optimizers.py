@@ -1,14 +1,18 @@
 """Optimizers and learning rates.
 
-A learning rate is a function of the step (cosine) or of the history so far (plateau), so that a resumed run finds
+A learning rate is a function of the step (the cosines) or of the history so far (plateau), so that a resumed run finds
 its place without any state of its own.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import keras
+from keras import ops
 
 from pipeline.config import TrainSettings
 
@@ -44,20 +48,10 @@ def make_optimizer(settings: TrainSettings, steps: int) -> keras.optimizers.Opti
         steps: steps of one epoch.
 
     Returns:
-        A Keras optimizer. With ``schedule = "cosine"`` its learning rate follows the step by itself (linear warm-up,
-        then Loshchilov and Hutter's cosine, https://arxiv.org/abs/1608.03983); otherwise set ``learning_rate`` between
-        epochs.
+        A Keras optimizer. Its learning rate follows the step by itself (see ``learning_rate``), but for a schedule of
+        ``constant`` or ``plateau``: then set ``learning_rate`` between epochs.
     """
-    rate: float | keras.optimizers.schedules.LearningRateSchedule = settings.learning_rate
-    if settings.schedule == "cosine":
-        warmup = min(int(settings.warmup * steps), settings.epochs * steps - 1)
-        rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=settings.learning_rate / 100 if warmup else settings.learning_rate,
-            decay_steps=settings.epochs * steps - warmup,
-            alpha=settings.floor,
-            warmup_target=settings.learning_rate if warmup else None,
-            warmup_steps=warmup,
-        )
+    rate = learning_rate(settings, steps)
     average = {"use_ema": settings.ema > 0, "ema_momentum": settings.ema or 0.99}
     if settings.optimizer == "sgd":
         return SGD(rate, momentum=settings.momentum, weight_decay=settings.weight_decay or None, **average)
@@ -67,6 +61,78 @@ def make_optimizer(settings: TrainSettings, steps: int) -> keras.optimizers.Opti
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
         return optimizer
     return Adam(rate, weight_decay=settings.weight_decay or None, **average)
+
+
+def learning_rate(settings: TrainSettings, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """The learning rate as a function of the step; a plain number for the schedules that are none.
+
+    ``cosine``: linear warm-up, then half a cosine (Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983).
+
+    ``one_cycle``: up to a large rate and down again, once (Smith 2018, https://arxiv.org/abs/1708.07120). Of the paper
+    are the linear way up from a ``div``-th of the peak, and the end far below where it began. The way down is half a
+    cosine, where the paper goes down in a straight line and then in a second, steeper one. Momentum does not go the
+    other way meanwhile, as the paper's does, and the peak is a setting, not found by a range test.
+
+    ``cosine_restarts``: a cosine for each of ``cycles`` (SGDR, Loshchilov and Hutter 2017); see ``CosineRestarts``.
+
+    Args:
+        settings: schedule and what belongs to it.
+        steps: steps of one epoch.
+    """
+    total = settings.epochs * steps
+    if settings.schedule == "cosine":
+        return _cosine(settings, total, min(int(settings.warmup * steps), total - 1), 100)
+    if settings.schedule == "one_cycle":
+        return _cosine(settings, total, min(round(settings.peak_at * total), total - 1), settings.div)
+    if settings.schedule == "cosine_restarts":
+        edges = [steps * edge for edge in cycle_edges(settings)]
+        return CosineRestarts(settings.learning_rate, settings.floor, edges, int(settings.warmup * steps))
+    return settings.learning_rate
+
+
+def _cosine(settings: TrainSettings, total: int, warmup: int, div: float) -> keras.optimizers.schedules.CosineDecay:
+    """Linear warm-up from a ``div``-th of the peak, then half a cosine."""
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=settings.learning_rate / div if warmup else settings.learning_rate,
+        decay_steps=total - warmup,
+        alpha=settings.floor,
+        warmup_target=settings.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+
+
+class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
+    """Half a cosine from the peak down in each cycle, and back to the peak at once (SGDR, section 3).
+
+    The cycles are of one length and one height, the paper's T_mult = 1.
+
+    Args:
+        peak: rate at a cycle's beginning.
+        floor: where a cycle ends, as a share of the peak.
+        edges: steps at which cycles begin, and the step after the last.
+        warmup: steps of linear warm-up, from a hundredth of the peak, before the first cycle's cosine, which is as much
+            shorter.
+    """
+
+    def __init__(self, peak: float, floor: float, edges: Sequence[int], warmup: int = 0) -> None:
+        super().__init__()
+        self._peak, self._floor, self._warmup = peak, floor, min(warmup, edges[1] - 1)
+        self._starts = [self._warmup, *edges[1:-1]]
+        self._lengths = [end - start for start, end in pairwise([*self._starts, edges[-1]])]
+
+    def __call__(self, step: Any) -> Any:
+        step = ops.cast(step, "float32")
+        starts = ops.convert_to_tensor(self._starts, "float32")
+        cycle = ops.sum(ops.cast(step >= starts[1:], "int32"))
+        share = (step - starts[cycle]) / ops.convert_to_tensor(self._lengths, "float32")[cycle]
+        wave = (1 + ops.cos(math.pi * ops.clip(share, 0.0, 1.0))) / 2
+        rising = 0.01 + 0.99 * step / max(self._warmup, 1)
+        return self._peak * ops.where(step < self._warmup, rising, self._floor + (1 - self._floor) * wave)
+
+
+def cycle_edges(settings: TrainSettings) -> list[int]:
+    """Epochs at which cycles begin, the first is 0, and the number of all epochs at the end."""
+    return [cycle * settings.epochs // settings.cycles for cycle in range(settings.cycles + 1)]
 
 
 def plateau_rate(settings: TrainSettings, scores: Sequence[float]) -> float:
