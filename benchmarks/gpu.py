@@ -34,7 +34,7 @@ def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
     from pipeline.batches import Batches
     from pipeline.config import load
     from pipeline.fit import compile_network, make_network, predictor
-    from pipeline.nn.device import gpus
+    from pipeline.nn.device import gpus, workers
     from pipeline.nn.optimizers import make_optimizer
 
     settings = load(name, overrides)
@@ -43,9 +43,8 @@ def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
     count = 12 if quick else 4000
     masks = made_up.masks(count)
     images = made_up.images(masks)
-    cores = os.cpu_count() or 1
     batches = Batches(
-        images, masks, np.arange(count), frame, settings.augment, settings.train.batch, 0, workers=max(1, cores - 1)
+        images, masks, np.arange(count), frame, settings.augment, settings.train.batch, 0, workers=workers()
     )
     steps = 2 if quick else 60
     first = [keras.ops.convert_to_tensor(part) for part in batches[0]]
@@ -55,10 +54,11 @@ def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
         told = model.train_on_batch(*first)
     float(np.asarray(told).ravel()[0])
     memory = steps * settings.train.batch / (time.perf_counter() - started)
-    model.fit(batches, epochs=1, shuffle=False, verbose=0)
+    model.fit(batches.ahead(), steps_per_epoch=len(batches), verbose=0)
     started = time.perf_counter()
-    model.fit(batches, epochs=1, shuffle=False, verbose=0)
+    model.fit(batches.ahead(), steps_per_epoch=len(batches), verbose=0)
     fed = len(batches) * settings.train.batch / (time.perf_counter() - started)
+    batches.close()
     ready, out = predictor(settings), np.empty(images.shape, np.uint8)
     ready(images[:600], out[:600])
     started = time.perf_counter()
@@ -91,11 +91,10 @@ def _folds(quick: bool) -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "pipeline", "STAGE", "--root", folder, "--dataset", "demo"]
             command += ["--set", f"{survey} {small}", "--jobs", str(jobs)]
-            environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
             for stage in ("split", "train"):
                 started = time.perf_counter()
                 command[3] = stage
-                subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, cwd=Path.cwd())
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=Path.cwd())
             took[jobs] = time.perf_counter() - started
     (_, serial), (many, parallel) = took.items()
     return [

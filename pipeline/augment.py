@@ -44,6 +44,24 @@ class Augmenter:
         view = self._policy(image=image, mask=mask)
         return view["image"], view["mask"]
 
+    def views(
+        self, images: np.ndarray, masks: np.ndarray, chosen: np.ndarray, seed: int, epoch: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One random view of each of some tiles.
+
+        Args:
+            images: (n, 101, 101) uint8 grey values, may be memory-mapped.
+            masks: (n, 101, 101) uint8, 1 where salt is.
+            chosen: (m,) int, rows of both.
+            seed: of the draws.
+            epoch: of the draws.
+
+        Returns:
+            Images and masks, (m, 101, 101) uint8.
+        """
+        made = [self(images[index], masks[index], (seed, epoch, int(index))) for index in chosen]
+        return np.stack([image for image, _ in made]), np.stack([mask for _, mask in made])
+
 
 def _policy(settings: AugmentSettings) -> list[albu.BasicTransform]:
     """The steps that are switched on. Borders are mirrored: a black border would look like the tiles' own artifacts."""

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from pipeline.augment import Augmenter, Frame
+from pipeline.augment_pool import AugmentPool
 from pipeline.config import AugmentSettings
 from pipeline.nn.losses import border_weights
 
@@ -32,8 +33,7 @@ class Batches(keras.utils.PyDataset):
         augment: training policy.
         batch: tiles per step.
         seed: of order and augmentation.
-        workers: threads that prepare batches; with ``fit`` more than one on TensorFlow only, because Keras' other
-            trainers deliver the batches of several workers in another order. ``ahead`` keeps the order anywhere.
+        workers: processes that prepare the batches of ``ahead``; 1 is a thread of this one. The batches are the same.
 
     Each item is ``(inputs, targets)`` or ``(inputs, targets, weights)``: (batch, size, size, 1) float32 in 0..255,
     (batch, output, output, 1) float32 0/1 and (batch, output, output) float32.
@@ -50,13 +50,14 @@ class Batches(keras.utils.PyDataset):
         seed: int,
         workers: int = 1,
     ) -> None:
-        super().__init__(workers=workers if keras.backend.backend() == "tensorflow" else 1)
+        super().__init__()
         self._images, self._masks, self._frame, self._augment = images, masks, frame, augment
         self._indices = np.sort(np.asarray(indices))
         # A fold smaller than one batch is one smaller batch, rather than no step at all.
         self.batch, self._seed = min(batch, len(self._indices)), seed
         self._local = threading.local()
-        self._threads = workers
+        self._workers = workers
+        self._pool: AugmentPool | None = None
         self.start(0)
 
     def start(self, epoch: int, weighted: bool = False) -> None:
@@ -75,30 +76,41 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
         """The batch of one step; any thread may ask for any step."""
-        augmenter = getattr(self._local, "augmenter", None)
-        if augmenter is None:
-            augmenter = self._local.augmenter = Augmenter(self._augment)
-        chosen = self._order[step * self.batch : (step + 1) * self.batch]
-        views = [
-            augmenter(self._images[index], self._masks[index], (self._seed, self._epoch, int(index)))
-            for index in chosen
-        ]
-        images = self._frame.to_input(np.stack([image for image, _ in views]))
-        targets = self._frame.to_target(np.stack([mask for _, mask in views]))
+        images, masks = self._views(self._order[step * self.batch : (step + 1) * self.batch])
+        images, targets = self._frame.to_input(images), self._frame.to_target(masks)
         if not self._weighted:
             return images, targets
         return images, targets, np.stack([border_weights(target[..., 0].astype(np.uint8)) for target in targets])
 
+    def _views(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self._pool is not None:
+            return self._pool.views(chosen, self._seed, self._epoch)
+        augmenter = getattr(self._local, "augmenter", None)
+        if augmenter is None:
+            augmenter = self._local.augmenter = Augmenter(self._augment)
+        return augmenter.views(self._images, self._masks, chosen, self._seed, self._epoch)
+
     def ahead(self) -> Iterator[tuple[np.ndarray, ...]]:
-        """The epoch's batches in their order, prepared by threads a little ahead of their use."""
-        with ThreadPoolExecutor(self._threads) as pool:
+        """The epoch's batches in their order, prepared a little ahead of their use; then ``close`` in the end.
+
+        Each worker is a thread, and where there are several, a process that the thread has augment its tiles.
+        """
+        if self._workers > 1 and self._pool is None:
+            self._pool = AugmentPool(self._images, self._masks, self._augment, self._workers)
+        with ThreadPoolExecutor(self._workers) as pool:
             waiting: deque[Future[tuple[np.ndarray, ...]]] = deque()
             for step in range(len(self)):
                 waiting.append(pool.submit(self.__getitem__, step))
-                if len(waiting) > 2 * self._threads:
+                if len(waiting) > 2 * self._workers:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+
+    def close(self) -> None:
+        """End the processes that ``ahead`` has started."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
 
     def images(self, tiles: int) -> Iterator[np.ndarray]:
         """Inputs of the epoch's first batches, as many as hold so many tiles, or all; the same each time."""

@@ -8,7 +8,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +27,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.config import InputSettings, LossName, NetworkSettings, Settings, TrainSettings, UserError
 from pipeline.inference import Ensemble, Predictor
 from pipeline.nn.averaging import StochasticAverage, arrays_of, averaged
-from pipeline.nn.device import gpus, jit, precision
+from pipeline.nn.device import gpus, jit, precision, workers
 from pipeline.nn.losses import make_loss
 from pipeline.nn.optimizers import cycle_edges, make_optimizer, plateau_rate
 from pipeline.nn.unet import build_unet, output_size
@@ -176,7 +176,7 @@ def fit_fold(
     seed = train.seed * 1000 + fold
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
-    answer = predictor(settings)
+    predictor(settings)  # made before the network, whatever becomes of the fold
     model, frame = make_network(settings, seed, pretrained=True)
     batches = Batches(
         images,
@@ -186,21 +186,37 @@ def fit_fold(
         settings.augment,
         train.batch,
         seed,
-        workers=train.workers or 1,
+        workers=workers(train.workers),
     )
-    compiled = train.loss
-    compile_network(model, make_optimizer(train, len(batches)), compiled, settings.network)
+    compile_network(model, make_optimizer(train, len(batches)), train.loss, settings.network)
     model.optimizer.build(model.trainable_variables)
 
+    # Read once: validation tiles are looked at after every epoch.
+    seen, truth = images[validation], masks[validation]
     checkpoint = Checkpoint(folder / "backup", identity)
+    with closing(batches):
+        return _epochs(settings, model, batches, seen, truth, fold, folder, checkpoint, watcher)
+
+
+def _epochs(
+    settings: Settings,
+    model: keras.Model,
+    batches: Batches,
+    seen: np.ndarray,
+    truth: np.ndarray,
+    fold: int,
+    folder: Path,
+    checkpoint: Checkpoint,
+    watcher: Watcher,
+) -> dict[str, Any]:
+    """Train the epochs that are not done yet; score and save after each."""
+    train, compiled, answer = settings.train, settings.train.loss, predictor(settings)
     checkpoint.folder.mkdir(parents=True, exist_ok=True)
     history, mean = checkpoint.restore(model)
     average = StochasticAverage(train, mean)
     if history:
         watcher.resumed(fold, len(history))
     board = Board(folder / "tensorboard", history) if train.tensorboard else None
-    # Read once: validation tiles are looked at after every epoch.
-    seen, truth = images[validation], masks[validation]
     found = np.empty(seen.shape, np.uint8)
     for epoch in range(len(history), train.epochs):
         if _stops_early(history, train.early_stopping):
@@ -262,9 +278,11 @@ def fit_fold(
 def _one_epoch(model: keras.Model, batches: Batches, epoch: int, told: _Steps) -> float:
     """Train on every batch once, in order: the mean loss."""
     if keras.backend.backend() == "jax" or gpus():
-        # The device works ahead of Python here, and ``fit`` lets it.
-        options = {"initial_epoch": epoch, "epochs": epoch + 1, "shuffle": False, "verbose": 0, "callbacks": [told]}
-        return float(model.fit(batches, **options).history["loss"][-1])
+        # The device works ahead of Python here, and ``fit`` lets it; ``train_on_batch`` would wait for the loss at each
+        # step. From a plain generator ``fit`` takes the batches in their order, which Keras' own workers do not keep.
+        options = {"initial_epoch": epoch, "epochs": epoch + 1, "steps_per_epoch": len(batches)}
+        told_by = model.fit(batches.ahead(), callbacks=[told], shuffle=False, verbose=0, **options)
+        return float(told_by.history["loss"][-1])
     # On a CPU ``fit`` would put tf.data between the batches and the step, whose threads get into the network's way:
     # on two cores some of its epochs took as long as one core needs. This loop never did.
     losses = []

@@ -13,6 +13,7 @@ LEVELS = [
     {"config", "rle", "metric", "progress", "machine"},
     {"artifacts", "tiles", "folds", "augment", "nn", "figures", "pages", "rules"},
     {
+        "augment_pool",
         "batches",
         "inference",
         "views",
@@ -116,6 +117,12 @@ def test_the_package_itself_loads_nothing():
         [sys.executable, "-c", "import sys, pipeline; print(*sys.modules)"], capture_output=True, text=True, check=True
     )
     assert not set(ran.stdout.split()) & (HEAVY | {"numpy"})
+
+
+def test_a_process_that_augments_tiles_loads_no_framework():
+    code = "import sys, pipeline.augment_pool; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(ran.stdout.split()) & {"keras", "tensorflow", "jax", "torch"}
 
 
 def test_nothing_read_from_disk_can_run_code():

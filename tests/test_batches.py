@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.augment import Frame
+from pipeline.augment_pool import AugmentPool
 from pipeline.batches import Batches
-from pipeline.config import AugmentSettings, InputSettings
+from pipeline.config import AugmentSettings, InputSettings, UserError
 from tests.conftest import blobs
 
 FRAME = Frame(InputSettings())
 pytestmark = pytest.mark.backends
 
 
-def dealt(seed: int = 0, batch: int = 4, indices: np.ndarray | None = None, **augment: Any) -> Batches:
+def dealt(
+    seed: int = 0, batch: int = 4, indices: np.ndarray | None = None, workers: int = 1, **augment: Any
+) -> Batches:
     images, masks = blobs(12)
     chosen = np.arange(10) if indices is None else indices
-    return Batches(images, masks, chosen, FRAME, AugmentSettings(**augment), batch, seed)
+    return Batches(images, masks, chosen, FRAME, AugmentSettings(**augment), batch, seed, workers)
 
 
 def everything(batches: Batches) -> np.ndarray:
@@ -67,10 +77,67 @@ def test_a_tile_is_augmented_anew_in_each_epoch():
     np.testing.assert_array_equal(first, batches[0][0])
 
 
-def test_batches_prepared_ahead_come_in_their_order():
-    batches = dealt(batch=2)
-    ahead = [images for images, _ in batches.ahead()]
-    np.testing.assert_array_equal(np.concatenate(ahead), everything(batches))
+@pytest.mark.parametrize("workers", [1, 2])
+def test_batches_prepared_ahead_are_the_same_and_in_their_order(workers: int):
+    with closing(dealt(batch=2, workers=workers)) as batches:
+        for epoch, weighted in ((0, False), (1, True)):
+            wanted = dealt(batch=2)
+            wanted.start(epoch, weighted)
+            batches.start(epoch, weighted)
+            ahead = list(batches.ahead())
+            assert len(ahead) == len(wanted)
+            for step, found in enumerate(ahead):
+                for mine, theirs in zip(found, wanted[step], strict=True):
+                    np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_pool_reads_memory_mapped_tiles_where_they_lie_and_leaves_nothing(tmp_path: Path):
+    images, _ = blobs(6)
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    pool = AugmentPool(mapped, mapped[1:], AugmentSettings(flip=0, affine=0, intensity=0), 1)
+    folder = Path(pool._folder.name)
+    assert [path.name for path in folder.iterdir()] == ["masks.npy"]  # a part of a file is not the file
+    found = pool.views(np.array([3, 1]), 0, 0)
+    np.testing.assert_array_equal(found[0], images[[3, 1]])
+    np.testing.assert_array_equal(found[1], images[[4, 2]])
+    process = pool._pool.submit(os.getpid).result()
+    os.kill(process, signal.SIGKILL)
+    with pytest.raises(UserError, match=r"train\.workers") as fault:
+        pool.views(np.array([0]), 0, 0)
+    assert "\n" not in str(fault.value)
+    pool.close()
+    assert not folder.exists()
+
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+from pipeline.augment_pool import AugmentPool
+from pipeline.config import AugmentSettings
+if __name__ == "__main__":
+    tiles = np.zeros((1, 101, 101), np.uint8)
+    pool = AugmentPool(tiles, tiles, AugmentSettings(), 1)
+    print(pool._pool.submit(os.getpid).result(), pool._folder.name, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_processes_of_a_pool_end_with_the_one_that_trains(tmp_path: Path):
+    (tmp_path / "killed.py").write_text(KILLED)
+    ran = subprocess.run(
+        [sys.executable, "killed.py"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "TMPDIR": str(tmp_path)},
+    )
+    process = int(ran.stdout.split()[0])
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{process}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_fewer_tiles_than_a_batch_still_make_a_step():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 
+from pipeline import machine
 from pipeline.config import TrainSettings
 
 
@@ -37,3 +38,12 @@ def _multiplies_bfloat16() -> bool:
 def jit() -> bool:
     """Whether to compile with XLA: it makes TensorFlow on a CPU ten times slower, torch has none, JAX lives by it."""
     return keras.backend.backend() == "jax" or (keras.backend.backend() == "tensorflow" and bool(gpus()))
+
+
+def workers(wanted: int = TrainSettings().workers) -> int:
+    """Workers that prepare batches: ``train.workers``, or as many as suit the machine.
+
+    Beside a processor that trains, one thread keeps up, and more would only take cores from it. A GPU is waited on by
+    one core, and all the others may work for it.
+    """
+    return wanted or (max(1, machine.cores() - 1) if gpus() else 1)
