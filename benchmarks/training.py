@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -16,10 +17,16 @@ from pipeline import metric
 from pipeline.batches import Batches
 from pipeline.config import Settings, load
 from pipeline.fit import compile_network, make_network, predictor
+from pipeline.nn.device import precision as chosen
 from pipeline.nn.optimizers import make_optimizer
 
 TITLE = "Training"
 GOALS = {"kernel": 0.6, "unet": 0.5}
+NOTES = {
+    "Keras' own settings": "compile's jit_compile='auto', float32: Keras 3.15 has left XLA off where there is no GPU",
+    "Keras with XLA": "compile's jit_compile=True, float32, which 'auto' was in earlier versions of Keras",
+    "PyTorch, channels last": "Adam, float32, eager",
+}
 TINY = ["network.width=4", "network.levels=2", "network.blocks=1", "train.batch=4"]
 
 
@@ -48,10 +55,12 @@ def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
             taken = once(lambda: [model.train_on_batch(images, masks) for _ in range(steps)])  # noqa: B023
             paces.append(steps * settings.train.batch / taken)
             shares.append(work * paces[-1] / peaks[-1])
-        share, goal = float(np.median(shares)), GOALS.get(name) if precision == "float32" else None
+        default = chosen("auto").removeprefix("mixed_") == precision
+        share, goal = float(np.median(shares)), GOALS.get(name) if default else None
         rows.append(
             Row(
-                f"`{name}`, {precision}, {settings.input.size} x {settings.input.size}, batch {settings.train.batch}",
+                f"`{name}`, {precision}{' (what auto is here)' if default else ''}, "
+                f"{settings.input.size} x {settings.input.size}, batch {settings.train.batch}",
                 f"{share:.0%} of the float32 peak; {np.median(paces):.1f} tiles/s",
                 f"{goal:.0%} or more" if goal else "",
                 share >= goal if goal else None,
@@ -80,22 +89,24 @@ def _others(settings: Settings, quick: bool) -> list[Row]:
     model, size, answer = _network(settings)
     images, masks = _batch(settings.train.batch, size, answer)
     works: dict[str, Any] = {"ours": lambda: model.train_on_batch(images, masks)}
-    default, _, _ = _network(settings)
-    default.compile(make_optimizer(settings.train, 100), keras.losses.BinaryCrossentropy(from_logits=True))
-    works["Keras' own settings"] = lambda: default.train_on_batch(images, masks)
+    for title, jit in (("Keras' own settings", "auto"), ("Keras with XLA", True)):
+        other, _, _ = _network(settings)
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        other.compile(make_optimizer(settings.train, 100), loss, jit_compile=jit)
+        works[title] = partial(other.train_on_batch, images, masks)
     step = _torch_step(settings, images, masks)
     if step:
         works["PyTorch, channels last"] = step
     taken = versus(list(works.values()), 1 if quick else 4)
     found = dict(zip(works, taken, strict=True))
-    goals = {"Keras' own settings": 10.0, "PyTorch, channels last": 1.5}
+    goals = {"Keras' own settings": 10.0, "Keras with XLA": None, "PyTorch, channels last": 1.5}
     rows = [
         Row(
             f"`kernel`: our pace against {name}",
             f"{found[name] / found['ours']:.1f} x",
-            f"{goal:g} x or more",
-            found[name] / found["ours"] >= goal,
-            "compile's jit_compile='auto', which is XLA" if "Keras" in name else "Adam, float32, eager",
+            f"{goal:g} x or more" if goal else "",
+            found[name] / found["ours"] >= goal if goal else None,
+            NOTES[name],
         )
         for name, goal in goals.items()
         if name in found

@@ -156,9 +156,15 @@ class Frame:
         self.around_output = around(self.inner, self.output)
         """Pixels of the network's answer before and after the tile."""
 
-    def to_input(self, images: np.ndarray) -> np.ndarray:
-        """Tiles as the network takes them: (n, 101, 101) uint8 -> (n, size, size, 1) float32 in 0..255."""
-        return self._enter(images, self.size, cv2.INTER_LINEAR)[..., None].astype(np.float32)
+    def to_input(self, images: np.ndarray, depths: np.ndarray | None = None) -> np.ndarray:
+        """Tiles as the network takes them: (n, 101, 101) uint8 -> (n, size, size, 1) float32 in 0..255.
+
+        With depths in feet, (n,) float32, a second channel holds the tile's depth at each pixel.
+        """
+        grey = self._enter(images, self.size, cv2.INTER_LINEAR)[..., None].astype(np.float32)
+        if depths is None:
+            return grey
+        return np.concatenate([grey, np.broadcast_to(depths[:, None, None, None], grey.shape)], axis=-1)
 
     def to_target(self, masks: np.ndarray) -> np.ndarray:
         """Masks as the network answers: (n, 101, 101) uint8 0/1 -> (n, output, output, 1) float32 0/1."""

@@ -34,6 +34,7 @@ class Batches(keras.utils.PyDataset):
         batch: tiles per step.
         seed: of order and augmentation.
         workers: processes that prepare the batches of ``ahead``; 1 is a thread of this one. The batches are the same.
+        depths: (n,) float32 in feet, for a network that sees them as a second channel of its inputs.
 
     Each item is ``(inputs, targets)`` or ``(inputs, targets, weights)``: (batch, size, size, 1) float32 in 0..255,
     (batch, output, output, 1) float32 0/1 and (batch, output, output) float32.
@@ -49,9 +50,10 @@ class Batches(keras.utils.PyDataset):
         batch: int,
         seed: int,
         workers: int = 1,
+        depths: np.ndarray | None = None,
     ) -> None:
         super().__init__()
-        self._images, self._masks, self._frame, self._augment = images, masks, frame, augment
+        self._images, self._masks, self._depths, self._frame, self._augment = images, masks, depths, frame, augment
         self._indices = np.sort(np.asarray(indices))
         # A fold smaller than one batch is one smaller batch, rather than no step at all.
         self.batch, self._seed = min(batch, len(self._indices)), seed
@@ -76,8 +78,10 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
         """The batch of one step; any thread may ask for any step."""
-        images, masks = self._views(self._order[step * self.batch : (step + 1) * self.batch])
-        images, targets = self._frame.to_input(images), self._frame.to_target(masks)
+        chosen = self._order[step * self.batch : (step + 1) * self.batch]
+        images, masks = self._views(chosen)
+        depths = None if self._depths is None else self._depths[chosen]
+        images, targets = self._frame.to_input(images, depths), self._frame.to_target(masks)
         if not self._weighted:
             return images, targets
         return images, targets, np.stack([border_weights(target[..., 0].astype(np.uint8)) for target in targets])

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -144,6 +145,7 @@ def fit_fold(
     folder: Path,
     identity: str,
     watcher: Watcher | None = None,
+    depths: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Train one fold, resuming where a killed run stopped, and leave its best weights and history.
 
@@ -163,6 +165,7 @@ def fit_fold(
             lasts.
         identity: fingerprint of settings and inputs; a backup with another one is not used.
         watcher: told of progress.
+        depths: (n,) float32 in feet, for a network that sees them.
 
     Returns:
         Plain values: epochs, best epoch and its score, epochs whose weights are kept, seconds of training, parameters,
@@ -187,23 +190,32 @@ def fit_fold(
         train.batch,
         seed,
         workers=workers(train.workers),
+        depths=depths,
     )
     compile_network(model, make_optimizer(train, len(batches)), train.loss, settings.network)
     model.optimizer.build(model.trainable_variables)
 
     # Read once: validation tiles are looked at after every epoch.
-    seen, truth = images[validation], masks[validation]
+    held = Held(images[validation], masks[validation], None if depths is None else depths[validation])
     checkpoint = Checkpoint(folder / "backup", identity)
     with closing(batches):
-        return _epochs(settings, model, batches, seen, truth, fold, folder, checkpoint, watcher)
+        return _epochs(settings, model, batches, held, fold, folder, checkpoint, watcher)
+
+
+@dataclass(frozen=True)
+class Held:
+    """The tiles that a fold is scored on."""
+
+    images: np.ndarray
+    masks: np.ndarray
+    depths: np.ndarray | None
 
 
 def _epochs(
     settings: Settings,
     model: keras.Model,
     batches: Batches,
-    seen: np.ndarray,
-    truth: np.ndarray,
+    held: Held,
     fold: int,
     folder: Path,
     checkpoint: Checkpoint,
@@ -217,7 +229,7 @@ def _epochs(
     if history:
         watcher.resumed(fold, len(history))
     board = Board(folder / "tensorboard", history) if train.tensorboard else None
-    found = np.empty(seen.shape, np.uint8)
+    found = np.empty(held.images.shape, np.uint8)
     for epoch in range(len(history), train.epochs):
         if _stops_early(history, train.early_stopping):
             break
@@ -240,8 +252,8 @@ def _epochs(
         average.add(model, epoch)
         with averaged(model), average.in_place(model, batches.images):
             answer.take(model)
-            answer(seen, found, ("plain",))
-            score = metric.score(metric.apply(found, 0.5, 0), truth)
+            answer(held.images, found, ("plain",), depths=held.depths)
+            score = metric.score(metric.apply(found, 0.5, 0), held.masks)
             rivals = _rivals(train, history, epoch)
             if rivals is not None and score > max(rivals, default=-math.inf):
                 checkpoint.save_best(arrays_of(model.weights), epoch)

@@ -63,6 +63,7 @@ class Predictor:
         out: np.ndarray,
         views: Sequence[str] = DEFAULT_VIEWS,
         progress: Callable[[int], None] | None = None,
+        depths: np.ndarray | None = None,
     ) -> np.ndarray:
         """Salt probabilities of tiles.
 
@@ -72,13 +73,15 @@ class Predictor:
                 for an exact predictor.
             views: names of ``pipeline.views.looks``, whose answers are averaged.
             progress: called with the number of tiles done after each batch.
+            depths: (n,) float32 in feet, for a network that sees them.
 
         Returns:
             ``out``.
         """
         for start in range(0, len(images), CHUNK):
             chunk = self._frame.to_network(np.asarray(images[start : start + CHUNK]))
-            for first, found in self._answers(chunk, tuple(views)):
+            inputs = [chunk] if depths is None else [chunk, depths[start : start + CHUNK]]
+            for first, found in self._answers(inputs, tuple(views)):
                 at = start + first
                 back = self._frame.to_tile if self._exact else self._frame.from_network
                 out[at : at + len(found)] = back(found)
@@ -86,20 +89,24 @@ class Predictor:
                     progress(at + len(found))
         return out
 
-    def _answers(self, tiles: np.ndarray, views: tuple[str, ...]):
+    def _answers(self, inputs: list[np.ndarray], views: tuple[str, ...]):
         """Answers of the network, batch by batch: (number of the first tile, uint8 or float32 answers)."""
         graph = self._graph(views)
         # Each view of a tile is one more image of the batch, so that a batch takes the same memory with any number.
-        batch = min(max(self._batch // len(views), 1), len(tiles))
-        for first in range(0, len(tiles), batch):
-            part = tiles[first : first + batch]
+        tiles = len(inputs[0])
+        batch = min(max(self._batch // len(views), 1), tiles)
+        for first in range(0, tiles, batch):
+            parts = [each[first : first + batch] for each in inputs]
+            count = len(parts[0])
             # XLA would compile the network once more for a smaller last batch; there it is filled up instead.
-            missing = batch - len(part) if jit() else 0
-            filled = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
-            yield first, ops.convert_to_numpy(graph.predict_on_batch(filled))[: len(part)]
+            if jit() and count < batch:
+                parts = [np.concatenate([part, np.repeat(part[-1:], batch - count, axis=0)]) for part in parts]
+            yield first, ops.convert_to_numpy(graph.predict_on_batch(parts))[:count]
 
     def _graph(self, views: tuple[str, ...]) -> keras.Model:
         """(batch, side, side) uint8 grey values -> (batch, 101, 101) uint8, or float32 where exact or to be resized.
+
+        A second input, (batch,) float32, has the depths for a network that sees them.
 
         Made when it is first needed.
         """
@@ -107,13 +114,19 @@ class Predictor:
             frame, ways = self._frame, looks(views, self._frame)
             tiles = keras.Input((frame.inner, frame.inner), dtype="uint8", name="tiles")
             x = ops.expand_dims(ops.cast(tiles, "float32"), -1)
-            x = self._folded.model(_joined([way.enter(x) for way in ways]))  # (views x batch, output, output, 1)
+            x = _joined([way.enter(x) for way in ways])  # (views x batch, size, size, 1)
+            inputs = [tiles]
+            if self.model.input_shape[-1] == 2:
+                inputs.append(keras.Input((), name="depths"))
+                depths = ops.reshape(_joined([inputs[1]] * len(ways)), (-1, 1, 1, 1))
+                x = ops.concatenate([x, ops.zeros_like(x) + depths], axis=-1)
+            x = self._folded.model(x)  # (views x batch, output, output, 1)
             parts = ops.split(x, len(ways), axis=0) if len(ways) > 1 else [x]
             answers = [way.leave(part) for way, part in zip(ways, parts, strict=True)]
             x = sum(answers[1:], answers[0]) / len(ways)
             if frame.fit == "pad" and not self._exact:
                 x = ops.cast(ops.round(x * 255), "uint8")
-            graph = keras.Model(tiles, x, name="predictor")
+            graph = keras.Model(inputs, x, name="predictor")
             graph.compile(jit_compile=jit())
             self._graphs[views] = graph
         return self._graphs[views]
@@ -140,10 +153,12 @@ class Ensemble:
         out: np.ndarray,
         views: Sequence[str] = DEFAULT_VIEWS,
         progress: Callable[[int], None] | None = None,
+        depths: np.ndarray | None = None,
     ) -> np.ndarray:
         """Salt probabilities of tiles, as ``Predictor`` gives them: (n, 101, 101) uint8."""
         for start in range(0, len(images), SPAN):
             part = images[start : start + SPAN]
+            seen = None if depths is None else depths[start : start + SPAN]
             total, found = np.zeros(part.shape, np.float32), np.empty(part.shape, np.float32)
             for turn, weights in enumerate(self._networks):
 
@@ -153,7 +168,7 @@ class Ensemble:
 
                 self._predictor.model.set_weights(weights)
                 self._predictor.take(self._predictor.model)
-                total += self._predictor(part, found, views, told)
+                total += self._predictor(part, found, views, told, seen)
             out[start : start + SPAN] = np.rint(total * (255 / len(self._networks))).astype(np.uint8)
         return out
 

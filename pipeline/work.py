@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 
 from pipeline import artifacts, metric
 from pipeline import tiles as tiles_store
@@ -38,6 +39,7 @@ def train_fold(tree: Tree, fold: int, watcher: Watcher | None = None) -> None:
             folder=folder,
             identity=identity,
             watcher=watcher,
+            depths=_depths(tree, tiles.train),
         )
         artifacts.finish(artifact, result, started)
         remove_backup(folder)
@@ -56,7 +58,10 @@ def predict_out_of_fold(tree: Tree, fold: int) -> None:
     truth = tiles.train_masks[rows]
     with artifacts.making(artifact) as folder:
         answer = trained_predictor(tree.settings, *tree.weights(fold))
-        found = answer(tiles.train_images[rows], np.empty(truth.shape, np.uint8), tree.settings.predict.tta)
+        depths = _depths(tree, tiles.train.iloc[rows])
+        found = answer(
+            tiles.train_images[rows], np.empty(truth.shape, np.uint8), tree.settings.predict.tta, depths=depths
+        )
         with artifacts.writing(folder / "oof.npy") as path:
             np.save(path, found)
         masks = metric.apply(found, 0.5, 0)
@@ -84,7 +89,7 @@ def predict_test(tree: Tree, fold: int, progress: Callable[[int], None] | None =
         with artifacts.writing(folder / artifact.outputs[0]) as path:
             artifacts.reserve(path, tiles.test_images.nbytes)
             out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=tiles.test_images.shape)
-            answer(tiles.test_images, out, tree.settings.predict.tta, progress)
+            answer(tiles.test_images, out, tree.settings.predict.tta, progress, _depths(tree, tiles.test))
             out.flush()
             del out
         artifacts.finish(artifact, {"tiles": len(tiles.test_images)}, started)
@@ -112,8 +117,14 @@ def predict_test_parts(
         if not ledger.state(artifact).done:
             started = time.monotonic()
             artifact.manifest_path.unlink(missing_ok=True)
-            found = answer(images, np.empty(images.shape, np.uint8), tree.settings.predict.tta)
+            depths = _depths(tree, tiles.test.iloc[start : start + artifacts.CHUNK])
+            found = answer(images, np.empty(images.shape, np.uint8), tree.settings.predict.tta, depths=depths)
             with artifacts.writing(artifact.folder / artifact.outputs[0]) as path:
                 np.save(path, found)
             artifacts.finish(artifact, {"tiles": len(images)}, started)
         made(artifact, len(images))
+
+
+def _depths(tree: Tree, table: pd.DataFrame) -> np.ndarray | None:
+    """Depths of a table's tiles in feet, (n,) float32, where the network sees them."""
+    return table["depth"].to_numpy(np.float32) if tree.settings.input.channels == "depth" else None

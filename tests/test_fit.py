@@ -273,3 +273,26 @@ def test_flipping_averages_both_ways(tmp_path: Path):
     mean = (once.astype(float) + flipped[:, :, ::-1]) / 2
     assert np.abs(both - mean).max() <= 1
     assert np.abs(once.astype(int) - both).max() > 1
+
+
+def test_a_network_that_sees_depths_learns_from_them_and_predicts_with_them(tmp_path: Path):
+    # The tile says nothing, its depth says all: below 500 feet the lower half is salt.
+    images = np.full((24, 101, 101), 128, np.uint8)
+    depths = np.linspace(50, 950, 24, dtype=np.float32)
+    masks = np.zeros(images.shape, np.uint8)
+    masks[depths > 500, 51:] = 1
+    settings = load(
+        "unet", [*SMALL, "input.channels=depth", "network.norm=batch", "augment.affine=0", "train.epochs=25"]
+    )
+    rows = np.arange(24)
+    training, validation = rows[rows % 4 > 0], rows[rows % 4 == 0]
+    told = fit.fit_fold(settings, images, masks, training, validation, 0, tmp_path, "x", depths=depths)
+    assert told["score"] > 0.6
+    answer = fit.trained_predictor(settings, tmp_path / "best.weights.h5")
+    found = answer(images, np.empty(images.shape, np.uint8), depths=depths)
+    deep, shallow = found[depths > 500].mean(), found[depths < 500].mean()
+    assert deep > shallow + 40
+    # Chunks, batches and views keep each depth with its tile.
+    few = fit.load_network(settings, tmp_path / "best.weights.h5")
+    again = inference.Predictor(*few, batch=5)(images, np.empty(images.shape, np.uint8), depths=depths)
+    assert np.abs(again.astype(int) - found).max() <= 1

@@ -1,0 +1,223 @@
+"""The ladder of experiments, made from the receipts that training left on disk: ``python -m benchmarks.ladder``.
+
+It reads each experiment's validation and trainings, and writes what they say to ``results/ladder.json``, ``LADDER.md``
+with its figure, the README's table, and the first lines of each experiment's TOML, so that all of them show the same.
+
+A rung is compared with its base tile by tile. How much a score moves by luck alone is told by rungs that were trained
+again with other seeds (``NAME-seed1`` ...); a gain within that spread is called none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import Ledger, Tree, read_manifest
+from pipeline.config import EXPERIMENTS, as_dict, experiment_names, fingerprint, load
+from pipeline.leaderboard import difference
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- ladder: written by python -m benchmarks.ladder -->", "<!-- end of the ladder -->"
+SEED = re.compile(r"-seed\d+$")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ladder", description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, default=HERE.parent, help="folder of data/ and submissions/")
+    parser.add_argument("--dataset", default="tgs")
+    parser.add_argument("--quiet", action="store_true", help="print the table, write nothing")
+    options = parser.parse_args()
+    rows = measured(options.root, options.dataset)
+    if not rows:
+        parser.error(f"{options.root}: nothing of dataset {options.dataset} is validated there; train some rungs first")
+    if options.quiet:
+        print("\n".join(_table(rows)))
+        return
+    from benchmarks.machine import described
+
+    path = HERE / "results" / "ladder.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    fresh = {row["experiment"] for row in rows}
+    # What an earlier machine measured stays, each row with its machine.
+    machine = described()
+    rows = [row | {"machine": machine["processor"]} for row in rows]
+    rows = _judged([*(row for row in kept if row["experiment"] not in fresh), *rows])
+    path.write_text(json.dumps({"rows": rows}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (HERE / "LADDER.md").write_text(_page(rows), encoding="utf-8")
+    _plot(rows, HERE / "ladder.png")
+    _into_readme(rows)
+    for row in rows:
+        _into_experiment(row)
+
+
+def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
+    """A row for each experiment that was trained with the settings of its TOML as it is now, in the order of names."""
+    rows, scores = [], {}
+    for name in experiment_names():
+        settings = load(name)
+        tree, ledger = Tree(root, dataset, name, settings), Ledger()
+        told = read_manifest(tree.experiment_folder / "cv.json")
+        if told is None or told.artifact != "validate":
+            continue
+        folds = told.result["folds"]
+        trained = [ledger.manifest(tree.train(fold)) for fold in folds]
+        if any(each is None or _changed(each.settings, tree.train(0).settings) for each in trained):
+            print(f"{name}: left out, its settings have changed since it was trained")
+            continue
+        results = [each.result for each in trained if each]
+        with (tree.experiment_folder / "scores.csv").open(newline="", encoding="utf-8") as stream:
+            scores[name] = {each["id"]: float(each["score"]) for each in csv.DictReader(stream)}
+        cv = told.result["cv"]
+        rows.append(
+            {
+                "experiment": name,
+                "base": tomllib.loads((EXPERIMENTS / f"{name}.toml").read_text(encoding="utf-8")).get("base", ""),
+                "folds": folds,
+                "cv": round(cv["score"], 4),
+                "low": round(cv["interval"][0], 4),
+                "high": round(cv["interval"][1], 4),
+                "at_half": round(cv["score_at_half"], 4),
+                "tiles": cv["tiles"],
+                "epochs": sum(each["epochs"] for each in results),
+                "minutes": round(sum(each["seconds"] for each in results) / 60, 1),
+                "core_minutes": round(sum(each["cpu_seconds"] for each in results) / 60, 1),
+                "parameters": results[0]["parameters"],
+                "backend": results[0]["backend"],
+                "precision": results[0]["precision"].removeprefix("mixed_"),
+                "settings": fingerprint(as_dict(settings)),
+            }
+        )
+    for row in rows:
+        if row["base"] in scores:
+            gain, low, high, _ = difference(scores[row["experiment"]], scores[row["base"]])
+            row |= {"gain": round(gain, 4), "gain_low": round(low, 4), "gain_high": round(high, 4)}
+    return rows
+
+
+def _changed(then: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether a setting has another value now; settings that did not exist then count as they are by default."""
+    return any(now[section].get(key) != value for section, values in then.items() for key, value in values.items())
+
+
+def spread(rows: list[dict[str, Any]]) -> float:
+    """How far apart the scores of one rung lie with different seeds, at most; 0 where none was repeated."""
+    groups: dict[str, list[float]] = {}
+    for row in rows:
+        groups.setdefault(SEED.sub("", row["experiment"]), []).append(row["cv"])
+    return max((max(group) - min(group) for group in groups.values()), default=0.0)
+
+
+def _judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    luck = spread(rows)
+    for row in rows:
+        if "gain" in row and not SEED.search(row["experiment"]):
+            row["verdict"] = "none" if abs(row["gain"]) <= luck else "gain" if row["gain"] > 0 else "loss"
+    return sorted(rows, key=lambda row: row["experiment"])
+
+
+def _says(name: str) -> str:
+    """What an experiment shows, as the first line of its TOML says it."""
+    first = (EXPERIMENTS / f"{name}.toml").read_text(encoding="utf-8").splitlines()[0]
+    return re.sub(r"^(Ladder \d+|Part, on top of ladder \d+)[:,] *", "", first.lstrip("# "))
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    lines = ["| experiment | what it changes | CV | 95 % interval | against its base | core-minutes | parameters |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    seeds: dict[str, list[float]] = {}
+    for row in rows:
+        seeds.setdefault(SEED.sub("", row["experiment"]), []).append(row["cv"])
+    for row in rows:
+        name = row["experiment"]
+        if SEED.search(name):
+            continue
+        cv = f"{row['cv']:.3f}"
+        if len(seeds[name]) > 1:
+            cv += f" (seeds: {', '.join(f'{each:.3f}' for each in seeds[name])})"
+        against = ""
+        if "gain" in row:
+            against = f"{row['gain']:+.3f}" + (", within luck: none" if row.get("verdict") == "none" else "")
+        cells = [f"`{name}`", _says(name), cv, f"{row['low']:.3f} to {row['high']:.3f}", against]
+        lines.append(f"| {' | '.join(cells)} | {row['core_minutes']:.0f} | {row['parameters']:,} |")
+    return lines
+
+
+def _page(rows: list[dict[str, Any]]) -> str:
+    machines = sorted({row["machine"] for row in rows})
+    lines = ["# The ladder", "", "Made from receipts by `python -m benchmarks.ladder`. " + _about(rows), ""]
+    lines += [f"- machine: {machine}" for machine in machines]
+    return "\n".join([*lines, "", "![Score of each rung](ladder.png)", "", *_table(rows)]) + "\n"
+
+
+def _about(rows: list[dict[str, Any]]) -> str:
+    luck = spread(rows)
+    said = f" The same rung with other seeds moved by up to {luck:.3f}; a smaller gain is called none." if luck else ""
+    return (
+        "Cross-fitted CV on fold 0 of 3,000 of the competition's labelled tiles: 2,400 to train on, 600 to score."
+        " A core-minute is a minute of one processor core." + said
+    )
+
+
+def _into_readme(rows: list[dict[str, Any]]) -> None:
+    text = README.read_text(encoding="utf-8")
+    if BEGIN in text and END in text:
+        before, _, rest = text.partition(BEGIN)
+        machines = ", ".join(sorted({row["machine"] for row in rows}))
+        table = "\n".join([BEGIN, "", *_table(rows), "", f"{_about(rows)} Measured on: {machines}.", "", END])
+        README.write_text(before + table + rest.partition(END)[2], encoding="utf-8")
+
+
+def _into_experiment(row: dict[str, Any]) -> None:
+    """Put the figures into the comment at the top of an experiment's file, in place of what stood there."""
+    path = EXPERIMENTS / f"{row['experiment']}.toml"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    head = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    begin = next((number for number, line in enumerate(lines[:head]) if line.startswith("# Measured")), head)
+    path.write_text("\n".join([*lines[:begin], *header(row), *lines[head:]]) + "\n", encoding="utf-8")
+
+
+def header(row: dict[str, Any]) -> list[str]:
+    """What a row says, as comment lines of its experiment's file."""
+    folds = f"fold{'s' if len(row['folds']) > 1 else ''} {', '.join(map(str, row['folds']))}"
+    return [
+        f"# Measured on {folds}, {row['epochs']} epochs: CV {row['cv']:.4f} (95 % interval {row['low']:.4f} to "
+        f"{row['high']:.4f}), {row['at_half']:.4f} at 0.5;",
+        f"# {row['core_minutes']:.1f} core-minutes in {row['precision']}, {row['parameters']:,} parameters.",
+        f"# On {row['machine']}.",
+    ]
+
+
+def _plot(rows: list[dict[str, Any]], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    shown = [row for row in rows if not SEED.search(row["experiment"])]
+    figure, axes = pyplot.subplots(figsize=(9, 1 + 0.3 * len(shown)), layout="constrained")
+    for place, row in enumerate(reversed(shown)):
+        colour = {"gain": "#2a78d6", "none": "#888888", "loss": "#c2410c"}.get(row.get("verdict", ""), "#222222")
+        axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.2, alpha=0.5)
+        axes.plot(row["cv"], place, "o", color=colour)
+        axes.text(row["high"] + 0.004, place, f"{row['cv']:.3f}", va="center", fontsize=8, color=colour)
+    axes.set_yticks(range(len(shown)), [row["experiment"] for row in reversed(shown)], fontsize=8)
+    axes.set(xlabel="cross-fitted CV, with its 95 % interval over tiles", title="What helps, on fold 0")
+    axes.grid(axis="x", alpha=0.3)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    handles = [
+        pyplot.Line2D([], [], marker="o", linestyle="", color=colour, label=label)
+        for colour, label in (("#2a78d6", "a gain"), ("#888888", "none: within luck"), ("#c2410c", "a loss"))
+    ]
+    axes.legend(handles=handles, title="against its base", fontsize=8, loc="lower left", frameon=False)
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main()

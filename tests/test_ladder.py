@@ -1,0 +1,72 @@
+"""The ladder: what the tables, the experiments' files and the README say is what the receipts say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import ladder
+from pipeline import config
+from tests.conftest import TINY
+
+ROWS = json.loads((ladder.HERE / "results" / "ladder.json").read_text(encoding="utf-8"))["rows"]
+
+
+def row(name: str, cv: float, **more: object) -> dict:
+    return {"experiment": name, "base": "", "cv": cv, **more}
+
+
+@pytest.mark.parametrize("told", ROWS, ids=lambda each: each["experiment"])
+def test_every_figure_stands_in_its_experiments_file_and_in_the_readme(told: dict):
+    text = (config.EXPERIMENTS / f"{told['experiment']}.toml").read_text(encoding="utf-8")
+    assert "\n".join(ladder.header(told)) in text
+    if not ladder.SEED.search(told["experiment"]):
+        line = next(line for line in ladder._table(ROWS) if f"| `{told['experiment']}` |" in line)
+        assert line in ladder.README.read_text(encoding="utf-8")
+        assert line in (ladder.HERE / "LADDER.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("told", ROWS, ids=lambda each: each["experiment"])
+def test_no_figure_is_left_of_other_settings(told: dict):
+    settings = config.load(told["experiment"])
+    assert told["settings"] == config.fingerprint(config.as_dict(settings)), "its settings have changed: measure anew"
+
+
+def test_a_gain_within_the_spread_of_seeds_is_none():
+    rows = ladder._judged(
+        [
+            row("a", 0.70),
+            row("a-seed1", 0.71),
+            row("a-seed2", 0.69),
+            row("b", 0.715, gain=0.015),
+            row("c", 0.8, gain=0.1),
+        ]
+    )
+    assert ladder.spread(rows) == pytest.approx(0.02)
+    assert [each.get("verdict") for each in rows if each["experiment"] in "bc"] == ["none", "gain"]
+
+
+def test_receipts_become_rows(finished: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "plain.toml").write_text((config.EXPERIMENTS / "demo.toml").read_text(encoding="utf-8"))
+    (tmp_path / "demo.toml").write_text('base = "plain"\n' + _toml(TINY))
+    monkeypatch.setattr(config, "EXPERIMENTS", tmp_path)
+    monkeypatch.setattr(ladder, "EXPERIMENTS", tmp_path)
+    (told,) = ladder.measured(finished, "demo")
+    receipt = json.loads((finished / "submissions/demo/demo.json").read_text())["result"]
+    assert told["cv"] == round(receipt["cv"]["score"], 4)
+    assert (told["experiment"], told["base"], told["folds"], told["epochs"]) == ("demo", "plain", [0, 1], 4)
+    # Trained with other settings than the file has now, it is not a rung any more.
+    (tmp_path / "demo.toml").write_text('base = "plain"\n' + _toml(TINY.replace("train.epochs=2", "train.epochs=3")))
+    assert ladder.measured(finished, "demo") == []
+
+
+def _toml(settings: str) -> str:
+    sections: dict[str, list[str]] = {}
+    for each in settings.split():
+        key, value = each.split("=")
+        section, name = key.split(".")
+        sections.setdefault(section, []).append(f"{name} = {value if value[0].isdigit() else json.dumps(value)}")
+    text = "".join(f"[{section}]\n" + "\n".join(lines) + "\n" for section, lines in sections.items())
+    return text.replace('"false"', "false").replace('"true"', "true")
