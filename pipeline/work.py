@@ -55,6 +55,7 @@ def predict_out_of_fold(tree: Tree, fold: int) -> None:
     rows = np.flatnonzero(dealt == fold)
     truth = tiles.train_masks[rows]
     with artifacts.making(artifact) as folder:
+        remove_backup(folder)  # training may have been killed right after its manifest
         answer = trained_predictor(tree.settings, tree.train(fold).folder / "best.weights.h5")
         found = answer(tiles.train_images[rows], np.empty(truth.shape, np.uint8), tree.settings.predict.flip)
         with artifacts.writing(folder / "oof.npy") as path:
@@ -87,8 +88,8 @@ def predict_test(tree: Tree, fold: int, progress: Callable[[int], None] | None =
             answer(tiles.test_images, out, tree.settings.predict.flip, progress)
             out.flush()
             del out
+        remove_parts(tree, fold)  # before the manifest: after it nothing would come back for them
         artifacts.finish(artifact, {"tiles": len(tiles.test_images)}, started)
-        remove_parts(tree, fold)
 
 
 def predict_test_parts(
