@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -41,7 +43,10 @@ def _run(task: Callable[[Tree, int, int, int], None], tree: Tree, folds: Sequenc
     cores = max(1, (os.cpu_count() or 1) // jobs)
     # Fresh interpreters: a framework's threads and its hold on a GPU do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=share_machine, initargs=(cores,)) as pool:
+    with (
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker, initargs=(cores,)) as pool,
+        _ending_with_us(pool),
+    ):
         running = {pool.submit(task, tree, fold, 0, 0): fold for fold in folds}
         faults: list[str] = []
         for done in as_completed(running):
@@ -52,6 +57,32 @@ def _run(task: Callable[[Tree, int, int, int], None], tree: Tree, folds: Sequenc
                 faults.append(f"fold {running[done]}: its process ended with {fault or type(fault).__name__}")
     if faults:
         raise UserError("; ".join(faults))
+
+
+@contextmanager
+def _ending_with_us(pool: ProcessPoolExecutor) -> Iterator[None]:
+    """End the workers where the block is interrupted: the pool itself would wait for their folds, perhaps for hours."""
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise
+
+
+def _begin_worker(cores: int) -> None:
+    """Make a process a worker, which ends when its parent says so (a terminal's Ctrl-C reaches both) or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    share_machine(cores)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def share_machine(cores: int) -> None:
