@@ -259,6 +259,9 @@ def test_another_experiments_file_is_never_used_for_ones_own(
         assert "stale" in chain.printed
     else:
         shutil.copy(another / experiment / name, root / experiment / name)
+        # What is made from the file is asked for anew, so that it would be used.
+        for made in ("test/fold-0.npy", "cv.json")[name == "test/fold-0.npy" :]:
+            (root / experiment / made).unlink()
     shutil.rmtree(root / "submissions")
     assert chain("submit") == 0, chain.error
     assert (root / "submissions/demo/demo.csv").read_bytes() == (finished / "submissions/demo/demo.csv").read_bytes()
