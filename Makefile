@@ -94,7 +94,7 @@ bench: | $(VENV)/ready-bench ## measure speed on this machine's processor (some 
 bench-gpu: | $(VENV)/ready-jax ## measure speed on an NVIDIA GPU with JAX; needs jax[cuda12] in .venv
 	KERAS_BACKEND=jax $(PYTHON) -m benchmarks gpu
 online: # not asked of the tools themselves, which offline end with a page of retries
-	@$(PYTHON) -c "import requests; requests.head('https://pypi.org/simple/pip/', timeout=10)" 2>/dev/null || { \
+	@$(PYTHON) -c "import requests; requests.get('https://pypi.org/pypi/pip/24.0/json', timeout=10).raise_for_status()" 2>/dev/null || { \
 		echo "error: pypi.org, which knows the holes, does not answer; run make audit where the internet is" >&2; exit 2; }
 audit: | $(VENV)/ready online $(VENV)/ready-lab ## look every locked dependency up in the database of known holes (needs the internet)
 	$(VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
