@@ -75,7 +75,7 @@ help: ## this page
 	@printf 'Example: make train EXPERIMENT=unet FOLDS=0,1 SET="train.epochs=5 train.batch=16"\n'
 
 ##@ For those who change the code
-.PHONY: test test-slow test-faults test-backends test-cluster bench bench-gpu audit format lock
+.PHONY: test test-slow test-faults test-backends test-cluster bench bench-gpu online audit format lock
 test: | $(VENV)/ready ## lint, types and the default test suite
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -93,7 +93,10 @@ bench: | $(VENV)/ready-bench ## measure speed on this machine's processor (some 
 	$(PYTHON) -m benchmarks
 bench-gpu: | $(VENV)/ready-jax ## measure speed on an NVIDIA GPU with JAX; needs jax[cuda12] in .venv
 	KERAS_BACKEND=jax $(PYTHON) -m benchmarks gpu
-audit: | $(VENV)/ready-lab ## look every locked dependency up in the database of known holes (needs the internet)
+online: # not asked of the tools themselves, which offline end with a page of retries
+	@$(PYTHON) -c "import requests; requests.get('https://pypi.org/pypi/pip/24.0/json', timeout=10).raise_for_status()" 2>/dev/null || { \
+		echo "error: pypi.org, which knows the holes, does not answer; run make audit where the internet is" >&2; exit 2; }
+audit: | $(VENV)/ready online $(VENV)/ready-lab ## look every locked dependency up in the database of known holes (needs the internet)
 	$(VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
 format: | $(VENV)/ready ## put the code in the project's style
 	$(VENV)/bin/ruff check --fix .

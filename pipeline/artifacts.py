@@ -265,13 +265,14 @@ class Tree:
 
     def report(self, folds: Iterable[int]) -> Artifact:
         """The experiment's page."""
+        folds = tuple(folds)
         return Artifact(
             name="report",
             stage="report",
             folder=self.experiment_folder,
             manifest_name="report.json",
             outputs=("report.html",),
-            inputs=(self.validation(folds),),
+            inputs=(self.tiles, self.validation(folds), *(self.out_of_fold(fold) for fold in folds)),
         )
 
     def submission(self, folds: Iterable[int]) -> Artifact:
@@ -429,7 +430,7 @@ def parse_manifest(content: bytes) -> Manifest | None:
     """The manifest in a file's content; None where there is none that can be believed."""
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return manifest if manifest.seal == _seal(manifest) else None
 
@@ -451,13 +452,17 @@ def discard_damaged(artifacts: Iterable[Artifact]) -> list[str]:
 
     What is not what its manifest says loses its manifest, so that it is made again; a line for each tells what it was.
     """
-    told = []
-    for each in {each.manifest_path: each for artifact in artifacts for each in artifact.inputs}.values():
-        manifest = read_manifest(each.manifest_path)
-        if manifest is not None and (fault := verify(each, manifest)):
-            each.manifest_path.unlink(missing_ok=True)
-            told.append(f"{each.name}: {fault}; making it again")
-    return told
+    used = {each.manifest_path: each for artifact in artifacts for each in artifact.inputs}
+    return [f"{each.name}: {fault}; making it again" for each in used.values() if (fault := discard_if_damaged(each))]
+
+
+def discard_if_damaged(artifact: Artifact) -> str:
+    """Take the manifest from an artifact that is not what it says; returns the first fault, or an empty string."""
+    manifest = read_manifest(artifact.manifest_path)
+    fault = verify(artifact, manifest) if manifest is not None else ""
+    if fault:
+        artifact.manifest_path.unlink(missing_ok=True)
+    return fault
 
 
 def _quick_fault(path: Path, output: Output) -> str:
@@ -555,9 +560,10 @@ def replacing(artifact: Artifact) -> Iterator[Path]:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
         if folder.exists():
+            # Gone before the new one is in its place: of what is done, nothing would come back to remove it.
             folder.rename(old)
+            shutil.rmtree(old, ignore_errors=True)
         fresh.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager

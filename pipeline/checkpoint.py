@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,11 @@ import numpy as np
 from pipeline.artifacts import writing
 
 STATE = "state.npz"
+_DAMAGED = (
+    *(OSError, ValueError, KeyError, EOFError, MemoryError, SyntaxError, RuntimeError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
+)
+"""What NumPy and ``zipfile`` raise over a damaged file: a wrong size, method of compression, header, checksum."""
 
 
 class Checkpoint:
@@ -84,7 +92,7 @@ class Checkpoint:
             there is no state that fits, and then nothing was touched.
         """
         variables = _variables(model)
-        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with contextlib.suppress(*_DAMAGED):
             with np.load(self.folder / STATE, allow_pickle=False) as arrays:
                 about = json.loads(arrays["about"].tobytes())
                 if about["identity"] != self.identity or len(arrays.files) != len(variables) + about["averages"] + 1:

@@ -457,8 +457,8 @@ def assemble(tree: Tree, fold: int, starts: Sequence[int]) -> int:
             out[start : start + CHUNK] = np.load(part.folder / part.outputs[0], allow_pickle=False)
         out.flush()
         del out
+    remove_parts(tree, fold)  # before the manifest: after it nothing would come back for them
     finish(artifact, {"tiles": count}, started)
-    remove_parts(tree, fold)
     return count
 
 

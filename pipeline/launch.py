@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -44,7 +46,7 @@ def _run(task: Callable[[Tree, int, int, int], None], tree: Tree, folds: Sequenc
         return
     # Fresh interpreters: a framework's threads and its hold on a GPU do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with workers(context, machine.shares(jobs, machine.cores(), machine.gpus())) as pool:
+    with workers(context, machine.shares(jobs, machine.cores(), machine.gpus())) as pool, _ending_with_us(pool):
         running = {pool.submit(task, tree, fold, 0, 0): fold for fold in folds}
         faults: list[str] = []
         for done in as_completed(running):
@@ -57,6 +59,18 @@ def _run(task: Callable[[Tree, int, int, int], None], tree: Tree, folds: Sequenc
         raise UserError("; ".join(faults))
 
 
+@contextmanager
+def _ending_with_us(pool: ProcessPoolExecutor) -> Iterator[None]:
+    """End the workers where the block is interrupted: the pool itself would wait for their folds, perhaps for hours."""
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise
+
+
 def workers(context: SpawnContext, shares: Sequence[machine.Share]) -> ProcessPoolExecutor:
     """A pool of as many processes as there are shares of the machine, each with one that no other has."""
     taken = context.Value("i", 0)
@@ -64,11 +78,23 @@ def workers(context: SpawnContext, shares: Sequence[machine.Share]) -> ProcessPo
 
 
 def _begin(taken: Synchronized[int], shares: Sequence[machine.Share]) -> None:
-    """Begin a worker process, before it imports a framework."""
+    """Begin a worker process, before it imports a framework.
+
+    It ends when its parent says so (a terminal's Ctrl-C reaches both) or is gone.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with taken.get_lock():
         number = taken.value
         taken.value += 1
     shares[number].take()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def load_work() -> ModuleType:

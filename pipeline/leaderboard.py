@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from pipeline import metric
-from pipeline.artifacts import read_manifest, write_text
+from pipeline.artifacts import Manifest, measure, read_manifest, write_text
 from pipeline.pages import figures, page, shown, table
+from pipeline.progress import say
 
+SCORES = "scores.csv"
 COMPARED = 12
 """Experiments that are compared with each other, from the top; every one more adds a row and a column."""
 
@@ -60,13 +62,20 @@ def read(root: Path) -> list[Entry]:
         receipt = read_manifest(root / "submissions" / result["dataset"] / f"{result['experiment']}.json")
         own = receipt is not None and receipt.inputs.get("validate") == manifest.fingerprint
         row = _row(result, receipt.result if receipt is not None and own else {})
-        try:
-            with (path.parent / "scores.csv").open(newline="", encoding="utf-8") as stream:
-                scores = {each["id"]: float(each["score"]) for each in csv.DictReader(stream)}
-        except (OSError, KeyError, ValueError):
-            scores = {}
-        entries.append(Entry(row, scores))
+        entries.append(Entry(row, _scores(path.parent / SCORES, manifest)))
     return sorted(entries, key=lambda entry: (entry.row["dataset"], -entry.row["CV"]))
+
+
+def _scores(path: Path, manifest: Manifest) -> dict[str, float]:
+    """Tile id -> cross-fitted score; empty, and a line says so, where the file is not what its manifest says."""
+    try:
+        if measure(path) != manifest.outputs.get(SCORES):
+            raise ValueError
+        with path.open(newline="", encoding="utf-8") as stream:
+            return {each["id"]: float(each["score"]) for each in csv.DictReader(stream)}
+    except (OSError, KeyError, ValueError):
+        say(f"{path}: is damaged, so nothing is compared with it; make it again: make clean-validate, make validate")
+        return {}
 
 
 def _row(result: dict[str, Any], receipt: dict[str, Any]) -> dict[str, Any]:

@@ -269,6 +269,8 @@ def _read_csv(path: Path, columns: list[str], faults: Faults) -> pd.DataFrame:
     except OSError as fault:
         raise UserError(f"{path}: {fault.strerror or fault}; run the stage download again") from None
     table = table.rename(columns=str.strip)
+    if not table.columns.is_unique:
+        raise UserError(f"{path}: is not a readable CSV (it has two columns of one name); download it again")
     missing = [column for column in columns if column not in table.columns]
     if missing:
         there = ", ".join(_shown(column) for column in table.columns[:5])

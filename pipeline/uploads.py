@@ -68,7 +68,7 @@ def find(folder: Path, mark: str) -> Upload | None:
     """
     try:
         return msgspec.json.decode((_records(folder) / f"{mark}.json").read_bytes(), type=Upload)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -57,6 +57,7 @@ def predict_out_of_fold(tree: Tree, fold: int) -> None:
     rows = np.flatnonzero(dealt == fold)
     truth = tiles.train_masks[rows]
     with artifacts.making(artifact) as folder:
+        remove_backup(folder)  # training may have been killed right after its manifest
         answer = trained_predictor(tree.settings, *tree.weights(fold))
         depths = _depths(tree, tiles.train.iloc[rows])
         found = answer(
@@ -92,8 +93,8 @@ def predict_test(tree: Tree, fold: int, progress: Callable[[int], None] | None =
             answer(tiles.test_images, out, tree.settings.predict.tta, progress, _depths(tree, tiles.test))
             out.flush()
             del out
+        remove_parts(tree, fold)  # before the manifest: after it nothing would come back for them
         artifacts.finish(artifact, {"tiles": len(tiles.test_images)}, started)
-        remove_parts(tree, fold)
 
 
 def predict_test_parts(

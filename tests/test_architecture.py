@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+import pytest
 
 PACKAGE = Path(__file__).parent.parent / "pipeline"
 
@@ -138,3 +142,16 @@ def test_nothing_read_from_disk_can_run_code():
             assert given.get("shell", "False") == "False", f"{module}: {called} in a shell"
             if called in ("np.load", "numpy.load"):
                 assert given.get("allow_pickle") == "False", f"{module}: np.load without allow_pickle=False"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.parent.glob("requirements*.lock")), ids=lambda path: path.name)
+def test_every_dependency_is_locked_to_one_version_by_its_hashes(path: Path):
+    entries = path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    locked = {}
+    for entry in entries:
+        found = re.match(r"([A-Za-z0-9._-]+)==[^ ;]+ ", entry)
+        assert found, entry
+        assert re.search(r" --hash=sha256:[0-9a-f]{64}( |$)", entry), entry
+        locked[found[1].lower()] = entry
+    wanted = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    assert {re.split("[<>=!~]", each)[0] for each in wanted} <= locked.keys()

@@ -15,6 +15,8 @@ from pipeline import artifacts
 from pipeline.artifacts import Artifact, Ledger, Tree
 from pipeline.config import UserError, load
 
+DEEP = b'{"artifact": "first", "format": 1, "settings": {"a": ' + b"[" * 99_999
+
 
 def made(artifact: Artifact, content: str = "content") -> None:
     with artifacts.making(artifact) as folder:
@@ -91,7 +93,7 @@ def test_a_flipped_byte_is_found_by_its_hash(first: Artifact):
     assert "a.txt" in artifacts.verify(first, manifest)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"artifact": "first"}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"artifact": "first"}', DEEP])
 def test_a_damaged_manifest_never_counts(first: Artifact, content: bytes):
     made(first)
     first.manifest_path.write_bytes(content)
@@ -110,6 +112,34 @@ def test_a_failure_leaves_a_replaced_folder_as_it_was(first: Artifact):
         raise ZeroDivisionError
     assert Ledger().state(first).done
     assert (first.folder / "a.txt").read_text() == "content"
+    assert {path.name for path in first.folder.parent.iterdir()} == {".locks", "first"}
+
+
+@pytest.mark.parametrize("moves", [1, 2])
+def test_killed_at_any_move_of_a_folder_the_next_run_leaves_nothing_behind(
+    first: Artifact, monkeypatch: pytest.MonkeyPatch, moves: int
+):
+    def replace_it() -> None:
+        with artifacts.replacing(first) as folder:
+            (folder / "a.txt").write_text("new")
+            artifacts.finish(first, {}, time.monotonic(), at=folder)
+
+    def rename(path: Path, target: Path) -> Path:
+        moved.append(path.name)
+        found = really(path, target)
+        if len(moved) == moves:
+            raise KeyboardInterrupt
+        return found
+
+    made(first)
+    moved: list[str] = []
+    really = Path.rename
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "rename", rename)
+        replace_it()
+    if not Ledger().state(first).done:
+        replace_it()
+    assert (first.folder / "a.txt").read_text() == "new"
     assert {path.name for path in first.folder.parent.iterdir()} == {".locks", "first"}
 
 
@@ -161,6 +191,16 @@ def test_two_at_once_is_refused_with_the_others_process_id(first: Artifact):
         other.wait(10)
     with artifacts.held(first):  # a dead process's lock does not block
         pass
+
+
+def test_what_takes_only_seconds_is_waited_for(first: Artifact):
+    brief = HOLD.replace('"split"', '"validate"').replace("time.sleep(60)", "time.sleep(0.5)")
+    other = subprocess.Popen([sys.executable, "-c", brief, str(first.folder)], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    with artifacts.held(replace(first, stage="validate")):
+        assert other.stdout.read() == ""  # it has come to its end
+    assert other.wait(10) == 0
 
 
 def test_changing_the_learning_rate_reruns_training_not_the_split(tmp_path: Path):

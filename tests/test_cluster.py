@@ -99,6 +99,28 @@ def test_a_fault_of_the_users_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
+def test_make_hands_a_set_of_experiments_and_its_place_over():
+    def make(*arguments: str) -> str:
+        told = subprocess.run(
+            ["make", "-n", f"PYTHON3={sys.executable}", *arguments],
+            cwd=Path(__file__).parent.parent,
+            capture_output=True,
+            text=True,
+        )
+        assert told.returncode == 0, told.stderr
+        return " ".join(told.stdout.replace("\\", "").split())
+
+    given = "EXPERIMENT=unet,kernel EXECUTOR=ray ADDRESS=auto STORE=s3://bucket/salt CPUS=2 GPUS=0.5"
+    line = make("train", *given.split())
+    for option in (
+        '--experiment "unet,kernel"',
+        '--executor "ray" --address "auto" --store "s3://bucket/salt" --cpus-per-fold "2" --gpus-per-fold "0.5"',
+    ):
+        assert option in line
+    assert "not cluster" in make("test")
+    assert "-m cluster" in make("test-cluster")
+
+
 @pytest.mark.parametrize("stage", ["train", "predict"])
 def test_without_ray_a_line_says_what_to_type(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, stage: str
@@ -294,6 +316,11 @@ def fresh(serial: Path, tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
+def files(root: Path) -> set[str]:
+    """Every file of a root folder but its locks."""
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and ".locks" not in path.parts}
+
+
 def wait_for(what: Callable[[], bool], running: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 300
     while not what():
@@ -303,7 +330,9 @@ def wait_for(what: Callable[[], bool], running: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.cluster
-def test_a_killed_worker_costs_nothing_that_was_saved(nodes: Nodes, serial: Path, fresh: Path):
+def test_a_killed_worker_costs_nothing_that_was_saved(
+    nodes: Nodes, serial: Path, fresh: Path, monkeypatch: pytest.MonkeyPatch
+):
     experiment = fresh / "data/demo/experiments/demo"
     running = begin("train", "--executor", "ray", "--address", nodes.address, root=fresh)
     wait_for((experiment / "fold-1/backup/state.npz").is_file, running)
@@ -320,9 +349,13 @@ def test_a_killed_worker_costs_nothing_that_was_saved(nodes: Nodes, serial: Path
     assert "ETA" in printed
     assert "CV (cross-fitted)" in printed
 
-    printed = end(begin("predict", "--executor", "ray", "--address", nodes.address, root=fresh))
+    # Without an address of its own, ``auto`` finds the cluster that this machine belongs to.
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    printed = end(begin("predict", "--executor", "ray", "--address", "auto", root=fresh))
     assert "fold 1: 600 test tiles predicted" in printed
     assert content(fresh) == content(serial)
+    # Tasks wrote their own folds' folders, and the driver what it writes without them.
+    assert files(fresh) == files(serial)
     assert leftovers(fresh) == []
     assert not list(experiment.glob("test/*.parts"))
     for fold in (0, 1):

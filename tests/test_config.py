@@ -117,6 +117,33 @@ def test_an_unknown_experiment_is_refused(name: str):
         load(name)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"[train\nepochs = 5\n", "not valid TOML"),
+        (b"\xff\xfe[\x00t\x00", "not valid TOML"),
+        (b"[train]\nepochs = 5\nepochs = 6\n", "not valid TOML"),
+        (b"[train]\nepocs = 5\n", "there is no setting 'train.epocs' (did you mean 'epochs'?)"),
+        (b"[trian]\nepochs = 5\n", "there is no setting 'trian' (did you mean 'train'?)"),
+        (b"epochs = 5\n", "there is no setting 'epochs'"),
+        (b"train = 5\n", "train: Expected 'object', got 'int'"),
+        (b'[train]\nepochs = "five"\n', "train.epochs: Expected 'int', got 'str'"),
+        (b"[train]\nepochs = 0\n", "train.epochs: Expected 'int' >= 1"),
+        (b"[train]\nema = 1.0\n", "train.ema: Expected 'float' < 1"),
+    ],
+)
+def test_a_wrong_settings_file_is_named_and_explained_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: bytes, told: str
+):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(text)
+    monkeypatch.setattr(config, "EXPERIMENTS", tmp_path)
+    with pytest.raises(UserError) as fault:
+        load("mine")
+    assert str(fault.value).startswith(f"{path}: ")
+    assert told in str(fault.value)
+
+
 def test_the_written_settings_read_back_the_same():
     settings = load("kernel", ['submit.message="a \\"quoted\\" \\\\ é message"'])
     assert msgspec.convert(tomllib.loads(config.to_toml(settings)), Settings) == settings

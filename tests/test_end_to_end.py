@@ -12,10 +12,11 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from pipeline import rle
+from pipeline import artifacts, rle
 from tests.browser import browser, look
 from tests.conftest import TINY, Chain, command, common
 
@@ -98,13 +99,21 @@ def test_show_draws_a_tile_with_what_is_known_of_it(root: Path, capsys: pytest.C
     place = [name for name, other in dealt.items() if other == fold].index(labelled)
     found = np.load(folder / f"experiments/demo/fold-{fold}/oof.npy")
     found[:], found[place] = 0, 255  # so that no other tile's prediction can be taken for this one's
-    np.save(folder / f"experiments/demo/fold-{fold}/oof.npy", found)
+    path, manifest = folder / f"experiments/demo/fold-{fold}/oof.npy", folder / f"experiments/demo/fold-{fold}/oof.json"
+    np.save(path, found)
+    told = artifacts.read_manifest(manifest)
+    assert told is not None
+    artifacts.write_manifest(manifest, msgspec.structs.replace(told, outputs={path.name: artifacts.measure(path)}))
     assert chain("show", labelled) == 0
     assert f"fold {fold}, score" in chain.printed
     assert "100.0% predicted" in chain.printed
     assert "IoU" in chain.printed
     assert chain("show", test) == 0
     assert "mean of 2 folds" in chain.printed
+    found[place, 0, 0] = 254
+    np.save(path, found)
+    assert chain("show", labelled) == 2
+    assert f"out-of-fold {fold}: oof.npy has other content than its manifest says; make train" in chain.error
     for name in (labelled, test):
         assert (folder / "experiments/demo/tiles" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert chain("show", labelled[:-1] + "?") == 2
@@ -170,6 +179,11 @@ def test_damage_is_named_and_made_again(root: Path, capsys: pytest.CaptureFixtur
     np.save(experiment / "fold-0/oof.npy", found)
     assert chain("status", "--verify") == 0
     assert "damaged: oof.npy has other content" in chain.printed
+    # The report is made from it too, so it is made again first.
+    (experiment / "report.html").unlink()
+    assert chain("report") == 0
+    assert "out-of-fold 0: oof.npy has other content than its manifest says; making it again" in chain.printed
+    assert np.load(experiment / "fold-0/oof.npy")[0, 0, 0] == found[0, 0, 0] ^ 1
 
 
 def test_some_folds_are_enough_to_submit_and_it_says_so(root: Path, capsys: pytest.CaptureFixture[str]):

@@ -14,14 +14,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline import rle
-from tests.conftest import TINY, command, common
+from pipeline import launch, rle
+from tests.conftest import TINY, Chain, command, common
 
 KILLS = int(os.environ.get("FAULTS_KILLS", "52"))
 INTERRUPTS = 6
@@ -47,16 +50,17 @@ def leftovers(root: Path) -> list[str]:
     return [
         str(path.relative_to(root))
         for path in root.rglob("*")
-        if ".writing-" in path.name or path.name in ("backup", ".raw.making", ".raw.old", ".tiles.making", ".tiles.old")
+        if ".writing-" in path.name or path.name == "backup" or path.suffix in (".making", ".old", ".parts")
     ]
 
 
-def begin(root: Path, *arguments: str, settings: str = TINY) -> subprocess.Popen[str]:
+def begin(root: Path, *arguments: str, settings: str = TINY, start_new_session: bool = False) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline", *arguments, *common(root, settings)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=start_new_session,
     )
 
 
@@ -103,6 +107,62 @@ def test_killed_at_random_moments_it_ends_as_if_nobody_had(finished: Path, tmp_p
         shutil.rmtree(root)
 
 
+def test_killed_between_a_manifest_and_tidying_up_the_next_run_tidies_up(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    chain, work = Chain(root, capsys), launch.load_work()
+    assert chain("clean", "train", "--folds", "0") == 0
+    assert chain("clean", "predict", "--folds", "0") == 0
+    (root / "data/demo/experiments/demo/test/fold-0.parts").mkdir()
+    for name in ("remove_backup", "remove_parts"):
+        with monkeypatch.context() as patched:
+            patched.setattr(work, name, killed)
+            assert chain("submit", "--folds", "0,1") == 130
+        assert leftovers(root) != []
+    assert chain("submit", "--folds", "0,1") == 0
+    assert "fold 0: best epoch" not in chain.printed
+    assert leftovers(root) == []
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_folds_at_once_end_with_their_command_and_go_on_with_the_next(finished: Path, tmp_path: Path, number: int):
+    for name in ("raw", "tiles"):
+        shutil.copytree(finished / "data/demo" / name, tmp_path / "data/demo" / name)
+    experiment = tmp_path / "data/demo/experiments/demo"
+    long = TINY.replace("train.epochs=2", "train.epochs=500")
+    running = begin(tmp_path, "train", "--jobs", "2", settings=long, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not all((experiment / f"fold-{fold}/backup/state.npz").is_file() for fold in (0, 1)):
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    workers = [int((experiment / f".locks/fold-{fold}-train-fold-{fold}.pid").read_text()) for fold in (0, 1)]
+    if number == signal.SIGINT:
+        os.killpg(running.pid, number)  # as a terminal does
+    else:
+        running.send_signal(number)
+    _, error = running.communicate(timeout=30)
+    assert running.returncode == (-number if number == signal.SIGKILL else 130)
+    assert "Traceback" not in error
+    assert error.count("error:") == (number != signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline, "a fold goes on by itself"
+        time.sleep(0.05)
+    again = begin(tmp_path, "train", "--jobs", "2", settings=long, start_new_session=True)
+    try:
+        assert again.stdout is not None
+        told = {line.split(":")[0] for line in islice((each for each in again.stdout if "goes on" in each), 2)}
+        assert told == {"fold 0", "fold 1"}
+    finally:
+        os.killpg(again.pid, signal.SIGKILL)
+        again.communicate()
+
+
 # ---- Damaged --------------------------------------------------------------------------------------------------------
 
 ARTIFACTS = [
@@ -146,13 +206,13 @@ HOW = [flip_a_bit, *VISIBLE]
 
 @pytest.mark.faults
 @pytest.mark.parametrize("name", ARTIFACTS)
-def test_damage_is_named(root: Path, name: str):
-    path = root / "data/demo" / name
+def test_damage_is_named(root: Path, name: str, capsys: pytest.CaptureFixture[str]):
+    path, chain = root / "data/demo" / name, Chain(root, capsys)
     whole = path.read_bytes()
     for how in HOW:
         how(path)
-        told = command("status", "--verify", root=root).stdout
-        assert any(word in told for word in ("stale", "missing", "damaged")), (how.__name__, told)
+        assert chain("status", "--verify") == 0
+        assert any(word in chain.printed for word in ("stale", "missing", "damaged")), (how.__name__, chain.printed)
         path.write_bytes(whole)
 
 
@@ -163,14 +223,17 @@ def test_damage_is_named(root: Path, name: str):
     [*((name, flip_a_bit) for name in ARTIFACTS), *zip(ARTIFACTS[4:7], VISIBLE, strict=True)],
     ids=lambda each: each if isinstance(each, str) else each.__name__,
 )
-def test_damage_is_found_before_use_and_made_good(finished: Path, root: Path, name: str, how: Callable[[Path], None]):
+def test_damage_is_found_before_use_and_made_good(
+    finished: Path, root: Path, name: str, how: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+):
     how(root / "data/demo" / name)
     # Whatever comes after the damage is asked for anew, so that the damaged file would be used.
     shutil.rmtree(root / "submissions")
     (root / "data/demo/experiments/demo/test/fold-0.json").unlink()
-    ran = command("submit", root=root)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "stale" not in command("status", "--verify", root=root).stdout
+    chain = Chain(root, capsys)
+    assert chain("submit") == 0, chain.error
+    assert chain("status", "--verify") == 0
+    assert not any(word in chain.printed for word in ("stale", "missing", "damaged"))
     assert (root / "submissions/demo/demo.csv").read_bytes() == (finished / "submissions/demo/demo.csv").read_bytes()
 
 
@@ -184,16 +247,26 @@ def another(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("name", ["fold-0/best.weights.h5", "fold-0/oof.npy", "test/fold-0.npy"])
-def test_another_experiments_file_is_never_used_for_ones_own(finished: Path, root: Path, another: Path, name: str):
-    experiment = "data/demo/experiments/demo"
-    shutil.copy(another / experiment / name, root / experiment / name)
+@pytest.mark.parametrize("name", ["fold-0/best.weights.h5", "fold-0/oof.npy", "test/fold-0.npy", "fold-0", "test", "."])
+def test_another_experiments_file_is_never_used_for_ones_own(
+    finished: Path, root: Path, another: Path, name: str, capsys: pytest.CaptureFixture[str]
+):
+    experiment, chain = "data/demo/experiments/demo", Chain(root, capsys)
+    if (another / experiment / name).is_dir():
+        # Whole, with manifests that fit: they tell of other settings, or of other inputs.
+        shutil.copytree(another / experiment / name, root / experiment / name, dirs_exist_ok=True)
+        assert chain("status") == 0
+        assert "stale" in chain.printed
+    else:
+        shutil.copy(another / experiment / name, root / experiment / name)
+        # What is made from the file is asked for anew, so that it would be used.
+        for made in ("test/fold-0.npy", "cv.json")[name == "test/fold-0.npy" :]:
+            (root / experiment / made).unlink()
     shutil.rmtree(root / "submissions")
-    ran = command("submit", root=root)
-    assert ran.returncode == 0, ran.stderr
+    assert chain("submit") == 0, chain.error
     assert (root / "submissions/demo/demo.csv").read_bytes() == (finished / "submissions/demo/demo.csv").read_bytes()
-    checked = command("status", "--verify", root=root).stdout
-    assert "stale" not in checked
+    assert chain("status", "--verify") == 0
+    assert not any(word in chain.printed for word in ("stale", "missing", "damaged"))
 
 
 def test_a_flipped_bit_in_a_prediction_is_made_good_before_it_is_used(finished: Path, root: Path):
@@ -373,12 +446,15 @@ def test_different_folds_and_experiments_run_side_by_side(finished: Path, tmp_pa
 
 
 def altered(
-    finished: Path, root: Path, masks: Callable[[int], str], settings: str = TINY
-) -> subprocess.CompletedProcess:
-    """The chain on the survey's images with other masks, given by a tile's number as run-length code."""
+    finished: Path, chain: Chain, masks: Callable[[int], str], settings: str = TINY, constant: bool = False
+) -> dict[str, Any]:
+    """The chain on the survey's images with other masks, given by a tile's number as run-length code.
+
+    With ``constant`` each image has one grey value. Returns what the receipt says of the score.
+    """
     import cv2
 
-    raw = root / "mine"
+    raw = chain.root / "mine"
     shutil.copytree(finished / "data/demo/raw", raw)
     (raw / "manifest.json").unlink()
     (raw / "solution.csv").unlink()
@@ -389,45 +465,44 @@ def altered(
     )
     for name, mask in zip(names, rle.decode(list(codes.values()), 101, 101), strict=True):
         cv2.imwrite(str(raw / "train/masks" / f"{name}.png"), mask.astype(np.uint16) * 65535)
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "pipeline", "submit", "--root", str(root), "--dataset", "mine"),
-            *("--archive", str(raw), "--experiment", "demo", "--set", settings),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    if constant:
+        for index, path in enumerate(raw.glob("*/images/*.png")):
+            cv2.imwrite(str(path), np.full((101, 101, 3), (0, 128, 255)[index % 3], np.uint8))
+    assert chain("submit", "--archive", str(raw), dataset="mine", settings=settings) == 0, chain.error
+    return json.loads((chain.root / "submissions/mine/demo.json").read_text())["result"]["cv"]
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize(
-    ("masks", "score"),
+    "masks",
     [
-        (lambda index: "", 1.0),  # no tile holds salt
-        (lambda index: "1 5100", None),  # every tile does
-        (lambda index: "1 5100" if index == 0 else "", None),  # one tile alone does
-        (lambda index: "1 10201" if index % 2 else "", None),  # all or nothing
+        lambda index: "",  # no tile holds salt
+        lambda index: "1 5100",  # every tile does
+        lambda index: "1 5100" if index == 0 else "",  # one tile alone does, so a fold holds none
+        lambda index: "1 10201" if index % 2 else "",  # all or nothing
     ],
     ids=["all empty", "none empty", "one alone", "all or nothing"],
 )
 def test_surveys_of_one_kind_end_with_a_score_and_a_valid_csv(
-    finished: Path, tmp_path: Path, masks: Callable[[int], str], score: float | None
+    finished: Path, chain: Chain, masks: Callable[[int], str]
 ):
-    ran = altered(finished, tmp_path, masks)
-    assert ran.returncode == 0, ran.stderr
-    cv = json.loads((tmp_path / "submissions/mine/demo.json").read_text())["result"]["cv"]
+    cv = altered(finished, chain, masks)
     assert 0 <= cv["score"] <= 1
-    if score is not None:
+    if not any(masks(index) for index in range(40)):
         assert cv["score"] >= cv["score_at_half"]
 
 
 @pytest.mark.faults
+def test_a_survey_of_constant_tiles_is_no_error(finished: Path, chain: Chain):
+    assert 0 <= altered(finished, chain, lambda index: "1 5100" if index % 2 else "", constant=True)["score"] <= 1
+    assert "40 constant" in chain.printed
+
+
+@pytest.mark.faults
 @pytest.mark.parametrize("by", ["coverage", "depth+coverage"])
-def test_one_tile_per_class_is_no_error(finished: Path, tmp_path: Path, by: str):
+def test_one_tile_per_class_is_no_error(finished: Path, chain: Chain, by: str):
     settings = TINY.replace("split.bins=4", f"split.bins=40 split.by={by}")
-    ran = altered(finished, tmp_path, lambda index: f"1 {1 + 250 * index}" if index else "", settings)
-    assert ran.returncode == 0, ran.stderr
+    assert 0 <= altered(finished, chain, lambda index: f"1 {1 + 250 * index}" if index else "", settings)["score"] <= 1
 
 
 @pytest.mark.faults
@@ -475,3 +550,19 @@ def test_files_have_the_modes_that_the_user_wants(finished: Path):
     for path in [*(finished / "data").rglob("*"), *(finished / "submissions").rglob("*")]:
         allowed = (0o777 if path.is_dir() else 0o666) & ~mask
         assert path.stat().st_mode & 0o777 == allowed, path
+
+
+def test_an_audit_without_the_internet_is_one_line():
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    ran = subprocess.run(
+        ["make", "online", f"PYTHON={sys.executable}"],
+        cwd=Path(__file__).parent.parent,
+        env=os.environ | nowhere | {"no_proxy": "", "NO_PROXY": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 2
+    assert [line for line in ran.stderr.splitlines() if not line.startswith("make")] == [
+        "error: pypi.org, which knows the holes, does not answer; run make audit where the internet is"
+    ]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
 from pipeline import fit, inference, metric
+from pipeline.checkpoint import Checkpoint
 from pipeline.config import Settings, UserError, load
 from pipeline.progress import Epoch, Watcher
 from tests.conftest import blobs
@@ -30,6 +33,7 @@ SMALL = [
     "train.precision=float32",
 ]
 IMAGES, MASKS = blobs(40)
+FLIPS = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 TRAINING, VALIDATION = np.arange(28), np.arange(28, 40)
 
 
@@ -149,6 +153,32 @@ def test_a_damaged_backup_is_not_used(tmp_path: Path, damage: bytes | None):
     again = Killer(-1, -1)
     fold(tmp_path, watcher=again)
     assert again.resumed_after is None
+
+
+@pytest.mark.fuzz
+def test_of_a_backup_with_a_flipped_bit_nothing_wrong_is_used(tmp_path: Path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    model.compile(optimizer="adam", loss="mse")
+    model.optimizer.build(model.trainable_variables)
+    checkpoint = Checkpoint(tmp_path, "x")
+    checkpoint.save_best([np.arange(4.0)], 0)
+    checkpoint.save(model, [{"epoch": 1}], best_epochs=[0])
+    saved = [np.asarray(weight) for weight in model.get_weights()]
+    draw = np.random.default_rng(0)
+    for path in (tmp_path / "state.npz", tmp_path / "best-0.npz"):
+        whole = path.read_bytes()
+        for at in draw.choice(len(whole), min(len(whole), FLIPS), replace=False):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << draw.integers(8)]) + whole[at + 1 :])
+            model.set_weights([np.zeros_like(each) for each in saved])
+            history, _ = checkpoint.restore(model)
+            if history:
+                assert history == [{"epoch": 1}]
+                np.testing.assert_array_equal(checkpoint.load_best(0), [np.arange(4.0)])
+            else:
+                assert not any(each.any() for each in model.get_weights())
+            for mine, theirs in zip(model.get_weights(), saved, strict=True):
+                assert not mine.any() or np.array_equal(mine, theirs)
+        path.write_bytes(whole)
 
 
 def test_a_loss_that_is_no_number_stops_the_fold_in_one_line(tmp_path: Path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline import leaderboard
-from pipeline.artifacts import Manifest, read_manifest, write_manifest
+from pipeline.artifacts import Manifest, Output, measure, read_manifest, write_manifest
 from tests.browser import browser, look
 
 TILES = 400
@@ -38,16 +38,22 @@ def experiment(root: Path, name: str, scores: np.ndarray, receipt: dict[str, Any
     }
     training = {"minutes": 12.5, "parameters": 1_234_567, "tiles_per_second": 30.0}
     result = {"experiment": name, "dataset": "demo", "cv": cv, "training": training, "folds": [0, 1]}
-    leave(folder / "cv.json", "validate", name, result)
+    leave(folder / "cv.json", "validate", name, result, outputs={"scores.csv": measure(folder / "scores.csv")})
     if receipt is not None:
         leave(root / "submissions/demo" / f"{name}.json", "submit", "csv", receipt, {"validate": name})
 
 
-def leave(path: Path, artifact: str, mark: str, result: dict[str, Any], inputs: dict[str, str] | None = None) -> None:
+def leave(
+    path: Path,
+    artifact: str,
+    mark: str,
+    result: dict[str, Any],
+    inputs: dict[str, str] | None = None,
+    outputs: dict[str, Output] | None = None,
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    nothing: dict[str, Any] = {"settings": {}, "outputs": {}, "extras": {}, "made": {}}
-    made = Manifest(artifact=artifact, format=1, inputs=inputs or {}, fingerprint=mark, result=result, **nothing)
-    write_manifest(path, made)
+    given: dict[str, Any] = {"settings": {}, "inputs": inputs or {}, "outputs": outputs or {}, "extras": {}, "made": {}}
+    write_manifest(path, Manifest(artifact=artifact, format=1, fingerprint=mark, result=result, **given))
 
 
 @pytest.fixture
@@ -107,6 +113,17 @@ def test_a_score_that_belongs_to_an_earlier_validation_is_not_shown(root: Path):
     good = next(entry.row for entry in leaderboard.read(root) if entry.row["experiment"] == "good")
     assert good["private"] is None
     assert good["CV - test"] is None
+
+
+def test_damaged_scores_are_named_and_compared_with_nothing(root: Path, capsys: pytest.CaptureFixture[str]):
+    path = root / "data/demo/experiments/good/scores.csv"
+    path.write_text(path.read_text().replace("tile7,0.", "tile7,1.", 1))
+    leaderboard.write(root)
+    assert f"{path}: is damaged" in capsys.readouterr().out
+    text = (root / "submissions/leaderboard.md").read_text()
+    assert "no tile in common" in text
+    assert "no difference that shows" not in text.split("| good |")[1]
+    assert "| good | demo |" in text
 
 
 def test_an_empty_leaderboard_says_so(tmp_path: Path):

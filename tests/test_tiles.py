@@ -269,6 +269,7 @@ def test_a_mask_with_another_value_is_explained(dtype: type, value: int) -> None
         ("train.csv", "rle_mask", "mask", "train.csv: lacks the column rle_mask (it has id, mask)"),
         ("train.csv", "id,", "image,", "train.csv: lacks the column id"),
         ("depths.csv", "id,z", "a,b", "depths.csv: lacks the column id, z (it has a, b)"),
+        ("train.csv", "id,rle_mask", "id, id,rle_mask", "train.csv: is not a readable CSV"),
         ("train.csv", "\nb,\n", '\n"b,\n', "train.csv: is not a readable CSV"),
         ("depths.csv", "\na,100", "\na,100,1,2", "depths.csv: is not a readable CSV"),
     ],

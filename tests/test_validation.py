@@ -35,6 +35,29 @@ def test_one_fold_is_cross_fitted_within_itself():
     assert told.score > 0.8
 
 
+@pytest.mark.parametrize(
+    "truth",
+    [
+        [np.zeros((4, 101, 101), np.uint8), blobs(4)[1]],
+        [np.zeros((4, 101, 101), np.uint8), np.zeros((4, 101, 101), np.uint8)],
+        [blobs(9)[1][[1, 2, 4]], blobs(9)[1][[5, 7, 8]]],
+        [blobs(2)[1][:1], blobs(2)[1][1:]],
+    ],
+    ids=["a fold without salt", "no salt at all", "no empty tile", "two folds of one tile"],
+)
+def test_folds_of_one_kind_have_a_score_within_bounds(truth: list[np.ndarray]):
+    dealt = np.repeat([0, 1], [len(each) for each in truth])
+    whole = np.concatenate(truth)
+    found = np.concatenate([noisy(each, seed) for seed, each in enumerate(truth)])
+    told = validate([found], whole, np.zeros_like(whole), dealt, SubmitSettings())
+    plain = told.as_dict()
+    numbers = [plain[name] for name in ("score", "score_at_half", "iou", "dice", "empty_accuracy")]
+    assert all(0 <= each <= 1 for each in [*numbers, *plain["folds"].values(), *plain["interval"]])
+    assert np.isfinite(plain["spread"])
+    if not any(each.any() for each in truth):
+        assert told.score == 1  # predicting nothing is right, and found
+
+
 def test_a_threshold_that_is_given_is_taken():
     images, truth = blobs(20)
     told = validate([noisy(truth, 0)], truth, images, np.zeros(20, int), SubmitSettings(threshold=0.42, min_area=7))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import artifacts, blend, figures, tiles
+from pipeline.artifacts import Artifact
 from pipeline.config import UserError
 from pipeline.folds import fold_of_tiles
 from pipeline.progress import say
@@ -22,11 +23,14 @@ def run(context: Context, name: str) -> None:
     of the folds that have predicted it; where nothing is trained, with neither.
 
     Raises:
-        UserError: the tiles are not prepared, or there is none of that name.
+        UserError: the tiles are not prepared, there is none of that name, or what is to be shown is damaged.
     """
     tree = context.tree
+    if context.ledger.state(tree.validation(context.folds)).done:
+        _must_be_whole(tree.validation(context.folds))
     if not context.ledger.state(tree.tiles).done:
         raise UserError(f"the tiles of {tree.dataset} are not prepared yet: make prepare DATASET={tree.dataset}")
+    _must_be_whole(tree.tiles)
     store = tiles.load(tree.tiles.folder)
     threshold = _threshold(context)
     found = None
@@ -36,6 +40,7 @@ def run(context: Context, name: str) -> None:
         fold = _fold(context, at)
         said = f"labelled, depth {about['depth']} ft, coverage {about['coverage']:.1%}"
         if fold is not None and context.ledger.state(tree.out_of_fold(fold)).done:
+            _must_be_whole(tree.out_of_fold(fold))
             place = int((fold_of_tiles(tree.split.folder)[:at] == fold).sum())
             found = np.load(tree.fold_folder(fold) / "oof.npy", mmap_mode="r", allow_pickle=False)[place]
             said += f", fold {fold}" + _score(context, name)
@@ -43,6 +48,7 @@ def run(context: Context, name: str) -> None:
         at, truth = int(test[0]), None
         image, about = store.test_images[at], store.test.iloc[at]
         folds = [fold for fold in tree.folds if context.ledger.state(tree.test(fold)).done]
+        _must_be_whole(*(tree.test(fold) for fold in folds))
         paths = [tree.test(fold).folder / f"fold-{fold}.npy" for fold in folds]
         if paths:
             stores = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
@@ -68,6 +74,14 @@ def run(context: Context, name: str) -> None:
     say(f"  {path}")
     if found is None:
         say(f"  no prediction yet: make train predict EXPERIMENT={tree.experiment} DATASET={tree.dataset}")
+
+
+def _must_be_whole(*artifacts_used: Artifact) -> None:
+    """Compare with hashes what is about to be shown."""
+    for each in artifacts_used:
+        if fault := artifacts.discard_if_damaged(each):
+            stage = "train" if each.stage == "oof" else each.stage
+            raise UserError(f"{each.name}: {fault}; make {stage} makes it again")
 
 
 def _fold(context: Context, at: int) -> int | None:
