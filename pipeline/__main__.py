@@ -214,6 +214,27 @@ def _blend(members: list[Context], options: argparse.Namespace) -> Context:
     return replace(members[0], tree=Blend(trees.values(), settings), ledger=Ledger())
 
 
+def _with_blend(contexts: list[Context], options: argparse.Namespace) -> tuple[list[Context], Context | None]:
+    """The experiments, and their blend where the command is about one.
+
+    Raises:
+        UserError: what is to be submitted cannot be blended. (Scores of each experiment are there without a blend.)
+    """
+    if len(contexts) < 2 or options.stage not in BLENDED:
+        return contexts, None
+    try:
+        blend = _blend(contexts, options)
+        if options.folds:
+            return contexts, blend
+        members = _same_folds(contexts)
+        return members, replace(blend, folds=members[0].folds)
+    except UserError as fault:
+        if options.stage == "submit":
+            raise
+        say(f"no blend: {fault}")
+        return contexts, None
+
+
 def _same_folds(members: list[Context]) -> list[Context]:
     """The folds that a blend's members have in common; a member that has none yet is to have those of the others.
 
@@ -254,18 +275,7 @@ def _stage(options: argparse.Namespace) -> None:
         from pipeline.stages import download
 
         download.check_archive(first, first.archive)
-    blend = None
-    if len(contexts) > 1 and target in BLENDED:
-        try:
-            blend = _blend(contexts, options)
-            if not options.folds:
-                contexts = _same_folds(contexts)
-                blend = replace(blend, folds=contexts[0].folds)
-        except UserError as fault:
-            if target == "submit":
-                raise
-            say(f"no blend: {fault}")
-            blend = None
+    contexts, blend = _with_blend(contexts, options)
     if ROAD.index(target) > ROAD.index("train") and not options.folds:
         contexts = [_asked_only(context) for context in contexts]
     # Training ends with its score and its page, so that nobody has to ask for them.
@@ -290,7 +300,8 @@ def _stage(options: argparse.Namespace) -> None:
                 _forget(group)
                 _walk(group, target, road, 0, faults)
 
-        for context in _walk([blend], target, BLENDED[: 3 if target == "submit" else 2], 0, faults, members):
+        own = BLENDED if target == "submit" else BLENDED[:-1]
+        for context in _walk([blend], target, own, 0, faults, members):
             _tell(context, options, several=True)
     if faults:
         raise UserError("; ".join(dict.fromkeys(faults)))

@@ -89,10 +89,10 @@ def _score(cv: dict[str, Any]) -> None:
     if cv["gains"]:
         taken, left = ([each for each in cv["gains"] if each["taken"] is kind] for kind in (True, False))
         gate = {"empty_gate": f" at {cv['gate']:.2f}"} if cv["gate"] is not None else {}
-        told = [f"{each['rule']}{gate.get(each['rule'], '')} {_gain(each)}" for each in taken] or ["none"]
+        told = [f"{each['rule']}{gate.get(each['rule'], '')} {_gain(each)}" for each in taken] or ["none with a gain"]
         say(f"  rules               {', '.join(told)}")
         if left:
-            told = [f"{each['rule']} {_gain(each)}" for each in left]
+            told = [f"{each['rule']} {each['gain']:+.4f}" for each in left]
             say(f"  rules left out      {', '.join(told)}")
 
 

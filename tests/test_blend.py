@@ -256,6 +256,27 @@ def test_a_blend_is_stale_when_a_member_has_changed(pair: Chain):
     assert (pair.root / "data/demo/experiments/demo+unet/scores.csv").read_bytes() != before
 
 
+def test_the_test_tiles_get_the_chosen_weights(pair: Chain):
+    members = trees(pair.root)
+    tree = Blend(members, config.blend({each.experiment: each.settings for each in members}))
+    artifact = tree.validation((0, 1))
+    manifest = Ledger().manifest(artifact)
+    assert manifest is not None
+    with artifacts.making(artifact) as folder:
+        chosen = json.loads((folder / "choice.json").read_text())
+        (folder / "choice.json").write_text(json.dumps({**chosen, "votes": {"demo": 1, "unet": 3}}))
+        artifacts.finish(artifact, {**manifest.result, "votes": {"demo": 1, "unet": 3}}, 0.0)
+    assert run(pair, "submit") == 0
+    assert "demo              weight 0.25" in pair.printed
+    paths = [each.test(fold).folder / f"fold-{fold}.npy" for each in members for fold in (0, 1)]
+    mean = literal([np.load(path, allow_pickle=False) for path in paths], [3, 3, 1, 1])
+    how, _ = submission.read_choice(artifact.folder / "choice.json")
+    expected = rules.apply(mean, np.load(pair.root / "data/demo/tiles/test_images.npy", allow_pickle=False), how)
+    with (pair.root / "submissions/demo/demo+unet.csv").open() as stream:
+        written = rle.decode([row["rle_mask"] for row in csv.DictReader(stream)], 101, 101) > 0
+    np.testing.assert_array_equal(written, expected)
+
+
 def test_stopped_in_the_middle_the_same_command_goes_on(pair: Chain, monkeypatch: pytest.MonkeyPatch):
     def stopped(*_: object) -> int:
         raise KeyboardInterrupt
