@@ -8,13 +8,13 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from pipeline import __version__
-from pipeline.artifacts import Artifact, Ledger, Tree, discard_damaged, verify
+from pipeline import __version__, config
+from pipeline.artifacts import Artifact, Blend, Ledger, Tree, blend_name, discard_damaged, verify
 from pipeline.config import DEFAULT_EXPERIMENT, ClusterSettings, UserError, experiment_names, load
 from pipeline.progress import duration, say
 from pipeline.stages import ROAD, Context
@@ -29,6 +29,8 @@ HELP = {
     "predict": "predict the test tiles with every trained fold",
     "submit": "write and check the CSV, leave a receipt, upload it (dataset tgs)",
 }
+BLENDED = ("validate", "report", "submit")
+"""Stages that, asked for several experiments, go on with their blend."""
 EXIT_USER, EXIT_BUG, EXIT_INTERRUPTED, EXIT_PIPE = 2, 1, 130, 141
 
 
@@ -114,7 +116,10 @@ def _parser() -> argparse.ArgumentParser:
 def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dataset", default="tgs", metavar="NAME", help="tgs (default), demo, or a name of your own")
     command.add_argument(
-        "--experiment", default=DEFAULT_EXPERIMENT, metavar="NAME", help="default: unet; stages take several: a,b,c"
+        "--experiment",
+        default=DEFAULT_EXPERIMENT,
+        metavar="NAME",
+        help="default: unet; several, and their blend: a,b,c",
     )
     command.add_argument("--folds", default="", metavar="0,1", help="only these folds (default: all)")
     command.add_argument(
@@ -176,7 +181,7 @@ def _context(options: argparse.Namespace, experiment: str = "") -> Context:
         raise UserError(f"dataset {options.dataset!r}: a name is made of letters, digits, '-' and '_'")
     # make hands SET over as one text of several assignments.
     experiment = experiment or options.experiment
-    settings = load(experiment, [each for text in options.set for each in text.split()])
+    settings = load(experiment, _assignments(options))
     return Context(
         Tree(options.root, options.dataset, experiment, settings),
         Ledger(),
@@ -189,10 +194,64 @@ def _context(options: argparse.Namespace, experiment: str = "") -> Context:
 
 def _contexts(options: argparse.Namespace) -> list[Context]:
     """A context for each experiment that was asked for, each name and setting checked before any work."""
-    names = list(dict.fromkeys(options.experiment.replace(",", " ").split()))
-    if len(names) > 1 and options.stage == "submit":
-        raise UserError(f"submit takes one experiment; submit each by itself: --experiment {names[0]}")
+    # A blend's own name (a+b) means its members, too.
+    names = list(dict.fromkeys(options.experiment.replace(",", " ").replace("+", " ").split()))
     return [_context(options, name) for name in names or [options.experiment]]
+
+
+def _assignments(options: argparse.Namespace) -> list[str]:
+    return [each for text in options.set for each in text.split()]
+
+
+def _blend(members: list[Context], options: argparse.Namespace) -> Context:
+    """A context for the blend of some experiments.
+
+    Raises:
+        UserError: they split differently.
+    """
+    trees = {context.tree.experiment: context.tree for context in members}
+    settings = config.blend({name: tree.settings for name, tree in sorted(trees.items())}, _assignments(options))
+    return replace(members[0], tree=Blend(trees.values(), settings), ledger=Ledger())
+
+
+def _with_blend(contexts: list[Context], options: argparse.Namespace) -> tuple[list[Context], Context | None]:
+    """The experiments, and their blend where the command is about one.
+
+    Raises:
+        UserError: what is to be submitted cannot be blended. (Scores of each experiment are there without a blend.)
+    """
+    if len(contexts) < 2 or options.stage not in BLENDED:
+        return contexts, None
+    try:
+        blend = _blend(contexts, options)
+        if options.folds:
+            return contexts, blend
+        members = _same_folds(contexts)
+        return members, replace(blend, folds=members[0].folds)
+    except UserError as fault:
+        if options.stage == "submit":
+            raise
+        say(f"no blend: {fault}")
+        return contexts, None
+
+
+def _same_folds(members: list[Context]) -> list[Context]:
+    """The folds that a blend's members have in common; a member that has none yet is to have those of the others.
+
+    Raises:
+        UserError: the members have different folds.
+    """
+    asked = {context.tree.experiment: context.tree.asked_folds() for context in members}
+    some = {name: folds for name, folds in asked.items() if folds}
+    if not some:
+        return members
+    first, folds = next(iter(some.items()))
+    for name, other in some.items():
+        if other != folds:
+            said = [f"{one} has folds {','.join(map(str, those))}" for one, those in ((first, folds), (name, other))]
+            common = ",".join(str(fold) for fold in folds if fold in other) or "0"
+            raise UserError(f"{' and '.join(said)}: train the others, or blend those of both: --folds {common}")
+    return [replace(context, folds=folds) for context in members]
 
 
 def _folds(text: str, count: int) -> tuple[int, ...]:
@@ -216,25 +275,45 @@ def _stage(options: argparse.Namespace) -> None:
         from pipeline.stages import download
 
         download.check_archive(first, first.archive)
+    contexts, blend = _with_blend(contexts, options)
     if ROAD.index(target) > ROAD.index("train") and not options.folds:
         contexts = [_asked_only(context) for context in contexts]
     # Training ends with its score and its page, so that nobody has to ask for them.
-    last = ROAD.index("report" if target in ("train", "validate") else target)
+    # Of a submission's members only the blend is submitted.
+    goal = "report" if target in ("train", "validate") else "predict" if blend and target == "submit" else target
+    last = ROAD.index(goal)
     shared, road = ROAD[: min(last + 1, ROAD.index("train"))], ROAD[: last + 1]
     faults: list[str] = []
     _walk(contexts, target, shared, 0, faults)
     if faults:
         raise UserError(faults[0])
     # A cluster has the folds of all experiments at once; without one, each is finished before the next begins.
-    for group in [contexts] if first.cluster is not None else [[context] for context in contexts]:
+    groups = [contexts] if first.cluster is not None else [[context] for context in contexts]
+    for group in groups:
         for context in _walk(group, target, road, len(shared), faults):
-            _tell(context, options, several=len(contexts) > 1)
+            if not (blend and target == "submit"):
+                _tell(context, options, several=len(contexts) > 1)
+    if blend and not faults:
+
+        def members() -> None:
+            for group in groups:
+                _forget(group)
+                _walk(group, target, road, 0, faults)
+
+        own = BLENDED if target == "submit" else BLENDED[:-1]
+        for context in _walk([blend], target, own, 0, faults, members):
+            _tell(context, options, several=True)
     if faults:
         raise UserError("; ".join(dict.fromkeys(faults)))
 
 
 def _walk(
-    contexts: list[Context], target: str, road: Sequence[str], begin: int, faults: list[str]
+    contexts: list[Context],
+    target: str,
+    road: Sequence[str],
+    begin: int,
+    faults: list[str],
+    below: Callable[[], None] | None = None,
 ) -> Sequence[Context]:
     """Bring the stages of a road up to date for some experiments.
 
@@ -244,6 +323,7 @@ def _walk(
         road: the stages to its end.
         begin: how many of them are up to date; damaged inputs lead back to the first.
         faults: gets a line for each fault; an experiment that has one does not go on, the others do.
+        below: brings up to date again what lies before the road, where inputs are damaged.
 
     Returns:
         The experiments that are at the end of the road.
@@ -260,8 +340,12 @@ def _walk(
         if damaged := discard_damaged(each for context in pending for each in context.pending(stage)):
             for line in damaged:
                 say(line)
+            if below is not None:
+                below()
             _forget(contexts)
-            stages = list(road)
+            # A fault below is one of every experiment of this road.
+            stages = [] if below is not None and faults else list(road)
+            contexts = contexts if stages else []
         elif pending:
             started = time.monotonic()
             failed = _make(stage, pending, faults)
@@ -298,11 +382,15 @@ def _tell(context: Context, options: argparse.Namespace, several: bool) -> None:
     if ROAD.index(target) >= ROAD.index("train"):
         _refresh_leaderboard(context.tree)
     if target in ("train", "validate", "report"):
-        from pipeline.summary import trained
+        from pipeline.summary import blended, trained
 
-        if several:
-            say(f"\n  experiment          {context.tree.experiment}")
-        trained(context)
+        if context.tree.is_blend:
+            say("")
+            blended(context)
+        else:
+            if several:
+                say(f"\n  experiment          {context.tree.experiment}")
+            trained(context)
     if target == "submit":
         from pipeline.stages import upload
         from pipeline.summary import submitted
@@ -360,11 +448,21 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    context = _context(options)
+    contexts = _contexts(options)
+    for context in contexts:
+        _status_of(context, ROAD, options.verify)
+    if len(contexts) > 1:
+        try:
+            _status_of(_blend(contexts, options), BLENDED, options.verify)
+        except UserError as fault:
+            say(f"no blend: {fault}")
+
+
+def _status_of(context: Context, stages: Sequence[str], thorough: bool) -> None:
     say(f"dataset {context.tree.dataset}, experiment {context.tree.experiment}")
-    for stage in ROAD:
+    for stage in stages:
         for artifact in context.artifacts(stage):
-            say(f"  {artifact.name:<16} {_told(context, artifact, options.verify)}")
+            say(f"  {artifact.name:<16} {_told(context, artifact, thorough)}")
 
 
 def _told(context: Context, artifact: Artifact, thorough: bool) -> str:
@@ -390,9 +488,9 @@ def _clean(options: argparse.Namespace) -> None:
             gone += [context.tree.test_part(fold, 0).folder for fold in context.folds]
         if options.what == "download":
             gone.append(context.tree.download_folder)
-    elif options.what in experiment_names():
-        options.experiment = options.what
-        tree = _context(options).tree
+    elif {*options.what.split("+")} <= {*experiment_names()}:
+        first = _context(options, options.what.split("+")[0]).tree
+        tree = Tree(first.root, first.dataset, blend_name({*options.what.split("+")}), first.settings)
         gone = [tree.experiment_folder, *_paths(tree.submission(()))]
     else:
         known = ", ".join([*ROAD, *experiment_names()])

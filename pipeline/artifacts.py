@@ -16,7 +16,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,6 +70,13 @@ class Artifact:
     """Files that are checked alike, but that nothing depends on (they hold times, for example)."""
     settings: dict[str, Any] = field(default_factory=dict)
     inputs: tuple[Artifact, ...] = ()
+    owner: str = ""
+    """The experiment that it is of, where it is an input beside the same of other experiments."""
+
+    @property
+    def label(self) -> str:
+        """Its name among the inputs of something."""
+        return f"{self.owner} {self.name}".lstrip()
 
     @property
     def manifest_path(self) -> Path:
@@ -136,6 +143,10 @@ class Tree:
     def members(self) -> tuple[Tree, ...]:
         """The experiments whose predictions are averaged: this one alone."""
         return (self,)
+
+    @property
+    def is_blend(self) -> bool:
+        return len(self.members) > 1
 
     @property
     def folds(self) -> range:
@@ -249,7 +260,7 @@ class Tree:
         )
 
     def validation(self, folds: Iterable[int]) -> Artifact:
-        """The cross-fitted score, tile by tile, and the threshold and smallest area that the test tiles will get."""
+        """The cross-fitted score, tile by tile, and what makes the test tiles' masks of probabilities."""
         folds = tuple(folds)
         chosen = as_dict(self.settings.submit)
         del chosen["message"]
@@ -260,7 +271,7 @@ class Tree:
             manifest_name="cv.json",
             outputs=("scores.csv", "choice.json"),
             settings={"folds": list(folds), "submit": chosen},
-            inputs=(self.tiles, self.split, *(self.out_of_fold(fold) for fold in folds)),
+            inputs=(self.tiles, self.split, *self._of_members(lambda member: map(member.out_of_fold, folds))),
         )
 
     def report(self, folds: Iterable[int]) -> Artifact:
@@ -285,8 +296,16 @@ class Tree:
             manifest_name=f"{self.experiment}.json",
             outputs=(f"{self.experiment}.csv",),
             settings={"folds": list(folds), "message": self.settings.submit.message},
-            inputs=(self.tiles, self.validation(folds), *(self.test(fold) for fold in folds)),
+            inputs=(
+                self.tiles,
+                self.validation(folds),
+                *self._of_members(lambda member: map(member.test, folds)),
+            ),
         )
+
+    def _of_members(self, made: Callable[[Tree], Iterable[Artifact]]) -> Iterator[Artifact]:
+        """Artifacts of this experiment; of a blend, those of each member, told apart."""
+        yield from made(self)
 
     def asked_folds(self) -> tuple[int, ...]:
         """The folds that somebody wanted trained so far; empty where nobody has asked for any."""
@@ -318,6 +337,34 @@ def weight_files(train: TrainSettings) -> tuple[str, ...]:
         return ("best.weights.h5",)
     last = range(train.cycles - train.snapshots + 1, train.cycles + 1)
     return tuple(f"best-of-cycle-{cycle}.weights.h5" for cycle in last)
+
+
+class Blend(Tree):
+    """The artifacts of several experiments' mean: what comes after training and prediction, in a folder of its own.
+
+    Args:
+        members: experiments on the same dataset with the same split, two or more, in any order.
+        settings: of the blend, see ``config.blend``.
+    """
+
+    def __init__(self, members: Iterable[Tree], settings: Settings) -> None:
+        self._members = tuple(sorted(members, key=lambda member: member.experiment))
+        first = self._members[0]
+        super().__init__(first.root, first.dataset, blend_name(each.experiment for each in self._members), settings)
+
+    @property
+    def members(self) -> tuple[Tree, ...]:
+        """The experiments whose predictions are averaged, by name."""
+        return self._members
+
+    def _of_members(self, made: Callable[[Tree], Iterable[Artifact]]) -> Iterator[Artifact]:
+        for member in self._members:
+            yield from (replace(each, owner=member.experiment) for each in made(member))
+
+
+def blend_name(experiments: Iterable[str]) -> str:
+    """Name and folder of a blend, for example ``kernel+unet``; the same for any order of its members."""
+    return "+".join(sorted(experiments))
 
 
 def split_name(split: SplitSettings) -> str:
@@ -361,7 +408,7 @@ class Ledger:
 
     def fits(self, artifact: Artifact, manifest: Manifest) -> bool:
         """Whether a manifest from elsewhere is of this artifact, made from the very inputs that are here."""
-        here = {each.name: found.fingerprint for each in artifact.inputs if (found := self.manifest(each))}
+        here = {each.label: found.fingerprint for each in artifact.inputs if (found := self.manifest(each))}
         return not _mismatch(artifact, manifest) and manifest.inputs == here
 
     def forget(self) -> None:
@@ -386,10 +433,10 @@ class Ledger:
         for each in artifact.inputs:
             state = self.state(each)
             if not state.done:
-                return State("stale", f"{each.name} is {state.kind}")
+                return State("stale", f"{each.label} is {state.kind}")
             found = self.manifest(each)
-            if found is None or manifest.inputs.get(each.name) != found.fingerprint:
-                return State("stale", f"{each.name} has changed")
+            if found is None or manifest.inputs.get(each.label) != found.fingerprint:
+                return State("stale", f"{each.label} has changed")
         return State("done")
 
 
@@ -453,7 +500,7 @@ def discard_damaged(artifacts: Iterable[Artifact]) -> list[str]:
     What is not what its manifest says loses its manifest, so that it is made again; a line for each tells what it was.
     """
     used = {each.manifest_path: each for artifact in artifacts for each in artifact.inputs}
-    return [f"{each.name}: {fault}; making it again" for each in used.values() if (fault := discard_if_damaged(each))]
+    return [f"{each.label}: {fault}; making it again" for each in used.values() if (fault := discard_if_damaged(each))]
 
 
 def discard_if_damaged(artifact: Artifact) -> str:
@@ -505,8 +552,8 @@ def finish(artifact: Artifact, result: dict[str, Any], started: float, at: Path 
     for each in artifact.inputs:
         manifest = ledger.manifest(each)
         if manifest is None:
-            raise UserError(f"{each.name}: {each.manifest_path} vanished meanwhile; run the command again")
-        inputs[each.name] = manifest.fingerprint
+            raise UserError(f"{each.label}: {each.manifest_path} vanished meanwhile; run the command again")
+        inputs[each.label] = manifest.fingerprint
     outputs = {name: measure(folder / name) for name in artifact.outputs}
     manifest = Manifest(
         artifact=artifact.name,
@@ -537,7 +584,7 @@ def amend(path: Path, found: dict[str, Any]) -> None:
 def inputs_fingerprint(artifact: Artifact) -> str:
     """A short hash of everything that decides an artifact's content: settings, inputs and format."""
     ledger = Ledger()
-    found = {each.name: manifest.fingerprint for each in artifact.inputs if (manifest := ledger.manifest(each))}
+    found = {each.label: manifest.fingerprint for each in artifact.inputs if (manifest := ledger.manifest(each))}
     return fingerprint([artifact.name, FORMAT[artifact.stage], artifact.settings, found])
 
 

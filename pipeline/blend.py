@@ -12,8 +12,8 @@ import numpy as np
 
 from pipeline import metric, rules
 
-CHUNK = 256
-"""Tiles that are averaged at once."""
+CHUNK = 64
+"""Tiles that are averaged at once: few enough to stay in the processor's cache."""
 ROUNDS = 12
 """Votes that are given away: weights are multiples of a twelfth or coarser."""
 Votes = tuple[int, ...]
@@ -29,12 +29,15 @@ def average(arrays: Sequence[np.ndarray], start: int, stop: int, votes: Sequence
         votes: weight of each array; by default all weigh the same.
     """
     votes = [1] * len(arrays) if votes is None else votes
-    total = np.zeros((stop - start, *arrays[0].shape[1:]), np.uint32)
+    weight = sum(votes)
+    # 16 bits hold 256 votes, and are twice as fast.
+    wide = np.uint16 if weight <= 256 else np.uint32
+    # Beginning with half the divisor rounds to the nearest whole number.
+    total = np.full((stop - start, *arrays[0].shape[1:]), weight // 2, wide)
     for array, vote in zip(arrays, votes, strict=True):
         if vote:
-            total += np.multiply(array[start:stop], vote, dtype=np.uint32)
-    # Adding half the divisor first rounds to the nearest whole number.
-    return ((total + sum(votes) // 2) // sum(votes)).astype(np.uint8)
+            total += np.multiply(array[start:stop], vote, dtype=wide)
+    return (total // wide(weight)).astype(np.uint8)
 
 
 def mixed(members: Sequence[np.ndarray], votes: Votes) -> np.ndarray:

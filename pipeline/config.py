@@ -393,6 +393,32 @@ def _merge(tree: dict[str, Any], own: dict[str, Any]) -> None:
         tree[section] = {**below, **values} if isinstance(below, dict) and isinstance(values, dict) else values
 
 
+def blend(members: dict[str, Settings], overrides: list[str] | None = None) -> Settings:
+    """Settings of a blend: how its members split, and how masks are made of their mean.
+
+    Args:
+        members: name and settings of each experiment.
+        overrides: those of the section ``submit`` hold; a member's own settings of that section do not.
+
+    Raises:
+        UserError: the members split differently, so that no tile was out of fold for all of them.
+    """
+    (first, base), *others = members.items()
+    for name, settings in others:
+        for section in ("survey", "split"):
+            apart = diff(as_dict(getattr(base, section)), as_dict(getattr(settings, section)), section)
+            for key, (one, other) in apart.items():
+                raise UserError(
+                    f"{first} and {name} cannot be blended: {key} is {one} in {first} and {other} in {name}; "
+                    f"give them the same, for example --set {key}={one}"
+                )
+    tree: dict[str, Any] = {}
+    for assignment in overrides or []:
+        if assignment.strip().startswith("submit."):
+            _assign(tree, assignment)
+    return msgspec.structs.replace(_convert(tree, "--set"), survey=base.survey, split=base.split)
+
+
 def as_dict(settings: Section) -> dict[str, Any]:
     """Settings as plain nested dicts, lists, numbers and strings, in declaration order."""
     # By way of JSON, so that what comes from a manifest compares equal (a tuple becomes a list).

@@ -9,6 +9,15 @@ from pipeline.progress import duration, say
 from pipeline.stages import Context
 
 
+def blended(context: Context) -> None:
+    """After the validation of a blend: its members, its cross-fitted score, and the next step."""
+    tree = context.tree
+    validated = context.ledger.manifest(tree.validation(context.folds))
+    if validated is not None:
+        _members(context, validated.result)
+        _validated(context, validated.result, "submit")
+
+
 def trained(context: Context) -> None:
     """After training: a line per fold, the cross-fitted score, and the next step."""
     tree, ledger = context.tree, context.ledger
@@ -26,10 +35,7 @@ def trained(context: Context) -> None:
     validated = ledger.manifest(tree.validation(context.folds))
     if validated is not None:
         say("")
-        _score(validated.result["cv"])
-        say(f"  report              {_shown(tree.experiment_folder / 'report.html')}")
-        say(f"  leaderboard         {_shown(tree.leaderboard.with_suffix('.html'))}")
-        say(f"  next                make predict submit{_choice(context)}")
+        _validated(context, validated.result, "predict submit")
 
 
 def submitted(context: Context) -> None:
@@ -41,6 +47,8 @@ def submitted(context: Context) -> None:
         return
     result = manifest.result
     say("")
+    if tree.is_blend:
+        _members(context, result)
     _score(result["cv"])
     if "score" in result:
         say(f"  test answers        {result['score']:.4f}  (the survey knows its own)")
@@ -53,6 +61,24 @@ def submitted(context: Context) -> None:
         say("  next                open the report; then the real tiles: make download train predict submit")
 
 
+def _validated(context: Context, result: dict[str, Any], targets: str) -> None:
+    tree = context.tree
+    _score(result["cv"])
+    say(f"  report              {_shown(tree.experiment_folder / 'report.html')}")
+    say(f"  leaderboard         {_shown(tree.leaderboard.with_suffix('.html'))}")
+    say(f"  next                make {targets}{_choice(context)}")
+
+
+def _members(context: Context, result: dict[str, Any]) -> None:
+    """A line for each member of a blend: its weight, and what it scores alone."""
+    say(f"  blend               {context.tree.experiment}")
+    total = sum(result["votes"].values())
+    for member in context.tree.members:
+        alone = context.ledger.manifest(member.validation(context.folds))
+        score = f"{alone.result['cv']['score']:.4f}" if alone else "not known"
+        say(f"    {member.experiment:<17} weight {result['votes'][member.experiment] / total:.2f}, CV alone {score}")
+
+
 def _score(cv: dict[str, Any]) -> None:
     low, high = cv["interval"]
     folds = " ".join(f"{score:.3f}" for score in cv["folds"].values())
@@ -63,10 +89,10 @@ def _score(cv: dict[str, Any]) -> None:
     if cv["gains"]:
         taken, left = ([each for each in cv["gains"] if each["taken"] is kind] for kind in (True, False))
         gate = {"empty_gate": f" at {cv['gate']:.2f}"} if cv["gate"] is not None else {}
-        told = [f"{each['rule']}{gate.get(each['rule'], '')} {_gain(each)}" for each in taken] or ["none"]
+        told = [f"{each['rule']}{gate.get(each['rule'], '')} {_gain(each)}" for each in taken] or ["none with a gain"]
         say(f"  rules               {', '.join(told)}")
         if left:
-            told = [f"{each['rule']} {_gain(each)}" for each in left]
+            told = [f"{each['rule']} {each['gain']:+.4f}" for each in left]
             say(f"  rules left out      {', '.join(told)}")
 
 

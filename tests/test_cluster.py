@@ -78,9 +78,9 @@ def test_every_chunk_is_dealt_to_one_shard(shards: int):
         (["train", "--executor", "ray", "--jobs", "2"], "--cpus-per-fold"),
         (["train", "--executor", "ray", "--gpus-per-fold", "1.5"], "a share of one GPU"),
         (["train", "--executor", "slurm"], "slurm"),
-        (["submit", "--experiment", "unet,kernel"], "submit takes one experiment"),
+        (["submit", "--experiment", "unet,kernel"], "split.by is coverage in kernel and depth in unet"),
         (["train", "--experiment", "unet,kernl"], "did you mean 'kernel'"),
-        (["status", "--experiment", "unet,kernel"], "a name is made of"),
+        (["show", "x", "--experiment", "unet,kernel"], "a name is made of"),
     ],
 )
 def test_a_fault_of_the_users_is_one_line(

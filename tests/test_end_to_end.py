@@ -23,7 +23,16 @@ from tests.conftest import TINY, Chain, command, common
 
 def test_the_chain_says_its_score_and_where_everything_is(finished: Path):
     printed = (finished / "printed.txt").read_text()
-    for word in ("CV (cross-fitted)", "over folds", "test answers", "demo.csv", "demo.json", "report.html", "ETA"):
+    for word in (
+        "CV (cross-fitted)",
+        "over folds",
+        "test answers",
+        "demo.csv",
+        "demo.json",
+        "report.html",
+        "ETA",
+        "rules left out",
+    ):
         assert word in printed, word
     assert "Traceback" not in printed
 
@@ -43,7 +52,7 @@ def test_the_receipt_records_what_a_score_needs_to_be_believed(finished: Path):
     result = receipt["result"]
     assert 0 <= result["cv"]["score"] <= 1
     assert set(result["cv"]["folds"]) == {"0", "1"}
-    assert {"threshold", "min_area", "interval", "score_at_half"} <= set(result["cv"])
+    assert {"threshold", "min_area", "rules", "gains", "interval", "score_at_half"} <= set(result["cv"])
     assert 0 <= result["score"] <= 1
     assert "keras" in result["versions"]
     assert {"settings_fingerprint", "git_commit", "message"} <= set(result)
@@ -66,7 +75,7 @@ def test_the_report_opens_in_a_browser_and_fits_a_phone(finished: Path, tmp_path
     with browser(tmp_path) as window:
         look(window, path)
         headings = [each.text for each in window.find_elements("css selector", "h2")]
-        assert headings == ["Folds", "Learning curves", "Score", "Tiles by error", "Settings"]
+        assert headings == ["Folds", "Learning curves", "Score", "Rules", "Tiles by error", "Settings"]
         assert len(window.find_elements("css selector", "figure svg")) >= 10
         broken = "return [...document.images].filter(each => !each.complete || !each.naturalWidth).length"
         assert window.execute_script(broken) == 0

@@ -64,6 +64,21 @@ def test_folds_are_averaged_to_the_nearest():
     assert (blend.average(folds[2:], 0, 1) == 255).all()
 
 
+def test_the_test_tiles_are_averaged_with_the_votes_and_follow_the_rules(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(submission, "CHUNK", 2)
+    images, truth = blobs(5)
+    images[4] = 0
+    one, other = np.full(truth.shape, 60, np.uint8), np.where(truth, 255, 60).astype(np.uint8)
+    how = PostProcessing(0.5, 0, ("constant_empty",))
+    told: list[int] = []
+    masks = np.concatenate([*submission.predicted_masks([one, other], images, how, [1, 3], told.append)])
+    expected = truth > 0
+    expected[4] = False
+    np.testing.assert_array_equal(masks, expected)
+    assert told == [2, 4, 5]
+    assert not np.concatenate([*submission.predicted_masks([one, other], images, how, [3, 1])]).any()
+
+
 def test_the_test_tiles_get_the_chosen_threshold_and_area():
     fold = np.zeros((2, 101, 101), np.uint8)
     fold[0, :10, :10], fold[1, :30, :30] = 200, 200

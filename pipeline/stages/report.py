@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pipeline import artifacts, blend, figures, metric, pages, tiles
+from pipeline.artifacts import Tree
 from pipeline.config import as_dict, differences
 from pipeline.progress import say
 from pipeline.stages import Context
@@ -67,7 +69,6 @@ def _headline(result: dict) -> str:
 
 def _sections(context: Context, result: dict) -> list[tuple[str, str]]:
     tree, folds, cv = context.tree, context.folds, result["cv"]
-    histories = {fold: _history(tree.fold_folder(fold) / "history.csv") for fold in folds}
     store = tiles.load(tree.tiles.folder)
     told = pd.read_csv(tree.validation(folds).folder / "scores.csv", dtype={"id": str}, keep_default_na=False)
     rows = pd.Index(store.train["id"].astype(str)).get_indexer(told["id"])
@@ -84,6 +85,7 @@ def _sections(context: Context, result: dict) -> list[tuple[str, str]]:
     by_fold = [told[told["fold"] == fold] for fold in folds]
     confusion = metric.empty_confusion(told["predicted"].to_numpy() > 0, told["coverage"].to_numpy() > 0)
     return [
+        *_members(context, result),
         (
             "Folds",
             pages.table([_fold_row(context, fold, told[told["fold"] == fold]) for fold in folds])
@@ -95,20 +97,7 @@ def _sections(context: Context, result: dict) -> list[tuple[str, str]]:
                 (figures.fold_balance([each["coverage"] for each in by_fold], folds, "coverage"), "salt in each fold"),
             ),
         ),
-        (
-            "Learning curves",
-            pages.figures(
-                (
-                    figures.learning_curve(histories, "loss", "training loss"),
-                    "training loss; it jumps where the loss changes",
-                ),
-                (
-                    figures.learning_curve(histories, "score", "score at 0.5"),
-                    "score on the fold's validation tiles at 0.5",
-                ),
-                (figures.learning_curve(histories, "learning_rate", "learning rate"), "the schedule"),
-            ),
-        ),
+        *_curves(tree, folds),
         (
             "Score",
             pages.figures(
@@ -127,14 +116,51 @@ def _sections(context: Context, result: dict) -> list[tuple[str, str]]:
     ]
 
 
+def _members(context: Context, result: dict) -> list[tuple[str, str]]:
+    """Of a blend: what each experiment scores alone, and how much it weighs."""
+    tree = context.tree
+    if not tree.is_blend:
+        return []
+    total = sum(result["votes"].values())
+    rows = [{"experiment": tree.experiment, "weight": "", "CV": result["cv"]["score"]}]
+    for member in tree.members:
+        alone = context.ledger.manifest(member.validation(context.folds))
+        weight = result["votes"][member.experiment] / total
+        rows.append(
+            {"experiment": member.experiment, "weight": weight, "CV": alone.result["cv"]["score"] if alone else None}
+        )
+    note = (
+        '<p class="note">Weights are equal unless others, found on the other folds\' tiles, score better by more than '
+        "chance. CV is cross-fitted over the same tiles.</p>"
+    )
+    return [("Members", note + pages.table(rows))]
+
+
+def _curves(tree: Tree, folds: Sequence[int]) -> list[tuple[str, str]]:
+    """Of a trained network, how it learnt."""
+    if tree.is_blend:
+        return []
+    histories = {fold: _history(tree.fold_folder(fold) / "history.csv") for fold in folds}
+    drawn = pages.figures(
+        (figures.learning_curve(histories, "loss", "training loss"), "training loss; it jumps where the loss changes"),
+        (figures.learning_curve(histories, "score", "score at 0.5"), "score on the fold's validation tiles at 0.5"),
+        (figures.learning_curve(histories, "learning_rate", "learning rate"), "the schedule"),
+    )
+    return [("Learning curves", drawn)]
+
+
 def _fold_row(context: Context, fold: int, told: pd.DataFrame) -> dict:
-    trained = context.ledger.manifest(context.tree.train(fold))
-    result = trained.result if trained else {}
-    return {
+    row = {
         "fold": fold,
         "CV": float(told["score"].mean()),
         "tiles": len(told),
         "empty": float((told["coverage"] == 0).mean()),
+    }
+    if context.tree.is_blend:
+        return row
+    trained = context.ledger.manifest(context.tree.train(fold))
+    result = trained.result if trained else {}
+    return row | {
         "best epoch": result.get("best_epoch"),
         "epochs": result.get("epochs"),
         "minutes": round(result["seconds"] / 60, 1) if result else None,
@@ -188,12 +214,15 @@ def _tiles(images: np.ndarray, truth: np.ndarray, found: np.ndarray, told: pd.Da
 
 def _settings(context: Context) -> str:
     settings = context.tree.settings
+    # Of a blend no network is trained; those of its members stand on their own pages.
+    sections = ("split", "submit") if context.tree.is_blend else settings.__struct_fields__
     apart = [
         {"setting": key, "default": str(old), "here": str(new)} for key, (old, new) in differences(settings).items()
     ]
     every = [
         {"setting": f"{section}.{key}", "value": str(value)}
         for section, values in as_dict(settings).items()
+        if section in sections
         for key, value in values.items()
     ]
     return (

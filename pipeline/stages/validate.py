@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import artifacts, tiles
+from pipeline.artifacts import Tree
 from pipeline.config import TILE, as_dict, fingerprint
 from pipeline.folds import fold_of_tiles
 from pipeline.stages import Context
@@ -45,21 +46,29 @@ def run(context: Context) -> None:
             "votes": votes,
             "folds": list(folds),
             "training": _training(context),
-            "settings_fingerprint": fingerprint(as_dict(tree.settings)),
+            "settings_fingerprint": fingerprint(_settings(tree)),
         }
         artifacts.finish(artifact, result, started)
 
 
+def _settings(tree: Tree) -> Any:
+    """Everything that was set, of a blend and its members alike."""
+    if not tree.is_blend:
+        return as_dict(tree.settings)
+    return [as_dict(each.settings) for each in (tree, *tree.members)]
+
+
 def _training(context: Context) -> dict[str, Any]:
-    """Cost of the folds, added up from their manifests."""
-    trained = [context.ledger.manifest(context.tree.train(fold)) for fold in context.folds]
+    """Cost of the folds of all members, added up from their manifests."""
+    members = context.tree.members
+    trained = [context.ledger.manifest(member.train(fold)) for member in members for fold in context.folds]
     results = [manifest.result for manifest in trained if manifest is not None]
     if not results:
         return {}
     return {
         "minutes": round(sum(each["seconds"] for each in results) / 60, 2),
         "epochs": [each["epochs"] for each in results],
-        "parameters": results[0]["parameters"],
+        "parameters": sum(each["parameters"] for each in results[:: len(context.folds)]),
         "tiles_per_second": round(float(np.mean([each["tiles_per_second"] for each in results])), 1),
         "backend": results[0]["backend"],
         "precision": results[0]["precision"],
