@@ -125,18 +125,21 @@ if __name__ == "__main__":
 
 def test_the_processes_of_a_pool_end_with_the_one_that_trains(tmp_path: Path):
     (tmp_path / "killed.py").write_text(KILLED)
-    ran = subprocess.run(
-        [sys.executable, "killed.py"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "TMPDIR": str(tmp_path)},
-    )
-    process = int(ran.stdout.split()[0])
+    with (tmp_path / "said").open("w") as said:  # no pipe, which would stay open for as long as a process lives
+        subprocess.run(
+            [sys.executable, "killed.py"],
+            stdout=said,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "TMPDIR": str(tmp_path)},
+        )
+    process = int((tmp_path / "said").read_text().split()[0])
     deadline = time.monotonic() + 30
     while Path(f"/proc/{process}").exists():
-        assert time.monotonic() < deadline
+        if time.monotonic() > deadline:
+            os.kill(process, signal.SIGKILL)
+            raise AssertionError("it goes on alone")
         time.sleep(0.05)
 
 

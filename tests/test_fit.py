@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import os
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import h5py
 import keras
@@ -278,6 +279,37 @@ def test_an_average_of_epochs_is_scored_and_kept_and_leaves_the_training_as_it_w
     assert [row["loss"] for row in raw] == [row["loss"] for row in average]
     assert raw[0] == average[0]
     assert [row["score"] for row in raw[2:]] != [row["score"] for row in average[2:]]
+
+
+def test_an_ensemble_rounds_once_whatever_the_number_of_tiles(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(inference, "SPAN", 4)
+    known: dict[str, float] = {}
+    model = SimpleNamespace(set_weights=lambda weights: known.update(chance=weights[0]))
+
+    class Constant:
+        """Says the same of every pixel."""
+
+        def __init__(self) -> None:
+            self.model, self.taken = model, 0.0
+
+        def take(self, network: object) -> None:
+            self.taken = known["chance"]
+
+        def __call__(self, images: np.ndarray, out: np.ndarray, views: object, progress: Any) -> np.ndarray:
+            out[:] = np.float32(self.taken)
+            progress(len(images))
+            return out
+
+    # 0.4 and 0.5 of a level: each alone is nothing, their mean too; of 0.4 and 0.8 it is a level.
+    tiles = np.zeros((10, 101, 101), np.uint8)
+    told: list[int] = []
+    for chances, level in (((0.4, 0.5), 0), ((0.4, 0.8), 1)):
+        networks = [[np.array(chance / 255)] for chance in chances]
+        found = inference.Ensemble(cast(inference.Predictor, Constant()), networks)(
+            tiles, np.full(tiles.shape, 9, np.uint8), ("plain",), told.append
+        )
+        assert set(np.unique(found)) == {level}
+    assert told == 2 * [2, 4, 6, 8, 9, 10]
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path):
