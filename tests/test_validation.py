@@ -35,6 +35,15 @@ def test_one_fold_is_cross_fitted_within_itself():
     assert told.score > 0.8
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_handful_of_tiles_is_enough():
+    images, truth = blobs(2)
+    for members in ([truth * 200], [truth * 200, truth * 100]):
+        told = validate(members, truth, images, np.arange(2), SubmitSettings())
+        assert told.choice.rules == ()
+        assert 0 <= told.score <= 1
+
+
 def test_a_threshold_that_is_given_is_taken():
     images, truth = blobs(20)
     told = validate([noisy(truth, 0)], truth, images, np.zeros(20, int), SubmitSettings(threshold=0.42, min_area=7))
