@@ -248,9 +248,10 @@ def _gain(trial: Trial, how: PostProcessing, rule: str, base: np.ndarray, chosen
     if rule == "empty_gate":
         # The best of ten levels is partly luck: each half of the tiles is scored with the level that the other chose.
         table = _at_levels(trial, how)[:, chosen_on]
-        scores = np.empty_like(base)
+        scores = base.copy()
         for half in halves(len(base)):
-            scores[half] = table[GATE_LEVELS.index(_level(table[:, ~half])), half] if half.any() else 0
+            if not half.all():
+                scores[half] = table[GATE_LEVELS.index(_level(table[:, ~half])), half]
     else:
         scores = trial.scores(how)[chosen_on]
     return Gain(rule, False, *paired(scores, base, CONFIDENCE))

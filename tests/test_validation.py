@@ -58,6 +58,15 @@ def test_folds_of_one_kind_have_a_score_within_bounds(truth: list[np.ndarray]):
         assert told.score == 1  # predicting nothing is right, and found
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_handful_of_tiles_is_enough():
+    images, truth = blobs(2)
+    for members in ([truth * 200], [truth * 200, truth * 100]):
+        told = validate(members, truth, images, np.arange(2), SubmitSettings())
+        assert told.choice.rules == ()
+        assert 0 <= told.score <= 1
+
+
 def test_a_threshold_that_is_given_is_taken():
     images, truth = blobs(20)
     told = validate([noisy(truth, 0)], truth, images, np.zeros(20, int), SubmitSettings(threshold=0.42, min_area=7))
