@@ -283,7 +283,11 @@ class Tree:
             folder=self.experiment_folder,
             manifest_name="report.json",
             outputs=("report.html",),
-            inputs=(self.tiles, self.validation(folds), *(self.out_of_fold(fold) for fold in folds)),
+            inputs=(
+                self.tiles,
+                self.validation(folds),
+                *self._of_members(lambda member: map(member.out_of_fold, folds)),
+            ),
         )
 
     def submission(self, folds: Iterable[int]) -> Artifact:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -27,6 +28,14 @@ TINY = (
     "network.residual=false train.epochs=2 train.batch=8 train.precision=float32"
 )
 """Settings of a run that takes seconds."""
+
+
+@pytest.fixture(autouse=True)
+def _float32() -> Iterator[None]:
+    """What a network leaves as Keras' precision on a machine that computes in bfloat16 is nothing for the next test."""
+    yield
+    if "keras" in sys.modules:
+        sys.modules["keras"].config.set_dtype_policy("float32")
 
 
 class Chain:

@@ -295,7 +295,9 @@ def test_an_ensemble_rounds_once_whatever_the_number_of_tiles(monkeypatch: pytes
         def take(self, network: object) -> None:
             self.taken = known["chance"]
 
-        def __call__(self, images: np.ndarray, out: np.ndarray, views: object, progress: Any) -> np.ndarray:
+        def __call__(
+            self, images: np.ndarray, out: np.ndarray, views: object, progress: Any, depths: object
+        ) -> np.ndarray:
             out[:] = np.float32(self.taken)
             progress(len(images))
             return out
@@ -338,18 +340,18 @@ def test_flipping_averages_both_ways(tmp_path: Path):
 
 
 def test_a_network_that_sees_depths_learns_from_them_and_predicts_with_them(tmp_path: Path):
-    # The tile says nothing, its depth says all: below 500 feet the lower half is salt.
+    # The tile says nothing, its depth says all: below 500 feet there is nothing but salt.
     images = np.full((24, 101, 101), 128, np.uint8)
     depths = np.linspace(50, 950, 24, dtype=np.float32)
     masks = np.zeros(images.shape, np.uint8)
-    masks[depths > 500, 51:] = 1
+    masks[depths > 500] = 1
     settings = load(
         "unet", [*SMALL, "input.channels=depth", "network.norm=batch", "augment.affine=0", "train.epochs=25"]
     )
     rows = np.arange(24)
     training, validation = rows[rows % 4 > 0], rows[rows % 4 == 0]
     told = fit.fit_fold(settings, images, masks, training, validation, 0, tmp_path, "x", depths=depths)
-    assert told["score"] > 0.6
+    assert told["score"] > 0.8  # a half is what predicting nothing scores
     answer = fit.trained_predictor(settings, tmp_path / "best.weights.h5")
     found = answer(images, np.empty(images.shape, np.uint8), depths=depths)
     deep, shallow = found[depths > 500].mean(), found[depths < 500].mean()

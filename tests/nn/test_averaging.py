@@ -16,6 +16,7 @@ pytestmark = pytest.mark.backends
 SETTINGS = load(
     "unet",
     [
+        "train.precision=float32",
         "network.width=4",
         "network.levels=1",
         "network.blocks=1",
@@ -84,7 +85,9 @@ def test_statistics_are_the_mean_over_the_batches_and_nothing_of_what_was_before
 
 
 def test_a_network_without_batch_norm_looks_at_no_tile():
-    model, _ = fit.make_network(load("unet", ["network.norm=none", "network.width=4", "network.levels=1"]))
+    model, _ = fit.make_network(
+        load("unet", ["train.precision=float32", "network.norm=none", "network.width=4", "network.levels=1"])
+    )
 
     def never() -> Iterable[np.ndarray]:
         raise AssertionError
