@@ -61,7 +61,13 @@ def begin(root: Path, *arguments: str, settings: str = TINY, start_new_session: 
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=start_new_session,
+        preexec_fn=_hears_interrupts,
     )
+
+
+def _hears_interrupts() -> None:
+    # A suite that a shell runs in the background is deaf to Ctrl-C, and so would its children be.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def one_line(ran: subprocess.CompletedProcess[str]) -> str:
