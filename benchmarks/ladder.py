@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Ledger, Tree, read_manifest
-from pipeline.config import EXPERIMENTS, as_dict, experiment_names, fingerprint, load
+from pipeline.config import EXPERIMENTS, experiment_names, load
 from pipeline.leaderboard import difference
 
 HERE = Path(__file__).parent
@@ -48,7 +48,9 @@ def main() -> None:
     machine = described()
     rows = [row | {"machine": machine["processor"]} for row in rows]
     rows = _judged([*(row for row in kept if row["experiment"] not in fresh), *rows])
-    path.write_text(json.dumps({"rows": rows}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    # A row a line, which a diff shows as a row.
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    path.write_text(f'{{"rows": [\n{lines}\n]}}\n', encoding="utf-8")
     (HERE / "LADDER.md").write_text(_page(rows), encoding="utf-8")
     _plot(rows, HERE / "ladder.png")
     _into_readme(rows)
@@ -67,7 +69,7 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
             continue
         folds = told.result["folds"]
         trained = [ledger.manifest(tree.train(fold)) for fold in folds]
-        if any(each is None or _changed(each.settings, tree.train(0).settings) for each in trained):
+        if any(each is None or changed(each.settings, tree.train(0).settings) for each in trained):
             print(f"{name}: left out, its settings have changed since it was trained")
             continue
         results = [each.result for each in trained if each]
@@ -90,7 +92,7 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
                 "parameters": results[0]["parameters"],
                 "backend": results[0]["backend"],
                 "precision": results[0]["precision"].removeprefix("mixed_"),
-                "settings": fingerprint(as_dict(settings)),
+                "settings": trained[0].settings if trained[0] else {},
             }
         )
     for row in rows:
@@ -100,7 +102,7 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _changed(then: dict[str, Any], now: dict[str, Any]) -> bool:
+def changed(then: dict[str, Any], now: dict[str, Any]) -> bool:
     """Whether a setting has another value now; settings that did not exist then count as they are by default."""
     return any(now[section].get(key) != value for section, values in then.items() for key, value in values.items())
 
