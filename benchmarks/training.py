@@ -139,7 +139,7 @@ def _epoch(settings: Settings, quick: bool) -> list[Row]:
     masks = made_up.masks(count + count // 4)
     images = made_up.images(masks)
     seen, truth = images[count:], masks[count:]
-    model, size, _ = _network(settings)
+    model, size, _ = _network(settings, settings.train.precision)
     _, frame = make_network(settings)
     batches = Batches(images, masks, np.arange(count), frame, settings.augment, settings.train.batch, 0)
     kept = [batches[0]] * len(batches)
