@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,7 +32,10 @@ HELP = {
 }
 BLENDED = ("validate", "report", "submit")
 """Stages that, asked for several experiments, go on with their blend."""
+INTERRUPTED = "interrupted; the same command goes on from here"
 EXIT_USER, EXIT_BUG, EXIT_INTERRUPTED, EXIT_PIPE = 2, 1, 130, 141
+_interrupted = threading.Event()
+"""Set once a signal has asked this command to end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,29 +43,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    signal.signal(signal.SIGTERM, _terminated)
+    _interrupted.clear()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as for a command that a shell runs in the background
+            signal.signal(number, _interrupt)
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except UserError as fault:
-        return _fault(str(fault), EXIT_USER)
     except KeyboardInterrupt:
-        return _fault("interrupted; the same command goes on from here", EXIT_INTERRUPTED)
-    except BrokenPipeError:
+        return _fault(INTERRUPTED, EXIT_INTERRUPTED)
+    except Exception as fault:
+        # Where a signal meets a framework in the middle of its own code, any error may come of it.
+        return _fault(INTERRUPTED, EXIT_INTERRUPTED) if _interrupted.is_set() else _explained(fault)
+    return 0
+
+
+def _explained(fault: Exception) -> int:
+    """Say in one line what went wrong; returns the exit status."""
+    if isinstance(fault, UserError):
+        return _fault(str(fault), EXIT_USER)
+    if isinstance(fault, BrokenPipeError):
         # Whoever read our output has had enough (status | head), which is no fault.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_PIPE
-    except OSError as fault:
+    if isinstance(fault, OSError):
         place = f"{fault.filename}: " if fault.filename else ""
         return _fault(f"{place}{fault.strerror or fault}; mend that and run the same command again", EXIT_USER)
-    except Exception as fault:
-        if os.environ.get("PIPELINE_DEBUG"):
-            raise
-        text = " ".join(str(fault).split())[:300]
-        return _fault(
-            f"this is a bug: {type(fault).__name__}: {text} (PIPELINE_DEBUG=1 shows where; please report it)", EXIT_BUG
-        )
-    return 0
+    if os.environ.get("PIPELINE_DEBUG"):
+        raise fault
+    text = " ".join(str(fault).split())[:300]
+    return _fault(
+        f"this is a bug: {type(fault).__name__}: {text} (PIPELINE_DEBUG=1 shows where; please report it)", EXIT_BUG
+    )
 
 
 def _fault(text: str, status: int) -> int:
@@ -69,8 +82,9 @@ def _fault(text: str, status: int) -> int:
     return status
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
+def _interrupt(number: int, frame: FrameType | None) -> None:
     del number, frame
+    _interrupted.set()
     raise KeyboardInterrupt
 
 
@@ -524,8 +538,21 @@ def _experiments(options: argparse.Namespace) -> None:
         say(f"{name:<12} {first.lstrip('# ')}")
 
 
+def _finish() -> int:
+    """Run the command line to its end, which nothing interrupts any more; returns the exit status."""
+    try:
+        status = main()
+        # What is done is done. Python gives back the signals' default ways when it ends, and a framework takes its time
+        # to be gone: a signal in these moments would end in the signal's own status.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        return _fault(INTERRUPTED, EXIT_INTERRUPTED)
+    return status
+
+
 if __name__ == "__main__":
-    status = main()
+    status = _finish()
     if status == EXIT_INTERRUPTED:
         # Not by way of the interpreter's end, where a framework's threads may see the signal once more.
         sys.stdout.flush()

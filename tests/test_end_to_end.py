@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from pipeline import __main__ as command_line
 from pipeline import artifacts, rle
 from tests.browser import browser, look
 from tests.conftest import TINY, Chain, command, common
@@ -334,3 +335,23 @@ def test_folds_at_once_give_what_folds_in_turn_give(finished: Path, tmp_path: Pa
     theirs = json.loads((finished / "submissions/demo/demo.json").read_text())["result"]
     # Another number of threads adds in another order, so the last digits differ.
     assert mine["cv"]["score_at_half"] == pytest.approx(theirs["cv"]["score_at_half"], abs=0.1)
+
+
+def test_an_interrupt_that_a_framework_turns_into_another_error_is_still_one(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+):
+    def swallow(options: object) -> None:
+        del options
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise SystemError("bad argument to internal function") from None
+
+    monkeypatch.setattr(command_line, "_status", swallow)
+    assert chain("status") == 130
+    assert chain.error == "error: interrupted; the same command goes on from here\n"
+    # The next command in this process knows nothing of it.
+    monkeypatch.setattr(command_line, "_status", lambda options: 1 / 0)
+    assert chain("status") == 1
+    assert "ZeroDivisionError" in chain.error
