@@ -27,12 +27,14 @@ NOTES = {
     "Keras with XLA": "compile's jit_compile=True, float32, which 'auto' was in earlier versions of Keras",
     "PyTorch, channels last": "Adam, float32, eager",
 }
+HEAVY = 5e11
+"""Operations of a step from which on a few steps are enough."""
 TINY = ["network.width=4", "network.levels=2", "network.blocks=1", "train.batch=4"]
 
 
 def measure(quick: bool = False) -> list[Row]:
     rows: list[Row] = []
-    for name in ("kernel", "unet", "demo"):
+    for name in ("kernel", "notebook", "unet", "demo", "article", "paper"):
         rows += _pace(name, load(name, TINY if quick else []), quick)
     rows += _others(load("kernel", TINY if quick else []), quick)
     return rows + _epoch(load("unet", TINY if quick else []), quick)
@@ -47,10 +49,11 @@ def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
         work = 3 * forward_flops(model)
         # Steps and matrix products in turns, each pair close together: a machine that others share is not equally
         # fast all the time.
-        steps = 1 if quick else max(2, 64 // settings.train.batch)
+        heavy = work * settings.train.batch > HEAVY
+        steps = 1 if quick or heavy else max(2, 64 // settings.train.batch)
         model.train_on_batch(images, masks)
         shares, paces, peaks = [], [], []
-        for _ in range(1 if quick else 7):
+        for _ in range(1 if quick else 3 if heavy else 7):
             peaks.append(matmul_peak(multiply, (256,) if quick else (2048, 4096), runs=2))
             taken = once(lambda: [model.train_on_batch(images, masks) for _ in range(steps)])  # noqa: B023
             paces.append(steps * settings.train.batch / taken)
