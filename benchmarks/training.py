@@ -34,7 +34,7 @@ TINY = ["network.width=4", "network.levels=2", "network.blocks=1", "train.batch=
 
 def measure(quick: bool = False) -> list[Row]:
     rows: list[Row] = []
-    for name in ("kernel", "notebook", "unet", "demo", "article", "paper"):
+    for name in ("kernel", "unet") if quick else ("kernel", "notebook", "unet", "demo", "article", "paper"):
         rows += _pace(name, load(name, TINY if quick else []), quick)
     rows += _others(load("kernel", TINY if quick else []), quick)
     return rows + _epoch(load("unet", TINY if quick else []), quick)
