@@ -14,6 +14,7 @@ import pytest
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Ledger, Tree
 from pipeline.config import UserError, load
+from tests.conftest import TINY
 
 DEEP = b'{"artifact": "first", "format": 1, "settings": {"a": ' + b"[" * 99_999
 
@@ -241,3 +242,23 @@ def test_the_owner_is_forgotten_when_the_lock_is_free(first: Artifact):
         owners = list(first.folder.parent.glob(".locks/*.pid"))
         assert [int(path.read_text()) for path in owners] == [os.getpid()]
     assert not list(first.folder.parent.glob(".locks/*.pid"))
+
+
+def test_a_network_that_another_experiment_has_trained_is_taken_over_and_no_other(root: Path):
+    def tree(name: str, *assignments: str) -> Tree:
+        return Tree(root, "demo", name, load("demo", [*TINY.split(), *assignments]))
+
+    source, other = tree("demo"), tree("other", "predict.tta=[plain]", "submit.min_area=7")
+    assert artifacts.adopt(tree("reseeded", "train.seed=7"), 0) == ""
+    assert artifacts.adopt(other, 0) == "demo"
+    assert Ledger().state(other.train(0)).done
+    (mine,), (theirs,) = other.weights(0), source.weights(0)
+    assert mine.read_bytes() == theirs.read_bytes()
+    assert not Ledger().state(other.train(1)).done
+    # What is damaged there is not taken; what is one's own is no other experiment's.
+    (damaged,) = source.weights(1)
+    whole = bytearray(damaged.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    damaged.write_bytes(whole)
+    assert artifacts.adopt(other, 1) == ""
+    assert artifacts.adopt(other, 0) == "demo"
