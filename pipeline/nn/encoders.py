@@ -7,6 +7,7 @@ height and width of the one before it.
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any, get_args
 
 import keras
@@ -85,7 +86,10 @@ def application(settings: NetworkSettings, image: Tensor, extras: Tensor | None)
         three = keras.layers.Concatenate(name="with_extras")([three[..., :kept], extras])
     start = None if settings.weights == "none" else settings.weights
     try:
-        backbone = make(include_top=False, weights=start, input_tensor=three)
+        with warnings.catch_warnings():
+            # Some say that their weights are those for 224 pixels, which no convolution minds.
+            warnings.simplefilter("ignore", UserWarning)
+            backbone = make(include_top=False, weights=start, input_tensor=three)
     except Exception as fault:  # Keras has no error of its own for a download or a file that fails
         if start is None:
             raise
