@@ -130,8 +130,10 @@ def _says(name: str) -> str:
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
-    lines = ["| experiment | what it changes | CV | 95 % interval | against its base | core-minutes | parameters |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    columns = (
+        "experiment | what it changes | CV | 95 % interval | against its base | epochs | core-minutes | parameters"
+    )
+    lines = [f"| {columns} |", "|---|---|---|---|---|---|---|---|"]
     seeds: dict[str, list[float]] = {}
     for row in rows:
         seeds.setdefault(SEED.sub("", row["experiment"]), []).append(row["cv"])
@@ -146,7 +148,7 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
         if "gain" in row:
             against = f"{row['gain']:+.3f}" + (", within luck: none" if row.get("verdict") == "none" else "")
         cells = [f"`{name}`", _says(name), cv, f"{row['low']:.3f} to {row['high']:.3f}", against]
-        lines.append(f"| {' | '.join(cells)} | {row['core_minutes']:.0f} | {row['parameters']:,} |")
+        lines.append(f"| {' | '.join(cells)} | {row['epochs']} | {row['core_minutes']:.0f} | {row['parameters']:,} |")
     return lines
 
 

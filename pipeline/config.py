@@ -160,9 +160,9 @@ class NetworkSettings(Section, frozen=True):
     up: Literal["transposed", "bilinear", "nearest"] = "transposed"
     up_kernel: Literal[2, 3] = 2
     """Kernel of the transposed convolution."""
-    attention: Literal["none", "scse"] = "none"
+    attention: Literal["none", "scse"] = "scse"
     """``scse`` weighs channels and pixels of each level of the expansive path."""
-    hypercolumn: bool = False
+    hypercolumn: bool = True
     """The last convolution sees every level of the expansive path, not only the finest."""
     deep_supervision: NonNegative = 0.0
     """Weight of the loss at each coarser level of the expansive path; 0 is off."""
@@ -187,7 +187,7 @@ class AugmentSettings(Section, frozen=True):
     elastic_alpha: NonNegative = 40.0
     elastic_sigma: Positive = 7.0
     """Displacements in pixels before smoothing, and the smoothing's standard deviation in pixels."""
-    grid: Share = 0.0
+    grid: Share = 0.2
     grid_limit: Share = 0.3
     crop: Share = 0.0
     """Probability of reflecting ``crop_border`` pixels around the tile and cropping 101x101 at random."""
@@ -217,10 +217,10 @@ LossName = Literal[
 class TrainSettings(Section, frozen=True):
     """Optimisation of one fold."""
 
-    epochs: Count = 20
+    epochs: Count = 30
     batch: Count = 8
     loss: LossName = "bce_dice"
-    late_loss: LossName | Literal[""] = "bce_lovasz"
+    late_loss: LossName | Literal[""] = "bce_symmetric_lovasz"
     """Loss of the last epochs; empty keeps ``loss`` to the end."""
     late_from: Share = 0.6
     """Share of the epochs after which ``late_loss`` takes over."""
@@ -248,7 +248,7 @@ class TrainSettings(Section, frozen=True):
     plateau_factor: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.1
     early_stopping: Natural = 0
     """Epochs without a better score after which the fold ends; 0 never stops early."""
-    ema: Rate = 0.99
+    ema: Rate = 0.997
     """Momentum of the exponential moving average of the weights, which is then what is scored and kept; 0 is off."""
     swa_from: Rate = 0.0
     """Share of the epochs after which the weights at each epoch's end are averaged with equal weight (stochastic weight

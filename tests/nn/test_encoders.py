@@ -151,7 +151,10 @@ def test_imagenet_without_the_internet_is_one_line(monkeypatch: pytest.MonkeyPat
         ({"weights": "imagenet"}, "take network.weights = none, or an encoder such as ResNet50"),
         ({"encoder": "resnet34", "padding": "valid"}, "network.encoder; take network.padding = same"),
         ({"hypercolumn": True, "padding": "valid"}, "network.hypercolumn; take network.padding = same"),
-        ({"deep_supervision": 0.1, "padding": "valid"}, "network.deep_supervision; take network.padding = same"),
+        (
+            {"deep_supervision": 0.1, "hypercolumn": False, "padding": "valid"},
+            "network.deep_supervision; take network.padding = same",
+        ),
         ({"stem": "stride4", "levels": 1}, "take network.levels = 2 or more"),
     ],
 )

@@ -10,7 +10,15 @@ from pipeline.config import NetworkSettings, UserError, experiment_names, load
 from pipeline.nn.losses import make_loss
 from pipeline.nn.unet import build_unet, level_widths, output_size
 
-PLAIN = {"stem": "none", "residual": False, "norm": "none", "blocks": 1, "dropout_kind": "element"}
+PLAIN = {
+    "stem": "none",
+    "residual": False,
+    "norm": "none",
+    "blocks": 1,
+    "dropout_kind": "element",
+    "attention": "none",
+    "hypercolumn": False,
+}
 
 
 def network(**changes) -> NetworkSettings:
