@@ -3,8 +3,9 @@
 It reads each experiment's validation and trainings, and writes what they say to ``results/ladder.json``, ``LADDER.md``
 with its figure, the README's table, and the first lines of each experiment's TOML, so that all of them show the same.
 
-A rung is compared with its base tile by tile. How much a score moves by luck alone is told by rungs that were trained
-again with other seeds (``NAME-seed1`` ...); a gain within that spread is called none.
+A rung is compared with its base tile by tile; a gain whose bootstrap interval over tiles holds 0 is called none. How
+much a score moves by the luck of a training is told by rungs that were trained again with other seeds (``NAME-seed1``);
+a gain within that spread is called none, too.
 """
 
 from __future__ import annotations
@@ -119,7 +120,8 @@ def _judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     luck = spread(rows)
     for row in rows:
         if "gain" in row and not SEED.search(row["experiment"]):
-            row["verdict"] = "none" if abs(row["gain"]) <= luck else "gain" if row["gain"] > 0 else "loss"
+            unsure = abs(row["gain"]) <= luck or row["gain_low"] <= 0 <= row["gain_high"]
+            row["verdict"] = "none" if unsure else "gain" if row["gain"] > 0 else "loss"
     return sorted(rows, key=lambda row: row["experiment"])
 
 
@@ -161,7 +163,8 @@ def _page(rows: list[dict[str, Any]]) -> str:
 
 def _about(rows: list[dict[str, Any]]) -> str:
     luck = spread(rows)
-    said = f" The same rung with other seeds moved by up to {luck:.3f}; a smaller gain is called none." if luck else ""
+    said = " A gain whose 95 % interval over tiles holds 0 is called none"
+    said += f", and so is one below {luck:.3f}, by which the same rung moved with other seeds." if luck else "."
     return (
         "Cross-fitted CV on fold 0 of 3,000 of the competition's labelled tiles: 2,400 to train on, 600 to score."
         " A core-minute is a minute of one processor core." + said

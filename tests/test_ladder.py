@@ -14,8 +14,9 @@ from tests.conftest import TINY
 ROWS = json.loads((ladder.HERE / "results" / "ladder.json").read_text(encoding="utf-8"))["rows"]
 
 
-def row(name: str, cv: float, **more: object) -> dict:
-    return {"experiment": name, "base": "", "cv": cv, **more}
+def row(name: str, cv: float, gain: float | None = None, apart: float = 0.001) -> dict:
+    told = {"experiment": name, "base": "", "cv": cv}
+    return told if gain is None else told | {"gain": gain, "gain_low": gain - apart, "gain_high": gain + apart}
 
 
 @pytest.mark.parametrize("told", ROWS, ids=lambda each: each["experiment"])
@@ -34,18 +35,12 @@ def test_no_figure_is_left_of_other_settings(told: dict):
     assert not ladder.changed(told["settings"], now), "its settings have changed since: measure it anew"
 
 
-def test_a_gain_within_the_spread_of_seeds_is_none():
-    rows = ladder._judged(
-        [
-            row("a", 0.70),
-            row("a-seed1", 0.71),
-            row("a-seed2", 0.69),
-            row("b", 0.715, gain=0.015),
-            row("c", 0.8, gain=0.1),
-        ]
-    )
+def test_a_gain_within_the_spread_of_seeds_or_of_tiles_is_none():
+    seeds = [row("a", 0.70), row("a-seed1", 0.71), row("a-seed2", 0.69)]
+    others = [row("b", 0.715, 0.015), row("c", 0.8, 0.1), row("d", 0.8, 0.1, apart=0.2), row("e", 0.6, -0.1)]
+    rows = ladder._judged([*seeds, *others])
     assert ladder.spread(rows) == pytest.approx(0.02)
-    assert [each.get("verdict") for each in rows if each["experiment"] in "bc"] == ["none", "gain"]
+    assert [each["verdict"] for each in rows if each["experiment"] in "bcde"] == ["none", "gain", "none", "loss"]
 
 
 def test_receipts_become_rows(finished: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
