@@ -57,7 +57,7 @@ def test_the_same_seed_and_epoch_give_the_same_batches_in_whatever_order_they_ar
 
 
 def test_every_tile_comes_at_most_once_an_epoch_and_all_come_over_epochs():
-    batches = dealt(flip=0, affine=0, intensity=0)
+    batches = dealt(flip=0, affine=0, grid=0, intensity=0)
     known = {tile.tobytes(): index for index, tile in enumerate(FRAME.to_input(blobs(12)[0]))}
     seen: set[int] = set()
     for epoch in range(8):
@@ -95,7 +95,7 @@ def test_a_pool_reads_memory_mapped_tiles_where_they_lie_and_leaves_nothing(tmp_
     images, _ = blobs(6)
     np.save(tmp_path / "images.npy", images)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    pool = AugmentPool(mapped, mapped[1:], AugmentSettings(flip=0, affine=0, intensity=0), 1)
+    pool = AugmentPool(mapped, mapped[1:], AugmentSettings(flip=0, affine=0, grid=0, intensity=0), 1)
     folder = Path(pool._folder.name)
     assert [path.name for path in folder.iterdir()] == ["masks.npy"]  # a part of a file is not the file
     found = pool.views(np.array([3, 1]), 0, 0)

@@ -18,7 +18,10 @@ from pipeline.folds import fold_of_tiles
 from pipeline.validation import validate
 from tests.conftest import TINY, Chain, blobs
 
-SAME = TINY + " train.learning_rate=3e-3 train.late_from=0.65 train.ema=0.97"
+SAME = (
+    f"{TINY} network.attention=none network.hypercolumn=false augment.grid=0 train.late_loss=bce_lovasz "
+    "train.learning_rate=3e-3 train.late_from=0.65 train.ema=0.97"
+)
 """With these the experiments `unet` and `demo` train the same network, so that one's weights stand for the other's."""
 PLAIN = SubmitSettings(threshold=0.5, min_area=0, rules=())
 
