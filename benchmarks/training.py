@@ -24,7 +24,7 @@ TITLE = "Training"
 GOALS = {"kernel": 0.6, "unet": 0.5}
 NOTES = {
     "Keras' own settings": "compile's jit_compile='auto', float32: Keras 3.15 has left XLA off where there is no GPU",
-    "Keras with XLA": "compile's jit_compile=True, float32, which 'auto' was in earlier versions of Keras",
+    "Keras with XLA": "compile's jit_compile=True, float32",
     "PyTorch, channels last": "Adam, float32, eager",
 }
 HEAVY = 5e11
