@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -28,11 +29,82 @@ class KeepsRawWeights:
         del var_list
 
 
-class Adam(KeepsRawWeights, keras.optimizers.Adam):
+class FewOperations(keras.optimizers.Adam):
+    """Adam's step in as few operations as TensorFlow allows; elsewhere Keras' own, which a compiler fuses.
+
+    For each weight Keras asks TensorFlow for some thirty operations a step, each a pass over memory or a number that is
+    the same for all weights; a step of ``unet`` on two cores took 1.14 times as long. TensorFlow has one operation for
+    all of Adam, and one for ``x -= rate * y``, which decay and the moving average are. The numbers are Keras' to
+    rounding, and so are the variables.
+    """
+
+    def _backend_update_step(
+        self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable], learning_rate: Any
+    ) -> None:
+        if not self._few():
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+            return
+        raw = _tensorflow().raw_ops
+        beta_1, beta_2 = (ops.convert_to_tensor(beta, "float32") for beta in (self.beta_1, self.beta_2))
+        step = ops.cast(self.iterations + 1, "float32")
+        of_all = {
+            "beta1_power": ops.power(beta_1, step),
+            "beta2_power": ops.power(beta_2, step),
+            "lr": ops.cast(learning_rate, "float32"),
+            "beta1": beta_1,
+            "beta2": beta_2,
+            "epsilon": ops.convert_to_tensor(self.epsilon, "float32"),
+        }
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            index = self._get_variable_index(variable)
+            raw.ResourceApplyAdam(
+                var=variable.value.handle,
+                m=self._momentums[index].value.handle,
+                v=self._velocities[index].value.handle,
+                grad=ops.cast(gradient, "float32"),
+                **of_all,
+            )
+
+    def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
+        if not self._few():
+            super()._apply_weight_decay(variables)
+            return
+        if self.weight_decay is None:
+            return
+        share = ops.cast(self.learning_rate, "float32") * self.weight_decay
+        for variable in variables:
+            if self._use_weight_decay(variable):
+                _take_away(variable, share, variable.value)
+
+    def _update_model_variables_moving_average(self, trainable_variables: Sequence[keras.Variable]) -> None:
+        if not self._few():
+            super()._update_model_variables_moving_average(trainable_variables)
+            return
+        # The first step's weights are taken whole: an average that began at zero would need long to forget it.
+        momentum = self.ema_momentum * ops.cast(ops.not_equal(self.iterations, 0), "float32")
+        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            _take_away(average, 1 - momentum, average.value - variable.value)
+
+    def _few(self) -> bool:
+        return keras.backend.backend() == "tensorflow"
+
+
+def _take_away(variable: keras.Variable, rate: Any, amount: Any) -> None:
+    """``variable -= rate * amount`` as one operation of TensorFlow's."""
+    _tensorflow().raw_ops.ResourceApplyGradientDescent(var=variable.value.handle, alpha=rate, delta=amount)
+
+
+def _tensorflow() -> ModuleType:
+    import tensorflow
+
+    return tensorflow
+
+
+class Adam(KeepsRawWeights, FewOperations):
     """Adam (Kingma and Ba 2015)."""
 
 
-class AdamW(KeepsRawWeights, keras.optimizers.AdamW):
+class AdamW(KeepsRawWeights, FewOperations, keras.optimizers.AdamW):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
 

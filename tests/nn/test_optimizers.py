@@ -82,3 +82,35 @@ def test_the_optimizer_follows_the_schedule():
         optimizer.apply([keras.ops.ones(())], [variable])
     middle = settings.learning_rate * (1 + settings.floor) / 2
     assert float(keras.ops.convert_to_numpy(optimizer.learning_rate)) == pytest.approx(middle, rel=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_a_step_of_few_operations_does_what_keras_does(optimizer: str):
+    """Weights and moving averages after some steps, in a compiled step as in training."""
+    from pipeline.nn.optimizers import average_variables, make_optimizer
+
+    settings = load(
+        "unet", [f"train.optimizer={optimizer}", "train.epochs=2", "train.weight_decay=0.3", "train.ema=0.7"]
+    ).train
+    ours = make_optimizer(settings, STEPS)
+    kind = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[optimizer]
+    theirs = kind(learning_rate(settings, STEPS), weight_decay=0.3, use_ema=True, ema_momentum=0.7)
+    if optimizer == "adamw":
+        theirs.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    draw = np.random.default_rng(0)
+    images, wanted = draw.normal(size=(8, 8, 8, 1)), draw.normal(size=(8, 6, 6, 1))
+    averages, weights = [], []
+    for each in (ours, theirs):
+        keras.utils.set_random_seed(0)
+        image = keras.Input((8, 8, 1))
+        # No bias: before a norm its gradient is rounding alone, which Adam makes as large as any other.
+        x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, use_bias=False)(image))
+        model = keras.Model(image, keras.layers.Conv2D(1, 1)(x))
+        model.compile(optimizer=each, loss="mse", jit_compile=False)
+        for _ in range(5):
+            model.train_on_batch(images, wanted)
+        averages.append([keras.ops.convert_to_numpy(average.value) for average in average_variables(model)])
+        # Keras puts the average in the weights' place only at the end of a fit, which this is not.
+        weights.append(model.get_weights())
+    for mine, keras_own in zip(averages[0] + weights[0], averages[1] + weights[1], strict=True):
+        np.testing.assert_allclose(mine, keras_own, rtol=1e-4, atol=1e-6)
