@@ -39,7 +39,7 @@ def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
 
     settings = load(name, overrides)
     model, frame = make_network(settings)
-    compile_network(model, make_optimizer(settings.train, 100), settings.train.loss)
+    compile_network(model, make_optimizer(settings.train, 100), settings.train.loss, settings.network)
     count = 12 if quick else 4000
     masks = made_up.masks(count)
     images = made_up.images(masks)

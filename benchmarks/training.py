@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import time
 from functools import partial
 from typing import Any
 
@@ -13,7 +16,7 @@ from benchmarks import made_up, peers
 from benchmarks.flops import forward_flops
 from benchmarks.machine import backend_matmul, matmul_peak
 from benchmarks.rows import Row, once, versus
-from pipeline import metric
+from pipeline import machine, metric
 from pipeline.batches import Batches
 from pipeline.config import Settings, load
 from pipeline.fit import compile_network, make_network, predictor
@@ -37,7 +40,8 @@ def measure(quick: bool = False) -> list[Row]:
     for name in ("kernel", "unet") if quick else ("kernel", "notebook", "unet", "demo", "article", "paper"):
         rows += _pace(name, load(name, TINY if quick else []), quick)
     rows += _others(load("kernel", TINY if quick else []), quick)
-    return rows + _epoch(load("unet", TINY if quick else []), quick)
+    unet = load("unet", TINY if quick else [])
+    return rows + _epoch(unet, quick) + _jobs(unet, quick)
 
 
 def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
@@ -77,7 +81,7 @@ def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
 def _network(settings: Settings, precision: str = "float32") -> tuple[keras.Model, int, int]:
     train = msgspec.structs.replace(settings.train, precision=precision)
     model, frame = make_network(msgspec.structs.replace(settings, train=train))
-    compile_network(model, make_optimizer(train, 100), train.loss)
+    compile_network(model, make_optimizer(train, 100), train.loss, settings.network)
     return model, frame.size, frame.output
 
 
@@ -95,7 +99,7 @@ def _others(settings: Settings, quick: bool) -> list[Row]:
     for title, jit in (("Keras' own settings", "auto"), ("Keras with XLA", True)):
         other, _, _ = _network(settings)
         loss = keras.losses.BinaryCrossentropy(from_logits=True)
-        other.compile(make_optimizer(settings.train, 100), loss, jit_compile=jit)
+        other.compile(keras.optimizers.Adam(settings.train.learning_rate), loss, jit_compile=jit)
         works[title] = partial(other.train_on_batch, images, masks)
     step = _torch_step(settings, images, masks)
     if step:
@@ -177,3 +181,55 @@ def _epoch(settings: Settings, quick: bool) -> list[Row]:
             f"a quarter as many tiles as are trained on, as with five folds ({size} x {size})",
         ),
     ]
+
+
+def _jobs(settings: Settings, quick: bool) -> list[Row]:
+    """What training folds at once with a core each, as ``JOBS`` does, gives against one fold with all cores."""
+    cores = machine.cores()
+    if cores == 1:
+        return []
+    alone, together = [], []
+    for _ in range(1 if quick else 3):  # in turns, as everywhere
+        alone.append(_together(settings, 1, cores, quick))
+        together.append(_together(settings, cores, 1, quick))
+    gain = float(np.median(together) / np.median(alone))
+    return [
+        Row(
+            f"`unet`: folds at once with a core each (`JOBS={cores}`): their pace together, against one with all cores",
+            f"{gain:.2f} x",
+            note=f"{np.median(together):.1f} against {np.median(alone):.1f} tiles/s, without feeding and scoring",
+        )
+    ]
+
+
+def _together(settings: Settings, processes: int, cores: int, quick: bool) -> float:
+    """Tiles a second that some processes, each with some cores, train on at the same time."""
+    spawn = multiprocessing.get_context("spawn")
+    ready, told = spawn.Barrier(processes), spawn.Queue()
+    before = dict(os.environ)
+    try:
+        machine.Share(cores).take()  # which a process must find in its environment when it begins
+        running = [spawn.Process(target=_steps, args=(settings, quick, ready, told)) for _ in range(processes)]
+        for process in running:
+            process.start()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    pace = sum(told.get(timeout=600) for _ in running)
+    for process in running:
+        process.join()
+    return pace
+
+
+def _steps(settings: Settings, quick: bool, ready: Any, told: Any) -> None:
+    model, size, answer = _network(settings, settings.train.precision)
+    images, masks = _batch(settings.train.batch, size, answer)
+    model.train_on_batch(images, masks)
+    steps = 0
+    ready.wait(timeout=600)
+    started = time.perf_counter()
+    # For a time, not a number of steps: all of them are at work until the last one has been timed.
+    while (passed := time.perf_counter() - started) < (0.2 if quick else 8.0):
+        model.train_on_batch(images, masks)
+        steps += 1
+    told.put(steps * settings.train.batch / passed)

@@ -336,8 +336,8 @@ def _decode_files(
 ) -> None:
     """Decode PNG files into their rows, on all cores: OpenCV lets go of Python's lock while it decodes.
 
-    A file is its name below ``raw``, its tile, its row, and whether it is a mask. Names are plain text: Python's lock is
-    what the threads wait for, and a path's own class holds it as long as the PNG's checksums take.
+    A file is its name below ``raw``, its tile, its row, and whether it is a mask. Names are plain text: the threads
+    wait for Python's lock, and a path's own class holds it as long as the PNG's checksums take.
     """
 
     def decode_chunk(begin: int) -> list[tuple[str, str]]:
