@@ -83,23 +83,26 @@ class LovaszHinge(keras.losses.Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         truth, logits = _prepared(y_true, y_pred)
-        salt = self._of(truth, logits)
-        return (salt + self._of(1 - truth, -logits)) / 2 if self.symmetric else salt
-
-    def _of(self, truth: Tensor, logits: Tensor) -> Tensor:
         pixels = truth.shape[1] * truth.shape[2]
         truth, logits = ops.reshape(truth, (-1, pixels)), ops.reshape(logits, (-1, pixels))
+        # The errors, and so their order, are the same for salt and for everything else: sorting is what takes time.
         errors = 1 - logits * (2 * truth - 1)
         order = ops.argsort(-errors, axis=1)
         errors = ops.take_along_axis(errors, order, axis=1)
         truth = ops.take_along_axis(truth, order, axis=1)
-        # Jaccard loss when the first k of the sorted pixels are wrong, k = 1 ... pixels
-        salt = ops.sum(truth, axis=1, keepdims=True)
-        union = salt + ops.cumsum(1 - truth, axis=1)
-        jaccard = 1 - (salt - ops.cumsum(truth, axis=1)) / ops.maximum(union, 1e-6)
-        weights = ops.concatenate([jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]], axis=1)
+        weights = _jaccard_steps(truth)
+        if self.symmetric:
+            weights = (weights + _jaccard_steps(1 - truth)) / 2
         rise = ops.elu(errors) + 1 if self.elu else ops.relu(errors)
         return ops.sum(rise * ops.stop_gradient(weights), axis=1)
+
+
+def _jaccard_steps(truth: Tensor) -> Tensor:
+    """What the k-th pixel adds to the Jaccard loss when the k before it are wrong already: (batch, pixels), of such."""
+    salt = ops.sum(truth, axis=1, keepdims=True)
+    union = salt + ops.cumsum(1 - truth, axis=1)
+    jaccard = 1 - (salt - ops.cumsum(truth, axis=1)) / ops.maximum(union, 1e-6)
+    return ops.concatenate([jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]], axis=1)
 
 
 class Sum(keras.losses.Loss):
@@ -123,7 +126,8 @@ class Supervised(keras.losses.Loss):
 
     The network answers (batch, h, w, channels): the mask's logits, then the logit that the tile holds salt (the same
     for each pixel) if there is a head for it, then the mask's logits as each coarser level of the expansive path sees
-    them.
+    them. Of those, each second pixel counts for the first, each fourth for the next, and so on: the level itself has no
+    more, and sorting all of them for each level's Lovász hinge would take longer than the level.
 
     Args:
         loss: of a mask.
@@ -143,9 +147,10 @@ class Supervised(keras.losses.Loss):
             tile = ops.cast(ops.mean(y_pred[..., 1], axis=(1, 2)), "float32")
             total = total + self.network.empty_head * _crossentropy(salt, tile)
         if self.network.deep_supervision:
-            for channel in range(coarser, y_pred.shape[-1]):
-                level = _per_tile(self.loss.call(y_true, y_pred[..., channel : channel + 1]))
-                total = total + self.network.deep_supervision * level
+            for number, channel in enumerate(range(coarser, y_pred.shape[-1]), start=1):
+                every = 2**number
+                level = self.loss.call(y_true[:, ::every, ::every], y_pred[:, ::every, ::every, channel : channel + 1])
+                total = total + self.network.deep_supervision * _per_tile(level)
         return total
 
 

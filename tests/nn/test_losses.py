@@ -64,15 +64,19 @@ def test_the_symmetric_lovasz_takes_salt_and_background_alike():
 def test_supervised_adds_the_head_and_each_coarser_level():
     truth, draw = masks(3), np.random.default_rng(2)
     truth[0] = 0
-    logits, coarse = draw.normal(0, 2, (2, 3, 8, 8, 1))
+    logits, coarse, coarsest = draw.normal(0, 2, (3, 3, 8, 8, 1))
     tile = np.array([-3.0, 2.0, 0.5])
     spread = np.broadcast_to(tile[:, None, None, None], logits.shape)
     network = NetworkSettings(empty_head=0.3, deep_supervision=0.2)
-    told = value(make_loss("bce_dice", network), truth, np.concatenate([logits, spread, coarse], -1))
+    told = value(make_loss("bce_dice", network), truth, np.concatenate([logits, spread, coarse, coarsest], -1))
     plain = make_loss("bce_dice")
     head = np.mean(np.log1p(np.exp(-tile * np.array([-1, 1, 1]))))
-    expected = value(plain, truth, logits) + 0.3 * head + 0.2 * value(plain, truth, coarse)
-    assert told == pytest.approx(expected, rel=1e-5)
+    # A level of half the size counts with a quarter of its pixels, and so on.
+    levels = [
+        value(plain, truth[:, ::2, ::2], coarse[:, ::2, ::2]),
+        value(plain, truth[:, ::4, ::4], coarsest[:, ::4, ::4]),
+    ]
+    assert told == pytest.approx(value(plain, truth, logits) + 0.3 * head + 0.2 * sum(levels), rel=1e-5)
 
 
 def test_crossentropy_by_hand():
