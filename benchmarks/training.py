@@ -24,6 +24,8 @@ from pipeline.nn.device import precision as chosen
 from pipeline.nn.optimizers import make_optimizer
 
 TITLE = "Training"
+QUICK = ("kernel", "unet")
+EXPERIMENTS = ("kernel", "notebook", "unet", "demo", "article", "paper", "large", "imagenet")
 GOALS = {"kernel": 0.6, "unet": 0.5}
 NOTES = {
     "Keras' own settings": "compile's jit_compile='auto', float32: Keras 3.15 has left XLA off where there is no GPU",
@@ -37,7 +39,7 @@ TINY = ["network.width=4", "network.levels=2", "network.blocks=1", "train.batch=
 
 def measure(quick: bool = False) -> list[Row]:
     rows: list[Row] = []
-    for name in ("kernel", "unet") if quick else ("kernel", "notebook", "unet", "demo", "article", "paper"):
+    for name in QUICK if quick else EXPERIMENTS:
         rows += _pace(name, load(name, TINY if quick else []), quick)
     rows += _others(load("kernel", TINY if quick else []), quick)
     unet = load("unet", TINY if quick else [])
