@@ -60,13 +60,14 @@ def resnet(
     return features
 
 
-def application(settings: NetworkSettings, image: Tensor, extras: Tensor | None) -> list[Tensor]:
+def application(parts: Blocks, settings: NetworkSettings, image: Tensor, extras: Tensor | None) -> list[Tensor]:
     """A backbone of ``keras.applications``, tapped at every stride.
 
     Weights made for photographs expect three channels, prepared in the way that the backbone was trained with: the grey
     values stand in for all three, and other channels, where there are any, take the place of the last ones.
 
     Args:
+        parts: makes convolutions.
         settings: ``encoder`` names the backbone, ``weights`` what it starts from, ``levels`` how deep it is used.
         image: (batch, side, side, 1) grey values in 0..255.
         extras: (batch, side, side, 1 or 2) what the network sees beside them, around 0; or None.
@@ -109,6 +110,8 @@ def application(settings: NetworkSettings, image: Tensor, extras: Tensor | None)
             if 0 <= side // 2**halvings - shape[1] <= 2 + side // 2**halvings // 8:
                 finest[halvings] = layer.output
                 break
+    if 1 not in finest:  # ConvNeXt begins with patches of four pixels and has nothing finer
+        finest[1] = parts.convolution(three, settings.width, "encoder1", kernel=5, stride=2)
     features = []
     for halvings in range(1, settings.levels + 2):
         x = finest[halvings]

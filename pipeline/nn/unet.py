@@ -76,7 +76,7 @@ def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "gre
         for number in range(settings.blocks):
             x = parts.block(x, widths[-1], _name("bottom", number, settings.blocks))
     elif settings.encoder in APPLICATIONS:
-        *skips, x = application(settings, grey, extras)
+        *skips, x = application(parts, settings, grey, extras)
     else:
         *skips, x = resnet(parts, settings, x, skips, widths)
     bottom = x

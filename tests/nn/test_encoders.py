@@ -15,7 +15,7 @@ from pipeline.config import Application, NetworkSettings, UserError
 from pipeline.nn import encoders
 from pipeline.nn.unet import build_unet, output_size
 
-SMALL: dict[str, Any] = {"width": 4, "width_max": 16, "blocks": 1}
+SMALL: dict[str, Any] = {"width": 4, "width_max": 16, "blocks": 1, "deep_supervision": 0, "empty_head": 0}
 
 
 def network(**changes: Any) -> NetworkSettings:
@@ -84,7 +84,8 @@ def test_every_backbone_of_keras_is_offered():
     assert set(get_args(Application)) == there
 
 
-LIGHT = ["MobileNetV2", "ResNet50", "EfficientNetV2B0"]
+LIGHT = ["MobileNetV2", "ResNet50", "EfficientNetV2B0", "ConvNeXtTiny"]
+"""One of each kind; ConvNeXt has nothing at stride 2."""
 
 
 @pytest.mark.parametrize(
