@@ -164,9 +164,9 @@ class NetworkSettings(Section, frozen=True):
     """``scse`` weighs channels and pixels of each level of the expansive path."""
     hypercolumn: bool = True
     """The last convolution sees every level of the expansive path, not only the finest."""
-    deep_supervision: NonNegative = 0.0
+    deep_supervision: NonNegative = 0.1
     """Weight of the loss at each coarser level of the expansive path; 0 is off."""
-    empty_head: NonNegative = 0.0
+    empty_head: NonNegative = 0.1
     """Weight of the loss of a head that tells tiles with salt from empty ones and gates the mask; 0 is off."""
 
 
@@ -217,12 +217,12 @@ LossName = Literal[
 class TrainSettings(Section, frozen=True):
     """Optimisation of one fold."""
 
-    epochs: Count = 30
+    epochs: Count = 48
     batch: Count = 8
     loss: LossName = "bce_dice"
     late_loss: LossName | Literal[""] = "bce_symmetric_lovasz"
     """Loss of the last epochs; empty keeps ``loss`` to the end."""
-    late_from: Share = 0.6
+    late_from: Share = 0.3
     """Share of the epochs after which ``late_loss`` takes over."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     learning_rate: Positive = 1e-3

@@ -18,6 +18,8 @@ PLAIN = {
     "dropout_kind": "element",
     "attention": "none",
     "hypercolumn": False,
+    "deep_supervision": 0,
+    "empty_head": 0,
 }
 
 
