@@ -96,6 +96,14 @@ def assert_same(one: Path, other: Path) -> None:
     assert history(one) == history(other)
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_fold_learns_in_half_precision_with_averaged_weights(tmp_path: Path, precision: str):
+    optimizer = ["train.optimizer=adamw", "train.ema=0.9", "train.late_loss=bce_symmetric_lovasz"]
+    result = fold(tmp_path, "train.epochs=12", "train.schedule=constant", f"train.precision={precision}", *optimizer)
+    assert result["score"] > 0.5
+    assert all(np.isfinite(each).all() for each in weights(tmp_path).values())
+
+
 def test_a_fold_learns_and_leaves_weights_that_predict(tmp_path: Path):
     result = fold(tmp_path, "train.epochs=12", "train.schedule=constant")
     assert result["score"] > 0.5
