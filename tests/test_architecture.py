@@ -39,7 +39,7 @@ LEVELS = [
     {"summary"},
     {"__main__"},
 ]
-TENSORFLOW_ALONE_CAN = {"nn/norm", "nn/optimizers"}  # its fused batch norm, its fused Adam
+TENSORFLOW_ALONE_CAN = {"nn/norm"}  # its fused batch norm
 MAY_IMPORT_KERAS = {"nn", "batches", "inference", "views", "checkpoint", "fit"}
 
 

@@ -22,7 +22,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
         if not training or not self.trainable or mask is not None or keras.backend.backend() != "tensorflow":
             return super().call(inputs, training=training, mask=mask)
-        outputs, mean, variance = _tensorflow().compat.v1.nn.fused_batch_norm(
+        outputs, mean, variance = tensorflow().compat.v1.nn.fused_batch_norm(
             inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=True
         )
         # The operation tells the variance of a sample, n / (n - 1) times what Keras keeps.
@@ -34,10 +34,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
 
-def _tensorflow() -> ModuleType:
-    import tensorflow
+def tensorflow() -> ModuleType:
+    """TensorFlow itself, for what it alone offers; imported only where it is the backend."""
+    import tensorflow as module
 
-    return tensorflow
+    return module
 
 
 class Folded:

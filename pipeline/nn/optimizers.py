@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from types import ModuleType
 from typing import Any
 
 import keras
 from keras import ops
 
 from pipeline.config import TrainSettings
+from pipeline.nn.norm import tensorflow
 
 
 class KeepsRawWeights:
@@ -44,7 +44,7 @@ class FewOperations(keras.optimizers.Adam):
         if not self._few():
             super()._backend_update_step(grads, trainable_variables, learning_rate)
             return
-        raw = _tensorflow().raw_ops
+        raw = tensorflow().raw_ops
         beta_1, beta_2 = (ops.convert_to_tensor(beta, "float32") for beta in (self.beta_1, self.beta_2))
         step = ops.cast(self.iterations + 1, "float32")
         of_all = {
@@ -91,13 +91,7 @@ class FewOperations(keras.optimizers.Adam):
 
 def _take_away(variable: keras.Variable, rate: Any, amount: Any) -> None:
     """``variable -= rate * amount`` as one operation of TensorFlow's."""
-    _tensorflow().raw_ops.ResourceApplyGradientDescent(var=variable.value.handle, alpha=rate, delta=amount)
-
-
-def _tensorflow() -> ModuleType:
-    import tensorflow
-
-    return tensorflow
+    tensorflow().raw_ops.ResourceApplyGradientDescent(var=variable.value.handle, alpha=rate, delta=amount)
 
 
 class Adam(KeepsRawWeights, FewOperations):
