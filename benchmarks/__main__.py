@@ -40,8 +40,8 @@ def main() -> None:
             mark = {True: "reached", False: "MISSED", None: ""}[row["reached"]]
             goal = f"(goal: {row['goal']}) {mark}" if row["goal"] else ""
             print(f"  {row['what']}: {row['value']}  {goal}", flush=True)
-    if not options.quick:
-        write(tables)
+        if not options.quick:
+            write({subject: tables[subject]})  # at once: a later subject may fail
 
 
 def write(tables: dict[str, dict], folder: Path = HERE) -> None:

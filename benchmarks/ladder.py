@@ -1,7 +1,8 @@
 """The ladder of experiments, made from the receipts that training left on disk: ``python -m benchmarks.ladder``.
 
-It reads each experiment's validation and trainings, and writes what they say to ``results/ladder.json``, ``LADDER.md``
-with its figure, the README's table, and the first lines of each experiment's TOML, so that all of them show the same.
+It reads each experiment's validation and trainings, and prints what they say. With ``--write`` that goes to
+``results/ladder.json``, ``LADDER.md`` with its figure, the README's table, and the first lines of each experiment's
+TOML, so that all of them show the same; which then must have been scored on the same tiles.
 
 A rung is compared with its base tile by tile; a gain whose bootstrap interval over tiles holds 0 is called none. How
 much a score moves by the luck of a training is told by rungs that were trained again with other seeds (``NAME-seed1``);
@@ -18,37 +19,39 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import Ledger, Tree, read_manifest
-from pipeline.config import EXPERIMENTS, experiment_names, load
+from pipeline.artifacts import Ledger, Tree, read_manifest, split_name
+from pipeline.config import EXPERIMENTS, Settings, as_dict, experiment_names, load
 from pipeline.leaderboard import difference
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- ladder: written by python -m benchmarks.ladder -->", "<!-- end of the ladder -->"
 SEED = re.compile(r"-seed\d+$")
+AFTER_TRAINING = {"predict", "submit"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ladder", description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=HERE.parent, help="folder of data/ and submissions/")
     parser.add_argument("--dataset", default="tgs")
-    parser.add_argument("--quiet", action="store_true", help="print the table, write nothing")
+    parser.add_argument("--write", action="store_true", help="put the figures into the project's files as well")
     options = parser.parse_args()
     rows = measured(options.root, options.dataset)
     if not rows:
         parser.error(f"{options.root}: nothing of dataset {options.dataset} is validated there; train some rungs first")
-    if options.quiet:
-        print("\n".join(_table(rows)))
+    if not options.write:
+        print("\n".join([*_table(_judged(rows)), "", _about(rows)]))
         return
     from benchmarks.machine import described
 
     path = HERE / "results" / "ladder.json"
     kept = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
-    fresh = {row["experiment"] for row in rows}
     # What an earlier machine measured stays, each row with its machine.
-    machine = described()
-    rows = [row | {"machine": machine["processor"]} for row in rows]
-    rows = _judged([*(row for row in kept if row["experiment"] not in fresh), *rows])
+    rows = [row | {"machine": described()["processor"]} for row in rows]
+    rows = joined(kept, rows)
+    if not rows:
+        parser.error("none of that was scored on the tiles of the table; leave --write out to see it")
+    rows = _judged(rows)
     # A row a line, which a diff shows as a row.
     lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     path.write_text(f'{{"rows": [\n{lines}\n]}}\n', encoding="utf-8")
@@ -69,11 +72,19 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
         if told is None or told.artifact != "validate":
             continue
         folds = told.result["folds"]
-        trained = [ledger.manifest(tree.train(fold)) for fold in folds]
-        if any(each is None or changed(each.settings, tree.train(0).settings) for each in trained):
-            print(f"{name}: left out, its settings have changed since it was trained")
+        prepared, split = ledger.manifest(tree.tiles), ledger.manifest(tree.split)
+        made = [[ledger.manifest(each) for each in (tree.train(fold), tree.out_of_fold(fold))] for fold in folds]
+        # What the figure depends on, from training to the smallest mask, as the receipts hold it.
+        read = [
+            {**train.settings, **seen.settings, "submit": told.settings["submit"]}
+            for train, seen in made
+            if train and seen
+        ]
+        dealt = prepared and split and told.inputs["split"] == split.fingerprint
+        if not dealt or len(read) < len(folds) or any(changed(each, as_dict(settings)) for each in read):
+            print(f"{name}: left out, its settings have changed since it was trained and scored")
             continue
-        results = [each.result for each in trained if each]
+        results = [train.result for train, _ in made]
         with (tree.experiment_folder / "scores.csv").open(newline="", encoding="utf-8") as stream:
             scores[name] = {each["id"]: float(each["score"]) for each in csv.DictReader(stream)}
         cv = told.result["cv"]
@@ -87,13 +98,16 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
                 "high": round(cv["interval"][1], 4),
                 "at_half": round(cv["score_at_half"], 4),
                 "tiles": cv["tiles"],
+                "of": prepared.result["train"],
+                "dataset": dataset,
+                "split": split_name(settings.split),
                 "epochs": sum(each["epochs"] for each in results),
                 "minutes": round(sum(each["seconds"] for each in results) / 60, 1),
                 "core_minutes": round(sum(each["cpu_seconds"] for each in results) / 60, 1),
                 "parameters": results[0]["parameters"],
                 "backend": results[0]["backend"],
                 "precision": results[0]["precision"].removeprefix("mixed_"),
-                "settings": trained[0].settings if trained[0] else {},
+                "settings": read[0],
             }
         )
     for row in rows:
@@ -103,9 +117,41 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
     return rows
 
 
+def joined(kept: list[dict[str, Any]], fresh: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Kept rows and fresh ones, which take the place of those of the same experiment.
+
+    One table compares what was scored on the same tiles; fresh rows of other tiles are named and left out. An empty
+    list where none is left.
+    """
+    ladder = next(iter([*kept, *fresh]))
+    same = [row for row in fresh if _where(row) == _where(ladder)]
+    for row in fresh:
+        if row not in same:
+            print(f"{row['experiment']}: left out, scored on {_where(row)}, not {_where(ladder)}")
+    names = {row["experiment"] for row in same}
+    return [*(row for row in kept if row["experiment"] not in names), *same] if same else []
+
+
+def _where(row: dict[str, Any]) -> str:
+    folds = f"fold{'s' if len(row['folds']) > 1 else ''} {', '.join(map(str, row['folds']))}"
+    return f"{folds} ({row['split']}) of {row['of']:,} labelled tiles of dataset {row['dataset']}"
+
+
 def changed(then: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether a setting has another value now; settings that did not exist then count as they are by default."""
-    return any(now[section].get(key) != value for section, values in then.items() for key, value in values.items())
+    """Whether a setting that the figure depends on has another value now.
+
+    Args:
+        then: sections and their settings as the receipts hold them. A setting of training that did not exist then
+            counts as it is by default. One of what follows counts as it is now: the rungs have always said of
+            themselves what is done to their masks, as the defaults do more. One that is gone does not count.
+        now: all settings of the experiment.
+    """
+    plain = as_dict(Settings())
+    for section, values in then.items():
+        missing = now[section] if section in AFTER_TRAINING else plain[section]
+        if any(value != values.get(key, missing[key]) for key, value in now[section].items()):
+            return True
+    return False
 
 
 def spread(rows: list[dict[str, Any]]) -> float:
@@ -166,7 +212,7 @@ def _about(rows: list[dict[str, Any]]) -> str:
     said = " A gain whose 95 % interval over tiles holds 0 is called none"
     said += f", and so is one below {luck:.3f}, by which the same rung moved with other seeds." if luck else "."
     return (
-        "Cross-fitted CV on fold 0 of 3,000 of the competition's labelled tiles: 2,400 to train on, 600 to score."
+        f"Cross-fitted CV on {_where(rows[0])}: {rows[0]['tiles']:,} to score, the others to train on."
         " A core-minute is a minute of one processor core." + said
     )
 

@@ -10,9 +10,9 @@ def masks(count: int, seed: int = 0) -> np.ndarray:
     draw = np.random.default_rng(seed)
     columns, rows = np.arange(101), np.arange(101)[:, None]
     found = np.zeros((count, 101, 101), np.uint8)
-    for mask in found[draw.random(count) > 0.39]:
+    for index in np.flatnonzero(draw.random(count) > 0.39):
         top = 50 + 40 * np.sin(columns / draw.uniform(8, 40) + draw.uniform(0, 6)) + draw.normal(0, 20)
-        mask[:] = rows > top
+        found[index] = rows > top
     return found
 
 

@@ -12,6 +12,7 @@ from benchmarks import made_up
 from benchmarks.rows import Row, versus
 from pipeline.config import Settings, load
 from pipeline.fit import make_network, trained_predictor
+from pipeline.nn.blocks import Gate
 
 TITLE = "Prediction"
 FOLDS = 2
@@ -58,8 +59,9 @@ def _ours(settings: Settings, weights: list[Path], images: np.ndarray) -> None:
 def _loop(models: list[Path], images: np.ndarray, jit: bool | str) -> None:
     inputs = np.pad(images, ((0, 0), (5, 6), (5, 6)), mode="reflect")[..., None].astype(np.float32)
     for path in models:
-        model = keras.models.load_model(path, custom_objects={"BatchNormalization": keras.layers.BatchNormalization})
+        own = {"BatchNormalization": keras.layers.BatchNormalization, "Gate": Gate}
+        model = keras.models.load_model(path, custom_objects=own)
         model.compile(jit_compile=jit)
-        straight = model.predict(inputs, batch_size=32, verbose=0)
-        flipped = model.predict(inputs[:, :, ::-1], batch_size=32, verbose=0)[:, :, ::-1]
+        straight = model.predict(inputs, batch_size=32, verbose=0)[..., 0]
+        flipped = model.predict(inputs[:, :, ::-1], batch_size=32, verbose=0)[:, :, ::-1, 0]
         np.rint(255 / (1 + np.exp(np.clip(-(straight + flipped) / 2, -30, 30)))).astype(np.uint8)

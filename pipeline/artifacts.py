@@ -31,7 +31,7 @@ FORMAT = {
     "download": 1,
     "prepare": 1,
     "split": 1,
-    "train": 1,
+    "train": 2,
     "oof": 2,
     "validate": 2,
     "report": 3,

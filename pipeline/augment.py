@@ -168,7 +168,8 @@ class Frame:
 
     def to_target(self, masks: np.ndarray) -> np.ndarray:
         """Masks as the network answers: (n, 101, 101) uint8 0/1 -> (n, output, output, 1) float32 0/1."""
-        return self._enter(masks, self.output, cv2.INTER_NEAREST)[..., None].astype(np.float32)
+        # Not INTER_NEAREST: it counts from the corner of a pixel, which moves the mask against the image.
+        return self._enter(masks, self.output, cv2.INTER_NEAREST_EXACT)[..., None].astype(np.float32)
 
     def to_network(self, images: np.ndarray) -> np.ndarray:
         """Tiles before they are mirrored: (n, 101, 101) uint8 -> (n, inner, inner) uint8."""

@@ -143,14 +143,15 @@ class NetworkSettings(Section, frozen=True):
     levels: Annotated[int, Meta(ge=1, le=6)] = 3
     """Poolings on the contracting path, and upsamplings on the expansive path."""
     blocks: Annotated[int, Meta(ge=1, le=8)] = 2
-    """Blocks of two convolutions on every level of the contracting path; the expansive path has one."""
+    """Blocks of two convolutions on every level of the U-Net's own contracting path; the expansive path has one."""
     stem: Literal["none", "stride2", "stride4"] = "stride2"
     """``stride2`` halves the image before the first level and restores it after the last: a quarter of the work.
     ``stride4`` also pools behind it, as ResNets for photographs do."""
     residual: bool = True
     norm: Literal["none", "batch", "group"] = "batch"
     dropout: Annotated[tuple[Rate, ...], Meta(min_length=1, max_length=8)] = (0.1,)
-    """Dropout after each pooling, first level first; the last value repeats."""
+    """Dropout after each pooling, first level first; the last value repeats. A backbone of ``keras.applications`` has
+    only what dropout it brings along."""
     dropout_up: Annotated[tuple[Rate, ...], Meta(min_length=1, max_length=8)] = (0.1,)
     """Dropout after each concatenation, deepest level first; the last value repeats."""
     dropout_kind: Literal["element", "spatial"] = "spatial"
@@ -350,7 +351,7 @@ def load(experiment: str = DEFAULT_EXPERIMENT, overrides: list[str] | None = Non
         _assign(tree, assignment)
         settings = _convert(tree, f"--set {assignment[:80]}")
     # Only now: of two assignments that go together, the first alone may be against the rules.
-    if contradiction := _contradiction(settings.train):
+    if contradiction := _contradiction(settings.train, settings.network):
         raise UserError(f"experiment {experiment}: {contradiction}")
     return settings
 
@@ -485,8 +486,8 @@ def _in_order(names: tuple[str, ...], known: Any, key: str, where: str) -> tuple
     return tuple(name for name in get_args(known) if name in names)
 
 
-def _contradiction(train: TrainSettings) -> str:
-    """What settings of training that are allowed one by one do not allow together; an empty string where nothing is."""
+def _contradiction(train: TrainSettings, network: NetworkSettings) -> str:
+    """What settings that are allowed one by one do not allow together; an empty string where nothing is."""
     cyclical = train.schedule == "cosine_restarts"
     if cyclical and train.cycles > train.epochs:
         return f"train.cycles = {train.cycles} needs at least as many train.epochs, not {train.epochs}"
@@ -497,6 +498,15 @@ def _contradiction(train: TrainSettings) -> str:
         return "train.snapshots needs train.early_stopping=0: each cycle must come to its end"
     if train.swa_from and train.ema:
         return "train.swa_from and train.ema are two averages of the weights; set one of them to 0"
+    if train.swa_from and train.snapshots > 1:
+        return (
+            "train.swa_from averages over the cycles that train.snapshots keeps apart; set it to 0, or snapshots to 1"
+        )
+    if "weighted_border" in (train.loss, train.late_loss) and (network.empty_head or network.deep_supervision):
+        return (
+            "the loss weighted_border weighs pixels of the mask alone; "
+            "set network.empty_head and network.deep_supervision to 0, or take another loss"
+        )
     return ""
 
 

@@ -47,7 +47,10 @@ def make_network(settings: Settings, seed: int = 0, pretrained: bool = False) ->
     """
     keras.config.set_dtype_policy(precision(settings.train.precision))
     frame = Frame(settings.input, output_size(settings.network, settings.input.size))
-    network = settings.network if pretrained else msgspec.structs.replace(settings.network, weights="none")
+    network = settings.network
+    # Keras adds a layer to the first EfficientNets when they start from ImageNet; one that predicts needs it, too.
+    if not pretrained and not (network.weights == "imagenet" and network.encoder.startswith("EfficientNetB")):
+        network = msgspec.structs.replace(network, weights="none")
     return build_unet(network, settings.input.size, settings.input.channels, seed), frame
 
 

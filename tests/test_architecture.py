@@ -39,7 +39,7 @@ LEVELS = [
     {"summary"},
     {"__main__"},
 ]
-TENSORFLOW_ALONE_CAN = {"nn/norm"}  # its fused batch norm
+TENSORFLOW_ALONE_CAN = {"nn/norm"}  # its fused batch norm, and the optimizer takes it from there
 MAY_IMPORT_KERAS = {"nn", "batches", "inference", "views", "checkpoint", "fit"}
 
 

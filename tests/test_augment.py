@@ -110,6 +110,17 @@ def test_resizing_is_undone_nearly():
     assert (back != masks).mean() < 0.01
 
 
+@pytest.mark.parametrize(("size", "resize"), [(128, 0), (144, 0), (224, 192)])
+def test_a_resized_mask_lies_where_its_tile_does(size: int, resize: int):
+    rows, columns = np.mgrid[:101, :101]
+    disc = ((rows - 50) ** 2 + (columns - 50) ** 2 < 30**2).astype(np.uint8)[None]
+    frame = Frame(InputSettings(fit="resize", size=size, resize=resize))
+    for seen in (frame.to_target(disc), frame.to_input(disc * 255) > 127):
+        # The disc is in the middle of the tile, so it has to be in the middle of what the network sees.
+        inside = np.argwhere(seen[0, ..., 0])
+        np.testing.assert_allclose(inside.mean(0), (size - 1) / 2, atol=0.05)
+
+
 def test_a_tile_may_be_resized_and_then_mirrored():
     images, masks = blobs(6)
     frame = Frame(InputSettings(fit="resize", size=224, resize=192))

@@ -29,6 +29,15 @@ def test_operations_are_those_counted_by_hand():
     assert forward_flops(keras.Model(again, inner(again))) == by_hand
 
 
+def test_made_up_tiles_are_those_of_a_survey():
+    masks = made_up.masks(200)
+    salt = masks.any((1, 2))
+    assert 0.5 < salt.mean() < 0.7
+    assert 0.1 < masks.mean() < 0.5
+    images = made_up.images(masks)
+    assert images[masks == 1].mean() > 1.5 * images[masks == 0].mean()
+
+
 def test_the_usual_loop_finds_the_score_that_ours_finds():
     truth = made_up.masks(12)
     found = made_up.images(truth)

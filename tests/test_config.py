@@ -100,6 +100,12 @@ def test_names_in_any_order_and_however_a_shell_left_them_are_the_same_setting(t
         (["train.schedule=cosine_restarts", "train.cycles=2", "train.snapshots=3"], "at most train.cycles = 2"),
         (["train.schedule=cosine_restarts", "train.snapshots=2", "train.early_stopping=3"], "train.early_stopping=0"),
         (["train.swa_from=0.75"], "train.ema"),
+        (
+            ["train.schedule=cosine_restarts", "train.snapshots=2", "train.swa_from=0.75", "train.ema=0"],
+            "or snapshots to 1",
+        ),
+        (["train.loss=weighted_border"], "set network.empty_head and network.deep_supervision to 0"),
+        (["train.late_loss=weighted_border", "network.empty_head=0"], "network.deep_supervision to 0"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused_in_one_line(assignments: list[str], told: str):
@@ -110,8 +116,10 @@ def test_settings_that_do_not_go_together_are_refused_in_one_line(assignments: l
 
 
 def test_what_goes_together_may_be_said_in_any_order():
-    together = ["train.snapshots=2", "train.cycles=2", "train.schedule=cosine_restarts", "train.swa_from=0.5"]
-    assert load("unet", [*together, "train.ema=0"]) == load("unet", ["train.ema=0", *together[::-1]])
+    together = ["train.snapshots=2", "train.cycles=2", "train.schedule=cosine_restarts"]
+    assert load("unet", together) == load("unet", together[::-1])
+    apart = ["train.swa_from=0.5", "train.ema=0"]
+    assert load("unet", apart) == load("unet", apart[::-1])
 
 
 @pytest.mark.parametrize("name", ["unnet", "../unet", "", "a/b", "x" * 300])

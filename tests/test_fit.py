@@ -133,7 +133,8 @@ def test_a_seeded_run_repeats_whoever_prepares_and_takes_its_batches(tmp_path: P
     [
         (("train.ema=0.9", "train.late_loss=bce_lovasz", "train.late_from=0.5"), 2, 1),
         (("train.schedule=plateau", "train.plateau_patience=1", "train.optimizer=adam"), 3, None),
-        (("train.swa_from=0.2", "train.schedule=cosine_restarts", "train.cycles=2", "train.snapshots=2"), 3, 2),
+        (("train.schedule=cosine_restarts", "train.cycles=2", "train.snapshots=2"), 3, 2),
+        (("train.swa_from=0.2", "train.schedule=cosine_restarts", "train.cycles=2"), 3, 2),
     ],
 )
 def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(

@@ -13,6 +13,10 @@ from pipeline.config import TrainSettings
 
 def gpus() -> list[str]:
     """GPUs that the backend sees."""
+    if keras.backend.backend() == "torch":  # for which Keras has no list
+        import torch
+
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     # Asked for GPUs by name, JAX raises where there is none.
     return [name for name in keras.distribution.list_devices() if name.split(":")[0].lower() in ("gpu", "cuda", "rocm")]
 

@@ -76,15 +76,17 @@ def application(parts: Blocks, settings: NetworkSettings, image: Tensor, extras:
         ``levels + 1`` features at strides 2, 4, 8 ..., whatever number of channels the backbone has there.
 
     Raises:
-        UserError: the weights are not to be had, or are those of another network.
+        UserError: the weights are not to be had, or are those of another network; or the image is too small for it.
     """
     make = getattr(keras.applications, settings.encoder)
     scale, offset = _preparation(make)
-    three = keras.layers.Concatenate(name="three_channels")([image] * 3)
-    three = keras.layers.Rescaling(scale, offset=offset, name="prepared")(three)
+    seen = [image] * 3
     if extras is not None:
-        kept = 3 - extras.shape[-1]
-        three = keras.layers.Concatenate(name="with_extras")([three[..., :kept], extras])
+        # As if they were grey values, since backbones differ in what they make of those, and where.
+        as_grey = keras.layers.Rescaling(64.0, offset=128.0, name="extras")(extras)
+        seen = [*seen[: 3 - extras.shape[-1]], as_grey]
+    three = keras.layers.Concatenate(name="three_channels")(seen)
+    three = keras.layers.Rescaling(scale, offset=offset, name="prepared")(three)
     start = None if settings.weights == "none" else settings.weights
     try:
         with warnings.catch_warnings():
@@ -92,9 +94,12 @@ def application(parts: Blocks, settings: NetworkSettings, image: Tensor, extras:
             warnings.simplefilter("ignore", UserWarning)
             backbone = make(include_top=False, weights=start, input_tensor=three)
     except Exception as fault:  # Keras has no error of its own for a download or a file that fails
-        if start is None:
-            raise
         reason = " ".join(str(fault).split())[:160]
+        if start is None:  # unpadded convolutions may leave nothing of a small image
+            raise UserError(
+                f"input.size = {image.shape[1]}: {settings.encoder} cannot be made for it ({reason}); "
+                "take a larger input.size"
+            ) from None
         raise UserError(
             f"network.weights = {start}: {settings.encoder} cannot start from it ({reason}); "
             "check the file or the internet, or take network.weights = none"
@@ -105,18 +110,33 @@ def application(parts: Blocks, settings: NetworkSettings, image: Tensor, extras:
         shape: tuple[Any, ...] = getattr(layer.output, "shape", ())
         if len(shape) != 4:
             continue
-        for halvings in range(1, STRIDES + 1):
-            # Unpadded convolutions lose a few pixels on the way; a layer that pads for the next one gains some.
-            if 0 <= side // 2**halvings - shape[1] <= 2 + side // 2**halvings // 8:
-                finest[halvings] = layer.output
-                break
+        halvings = _halvings(side, shape[1])
+        if halvings:
+            finest[halvings] = layer.output
     if 1 not in finest:  # ConvNeXt begins with patches of four pixels and has nothing finer
         finest[1] = parts.convolution(three, settings.width, "encoder1", kernel=5, stride=2)
     features = []
     for halvings in range(1, settings.levels + 2):
+        if halvings not in finest:
+            raise UserError(
+                f"input.size = {side}: {settings.encoder} leaves nothing there at a stride of {2**halvings}; "
+                "take a larger input.size, or fewer network.levels"
+            )
         x = finest[halvings]
         features.append(_padded(x, side // 2**halvings, f"encoder{halvings}_padded"))
     return features
+
+
+def _halvings(side: int, found: int) -> int:
+    """How often an image of ``side`` pixels was halved to ``found``; 0 where it was not, or not in that way."""
+    for halvings in range(1, STRIDES + 1):
+        if found in (side // 2**halvings, -(-side // 2**halvings)):
+            return halvings
+    # Unpadded convolutions lose a few pixels on the way; a layer that pads for the next one gains some.
+    for halvings in range(1, STRIDES + 1):
+        if 0 <= side // 2**halvings - found <= 2 + side // 2**halvings // 8:
+            return halvings
+    return 0
 
 
 def _preparation(make: Any) -> tuple[list[float], list[float]]:

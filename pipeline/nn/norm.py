@@ -71,17 +71,23 @@ class Folded:
             return inputs[0] if layer.name in gone else layer(*inputs, **options)
 
         self.model = keras.models.clone_model(model, clone_function=clone, call_function=call)
+        # By their place, not by name: backbones leave the naming of some of their layers to Keras, which numbers them
+        # anew in each network.
+        self._places = {layer.name: place for place, layer in enumerate(model.layers)}
 
     def take(self, model: keras.Model) -> None:
         """Take over the weights of the network, or of another one with the same layers."""
+        layers = model.layers
         for layer in self.model.layers:
             if not layer.weights:
                 continue
-            source = model.get_layer(layer.name)
+            source = layers[self._places[layer.name]]
             if layer.name in self._pairs:
-                layer.set_weights(_merged(source, model.get_layer(self._pairs[layer.name])))
+                layer.set_weights(_merged(source, layers[self._places[self._pairs[layer.name]]]))
             else:
                 layer.set_weights(source.get_weights())
+            if isinstance(layer, keras.layers.Normalization):
+                layer.finalize_state()  # it computes with what it made of its weights, not with them
 
 
 def _pairs(model: keras.Model) -> dict[str, str]:

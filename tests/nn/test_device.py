@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 
 from pipeline import machine
 from pipeline.nn import device
+
+
+def test_torch_tells_its_gpus(monkeypatch: pytest.MonkeyPatch):
+    there = SimpleNamespace(cuda=SimpleNamespace(device_count=lambda: 2))
+    monkeypatch.setitem(sys.modules, "torch", there)
+    monkeypatch.setattr(device.keras.backend, "backend", lambda: "torch")
+    assert device.gpus() == ["cuda:0", "cuda:1"]
 
 
 def test_a_gpu_is_fed_by_all_cores_but_one_and_a_processor_by_one_thread(monkeypatch: pytest.MonkeyPatch):

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.config import Application, NetworkSettings, UserError
 from pipeline.nn import encoders
+from pipeline.nn.norm import Folded
 from pipeline.nn.unet import build_unet, output_size
 
 SMALL: dict[str, Any] = {"width": 4, "width_max": 16, "blocks": 1, "deep_supervision": 0, "empty_head": 0}
@@ -84,6 +85,10 @@ def test_every_backbone_of_keras_is_offered():
     assert set(get_args(Application)) == there
 
 
+def predicted(model: keras.Model, tiles: np.ndarray) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(model(tiles, training=False)))
+
+
 LIGHT = ["MobileNetV2", "ResNet50", "EfficientNetV2B0", "ConvNeXtTiny"]
 """One of each kind; ConvNeXt has nothing at stride 2."""
 
@@ -99,9 +104,14 @@ def test_a_backbone_gives_a_skip_at_every_stride_and_the_network_answers(encoder
     settings = network(encoder=encoder, levels=4)
     model = build_unet(settings, 96)
     assert [shape[:2] for shape in skips(model)] == [(48, 48), (24, 24), (12, 12), (6, 6)]
-    answers = model(np.random.default_rng(0).uniform(0, 255, (2, 96, 96, 1)).astype(np.float32))
+    tiles = np.random.default_rng(0).uniform(0, 255, (2, 96, 96, 1)).astype(np.float32)
+    answers = predicted(model, tiles)
     assert answers.shape == (2, 96, 96, 1)
-    assert np.isfinite(np.asarray(keras.ops.convert_to_numpy(answers))).all()
+    assert np.isfinite(answers).all()
+    # The twin that predicts is made of another network than the one that learns, in which Keras numbers layers anew.
+    folded = Folded(build_unet(settings, 96, seed=1))
+    folded.take(model)
+    np.testing.assert_allclose(predicted(folded.model, tiles), answers, rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("encoder", ["ResNet50", "ResNet50V2", "DenseNet121", "EfficientNetB0"])
@@ -121,6 +131,42 @@ def test_a_backbone_starts_from_a_file_of_weights(tmp_path: Path):
     source.save_weights(path)
     model = build_unet(network(encoder="MobileNetV2", weights=str(path), levels=3), 64)
     np.testing.assert_array_equal(model.get_layer("Conv1").get_weights()[0], source.get_layer("Conv1").get_weights()[0])
+
+
+def test_a_normalization_s_weights_count_in_the_twin_that_predicts():
+    settings = network(encoder="EfficientNetB0", levels=3)
+    model, other = build_unet(settings, 64, seed=1), build_unet(settings, 64, seed=2)
+    norm = next(layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
+    norm.set_weights([np.full(3, 0.4), np.full(3, 0.05), *norm.get_weights()[2:]])
+    norm.finalize_state()
+    folded = Folded(other)
+    folded.take(model)
+    tiles = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 1)).astype(np.float32)
+    np.testing.assert_allclose(predicted(folded.model, tiles), predicted(model, tiles), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("encoder", ["ResNet50", "EfficientNetV2B0"])
+def test_a_backbone_sees_the_place_of_each_pixel_as_clearly_as_grey_values(encoder: Any):
+    model = build_unet(network(encoder=encoder, levels=3), 64, "coordinates")
+    seen = keras.Model(model.input, model.get_layer("prepared").output)
+    channels = predicted(seen, np.linspace(0, 255, 64 * 64, dtype=np.float32).reshape(1, 64, 64, 1))[0]
+    spans = np.ptp(channels, axis=(0, 1))
+    assert spans[1:].min() > 0.2 * spans[0]
+
+
+@pytest.mark.parametrize("size", [64, 80])
+def test_a_small_image_is_tapped_at_its_strides(size: int):
+    model = build_unet(network(encoder="MobileNetV2", levels=3), size)
+    bottom = model.get_layer("up3_upsample").input
+    assert bottom.shape[1] == size // 16
+    # Stride 16 itself, not stride 32 with a margin of zeros.
+    assert not any("encoder4_padded" in layer.name for layer in model.layers)
+
+
+def test_an_image_too_small_for_a_backbone_is_one_line():
+    with pytest.raises(UserError, match=r"input\.size = 32: InceptionV3 .*take a larger input\.size") as fault:
+        build_unet(network(encoder="InceptionV3", levels=4), 32)
+    assert "\n" not in str(fault.value)
 
 
 @pytest.mark.parametrize("content", [None, b"no weights at all"])
