@@ -43,6 +43,35 @@ def test_a_gain_within_the_spread_of_seeds_or_of_tiles_is_none():
     assert [each["verdict"] for each in rows if each["experiment"] in "bcde"] == ["none", "gain", "none", "loss"]
 
 
+def test_rows_of_other_tiles_stay_out_of_the_table(capsys: pytest.CaptureFixture[str]):
+    tiles = {"folds": [0], "split": "depth-5-seed0", "of": 3000, "dataset": "tgs"}
+    kept = [row("a", 0.7) | tiles, row("b", 0.6) | tiles]
+    fresh = [row("b", 0.65) | tiles, row("c", 0.8) | tiles | {"of": 4000}, row("d", 0.8) | tiles | {"dataset": "demo"}]
+    assert {each["experiment"]: each["cv"] for each in ladder.joined(kept, fresh)} == {"a": 0.7, "b": 0.65}
+    told = capsys.readouterr().out
+    assert "c: left out, scored on fold 0 (depth-5-seed0) of 4,000 labelled tiles" in told
+    assert "d: left out" in told
+    assert ladder.joined(kept, fresh[1:]) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ([], False),
+        (["train.learning_rate=0.5"], True),
+        (["predict.tta=[plain]"], True),
+        (["submit.rules=[]"], True),
+        (["split.seed=3"], False),  # not a part of what is compared here: the receipts' hashes tell
+        (["train.swa_from=0.5", "train.ema=0"], True),
+    ],
+)
+def test_a_setting_that_the_figure_depends_on_has_changed(overrides: list[str], told: bool):
+    now = config.as_dict(config.load("unet", overrides))
+    then = {name: dict(config.as_dict(config.load("unet"))[name]) for name in ("network", "train", "predict", "submit")}
+    del then["train"]["swa_from"]  # a setting that came later
+    assert ladder.changed(then, now) is told
+
+
 def test_receipts_become_rows(finished: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / "plain.toml").write_text((config.EXPERIMENTS / "demo.toml").read_text(encoding="utf-8"))
     (tmp_path / "demo.toml").write_text('base = "plain"\n' + _toml(TINY))
