@@ -80,11 +80,16 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
             for train, seen in made
             if train and seen
         ]
-        dealt = prepared and split and told.inputs["split"] == split.fingerprint
-        if not dealt or len(read) < len(folds) or any(changed(each, as_dict(settings)) for each in read):
+        dealt = split and told.inputs["split"] == split.fingerprint
+        if (
+            not prepared
+            or not dealt
+            or len(read) < len(folds)
+            or any(changed(each, as_dict(settings)) for each in read)
+        ):
             print(f"{name}: left out, its settings have changed since it was trained and scored")
             continue
-        results = [train.result for train, _ in made]
+        results = [train.result for train, _ in made if train]
         with (tree.experiment_folder / "scores.csv").open(newline="", encoding="utf-8") as stream:
             scores[name] = {each["id"]: float(each["score"]) for each in csv.DictReader(stream)}
         cv = told.result["cv"]
