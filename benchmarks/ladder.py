@@ -137,9 +137,12 @@ def joined(kept: list[dict[str, Any]], fresh: list[dict[str, Any]]) -> list[dict
     return [*(row for row in kept if row["experiment"] not in names), *same] if same else []
 
 
+def _folds(row: dict[str, Any]) -> str:
+    return f"fold{'s' if len(row['folds']) > 1 else ''} {', '.join(map(str, row['folds']))}"
+
+
 def _where(row: dict[str, Any]) -> str:
-    folds = f"fold{'s' if len(row['folds']) > 1 else ''} {', '.join(map(str, row['folds']))}"
-    return f"{folds} ({row['split']}) of {row['of']:,} labelled tiles of dataset {row['dataset']}"
+    return f"{_folds(row)} ({row['split']}) of {row['of']:,} labelled tiles of dataset {row['dataset']}"
 
 
 def changed(then: dict[str, Any], now: dict[str, Any]) -> bool:
@@ -242,9 +245,8 @@ def _into_experiment(row: dict[str, Any]) -> None:
 
 def header(row: dict[str, Any]) -> list[str]:
     """What a row says, as comment lines of its experiment's file."""
-    folds = f"fold{'s' if len(row['folds']) > 1 else ''} {', '.join(map(str, row['folds']))}"
     return [
-        f"# Measured on {folds}, {row['epochs']} epochs: CV {row['cv']:.4f} (95 % interval {row['low']:.4f} to "
+        f"# Measured on {_folds(row)}, {row['epochs']} epochs: CV {row['cv']:.4f} (95 % interval {row['low']:.4f} to "
         f"{row['high']:.4f}), {row['at_half']:.4f} at 0.5;",
         f"# {row['core_minutes']:.1f} core-minutes in {row['precision']}, {row['parameters']:,} parameters.",
         f"# On {row['machine']}.",
