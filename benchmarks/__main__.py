@@ -30,18 +30,17 @@ def main() -> None:
     unknown = set(options.subjects) - {*SUBJECTS, "gpu"}
     if unknown:
         parser.error(f"there is no subject {', '.join(sorted(unknown))}; there are {', '.join(SUBJECTS)}, gpu")
-    tables = {}
     for subject in options.subjects or SUBJECTS:
         started = time.monotonic()
         module = import_module(f"benchmarks.{subject}")
-        tables[subject] = {"title": module.TITLE, "rows": [asdict(row) for row in module.measure(options.quick)]}
+        table = {"title": module.TITLE, "rows": [asdict(row) for row in module.measure(options.quick)]}
         print(f"\n{module.TITLE} ({time.monotonic() - started:.0f} s)")
-        for row in tables[subject]["rows"]:
+        for row in table["rows"]:
             mark = {True: "reached", False: "MISSED", None: ""}[row["reached"]]
             goal = f"(goal: {row['goal']}) {mark}" if row["goal"] else ""
             print(f"  {row['what']}: {row['value']}  {goal}", flush=True)
         if not options.quick:
-            write({subject: tables[subject]})  # at once: a later subject may fail
+            write({subject: table})  # at once: a later subject may fail
 
 
 def write(tables: dict[str, dict], folder: Path = HERE) -> None:

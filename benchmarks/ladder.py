@@ -47,8 +47,8 @@ def main() -> None:
     path = HERE / "results" / "ladder.json"
     kept = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
     # What an earlier machine measured stays, each row with its machine.
-    rows = [row | {"machine": described()["processor"]} for row in rows]
-    rows = joined(kept, rows)
+    machine = described()["processor"]
+    rows = joined(kept, [row | {"machine": machine} for row in rows])
     if not rows:
         parser.error("none of that was scored on the tiles of the table; leave --write out to see it")
     rows = _judged(rows)
@@ -80,13 +80,8 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
             for train, seen in made
             if train and seen
         ]
-        dealt = split and told.inputs["split"] == split.fingerprint
-        if (
-            not prepared
-            or not dealt
-            or len(read) < len(folds)
-            or any(changed(each, as_dict(settings)) for each in read)
-        ):
+        now, dealt = as_dict(settings), split and told.inputs["split"] == split.fingerprint
+        if not prepared or not dealt or len(read) < len(folds) or any(changed(each, now) for each in read):
             print(f"{name}: left out, its settings have changed since it was trained and scored")
             continue
         results = [train.result for train, _ in made if train]
@@ -128,11 +123,12 @@ def joined(kept: list[dict[str, Any]], fresh: list[dict[str, Any]]) -> list[dict
     One table compares what was scored on the same tiles; fresh rows of other tiles are named and left out. An empty
     list where none is left.
     """
-    ladder = next(iter([*kept, *fresh]))
-    same = [row for row in fresh if _where(row) == _where(ladder)]
+    wanted, same = _where((kept or fresh)[0]), []
     for row in fresh:
-        if row not in same:
-            print(f"{row['experiment']}: left out, scored on {_where(row)}, not {_where(ladder)}")
+        if _where(row) == wanted:
+            same.append(row)
+        else:
+            print(f"{row['experiment']}: left out, scored on {_where(row)}, not {wanted}")
     names = {row["experiment"] for row in same}
     return [*(row for row in kept if row["experiment"] not in names), *same] if same else []
 
