@@ -26,7 +26,11 @@ def main() -> None:
     known = f"{', '.join(SUBJECTS)}, gpu (default: all but gpu)"
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=known)
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; nothing is written")
+    parser.add_argument("--render", action="store_true", help="measure nothing; write RESULTS.md from what was measured")
     options = parser.parse_args()
+    if options.render:
+        (HERE / "RESULTS.md").write_text(rendered(), encoding="utf-8")
+        return
     unknown = set(options.subjects) - {*SUBJECTS, "gpu"}
     if unknown:
         parser.error(f"there is no subject {', '.join(sorted(unknown))}; there are {', '.join(SUBJECTS)}, gpu")
@@ -34,6 +38,7 @@ def main() -> None:
         started = time.monotonic()
         module = import_module(f"benchmarks.{subject}")
         table = {"title": module.TITLE, "rows": [asdict(row) for row in module.measure(options.quick)]}
+        table["settings"] = {name: measured_settings(name) for name in getattr(module, "EXPERIMENTS", ())}
         print(f"\n{module.TITLE} ({time.monotonic() - started:.0f} s)")
         for row in table["rows"]:
             mark = {True: "reached", False: "MISSED", None: ""}[row["reached"]]
@@ -41,6 +46,14 @@ def main() -> None:
             print(f"  {row['what']}: {row['value']}  {goal}", flush=True)
         if not options.quick:
             write({subject: table})  # at once: a later subject may fail
+
+
+def measured_settings(experiment: str) -> str:
+    """Fingerprint of the settings of an experiment that its pace depends on."""
+    from pipeline.config import as_dict, fingerprint, load
+
+    found = as_dict(load(experiment))
+    return fingerprint([found[section] for section in ("input", "network", "augment", "train", "predict")])
 
 
 def write(tables: dict[str, dict], folder: Path = HERE) -> None:
@@ -92,19 +105,31 @@ def rendered(folder: Path = HERE) -> str:
         lines += [f"- {name}: {value}" for name, value in found["machine"].items()]
         for subject in [*SUBJECTS, "gpu"]:
             if subject in found["tables"]:
-                lines += _table(found["tables"][subject])
+                lines += _table(subject, found["tables"][subject])
             if subject == "growth" and subject in found["tables"]:
                 lines += ["", "![Time and memory over the size of the survey](growth.png)"]
     return "\n".join(lines) + "\n"
 
 
-def _table(table: dict) -> list[str]:
-    lines = ["", f"### {table['title']}", "", "| what | measured | goal | |", "|---|---|---|---|"]
+def _table(subject: str, table: dict) -> list[str]:
+    lines = ["", f"### {table['title']}", ""]
+    if former := _former(table.get("settings", {})):
+        names = ", ".join(f"`{name}`" for name in former)
+        lines += [f"Of former settings of {names}: `python -m benchmarks {subject}` measures those of today.", ""]
+    lines += ["| what | measured | goal | |", "|---|---|---|---|"]
     for row in table["rows"]:
         mark = {True: "reached", False: "**missed**", None: ""}[row["reached"]]
         note = f" ({row['note']})" if row["note"] else ""
         lines.append(f"| {row['what']}{note} | {row['value']} | {row['goal']} | {mark} |")
     return lines
+
+
+def _former(settings: dict[str, str]) -> list[str]:
+    """Experiments whose settings are other ones now than when they were measured."""
+    from pipeline.config import experiment_names
+
+    there = experiment_names()
+    return [name for name, then in settings.items() if name not in there or measured_settings(name) != then]
 
 
 if __name__ == "__main__":

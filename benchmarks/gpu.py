@@ -15,13 +15,15 @@ import numpy as np
 from benchmarks.rows import Row
 
 TITLE = "One GPU"
+BATCHES = {"kernel": 128, "unet": 64}
+EXPERIMENTS = tuple(BATCHES)
 TINY = ["network.width=4", "network.levels=2", "network.blocks=1", "train.batch=4"]
 
 
 def measure(quick: bool = False) -> list[Row]:
     os.environ["KERAS_BACKEND"] = "jax"
     rows: list[Row] = []
-    for name, batch in (("kernel", 128), ("unet", 64)):
+    for name, batch in BATCHES.items():
         rows += _pace(name, [*(TINY if quick else [f"train.batch={batch}"])], quick)
     return rows + _folds(quick)
 

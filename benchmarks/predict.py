@@ -15,6 +15,7 @@ from pipeline.fit import make_network, trained_predictor
 from pipeline.nn.blocks import Gate
 
 TITLE = "Prediction"
+EXPERIMENTS = ("unet",)
 FOLDS = 2
 
 

@@ -79,3 +79,31 @@ def test_what_was_measured_is_kept_until_the_same_subject_is_measured_again(tmp_
     assert set(json.loads((tmp_path / "results/cpu.json").read_text())["tables"]) == {"metric", "training"}
     command.write({"metric": table("Metric", "9 x", False)}, tmp_path)
     assert "| 9 x | 2 x | **missed** |" in (tmp_path / "RESULTS.md").read_text()
+
+
+def test_the_page_is_what_was_measured():
+    assert (command.HERE / "RESULTS.md").read_text(encoding="utf-8") == command.rendered(), (
+        "settings of a measured experiment changed, or the rows did: python -m benchmarks --render"
+    )
+
+
+def test_what_was_measured_of_former_settings_says_so(tmp_path: Path):
+    today = command.measured_settings("unet")
+    row = {"what": "pace", "value": "4 x", "goal": "", "reached": None, "note": ""}
+    table = {"title": "Prediction", "rows": [row], "settings": {"unet": today}}
+    command.write({"predict": table}, tmp_path)
+    assert "former" not in (tmp_path / "RESULTS.md").read_text()
+    command.write({"predict": table | {"settings": {"unet": today, "kernel": "0123"}}}, tmp_path)
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "Of former settings of `kernel`: `python -m benchmarks predict` measures those of today." in page
+
+
+def test_what_does_not_change_the_pace_is_no_former_setting(monkeypatch: pytest.MonkeyPatch):
+    from pipeline import config
+
+    today = command.measured_settings("unet")
+    for change, same in (("submit.min_area=9", True), ("network.width=9", False)):
+        other = config.load("unet", [change])
+        monkeypatch.setattr(config, "load", lambda _, other=other: other)
+        assert (command.measured_settings("unet") == today) is same
+        monkeypatch.undo()
