@@ -26,7 +26,9 @@ def main() -> None:
     known = f"{', '.join(SUBJECTS)}, gpu (default: all but gpu)"
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=known)
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; nothing is written")
-    parser.add_argument("--render", action="store_true", help="measure nothing; write RESULTS.md from what was measured")
+    parser.add_argument(
+        "--render", action="store_true", help="measure nothing; write RESULTS.md from what was measured"
+    )
     options = parser.parse_args()
     if options.render:
         (HERE / "RESULTS.md").write_text(rendered(), encoding="utf-8")

@@ -135,7 +135,8 @@ class NetworkSettings(Section, frozen=True):
     """The contracting path: the U-Net's own, a ResNet-34 (also with squeeze and excitation), or a backbone of
     ``keras.applications``."""
     weights: Annotated[str, Meta(max_length=4096)] = "none"
-    """What a ``keras.applications`` backbone starts from: ``none``, ``imagenet`` (Keras fetches it once), or a file."""
+    """What a ``keras.applications`` backbone starts from: ``none``, ``imagenet`` (Keras fetches it once), or a file.
+    It is known by its path: give a file with other weights another name, or folds that are done stay as they are."""
     width: Count = 32
     """Channels of the first level; each level doubles them."""
     width_max: Count = 256
@@ -151,7 +152,7 @@ class NetworkSettings(Section, frozen=True):
     norm: Literal["none", "batch", "group"] = "batch"
     dropout: Annotated[tuple[Rate, ...], Meta(min_length=1, max_length=8)] = (0.1,)
     """Dropout after each pooling, first level first; the last value repeats. A backbone of ``keras.applications`` has
-    only what dropout it brings along."""
+    only what dropout it brings along, and its own blocks, whatever ``blocks`` and ``residual`` say."""
     dropout_up: Annotated[tuple[Rate, ...], Meta(min_length=1, max_length=8)] = (0.1,)
     """Dropout after each concatenation, deepest level first; the last value repeats."""
     dropout_kind: Literal["element", "spatial"] = "spatial"

@@ -29,6 +29,7 @@ from pipeline.config import InputSettings, LossName, NetworkSettings, Settings, 
 from pipeline.inference import Ensemble, Predictor
 from pipeline.nn.averaging import StochasticAverage, arrays_of, averaged
 from pipeline.nn.device import gpus, jit, precision, workers
+from pipeline.nn.encoders import to_be_read_in
 from pipeline.nn.losses import make_loss
 from pipeline.nn.optimizers import cycle_edges, make_optimizer, plateau_rate
 from pipeline.nn.unet import build_unet, output_size
@@ -47,10 +48,7 @@ def make_network(settings: Settings, seed: int = 0, pretrained: bool = False) ->
     """
     keras.config.set_dtype_policy(precision(settings.train.precision))
     frame = Frame(settings.input, output_size(settings.network, settings.input.size))
-    network = settings.network
-    # Keras adds a layer to the first EfficientNets when they start from ImageNet; one that predicts needs it, too.
-    if not pretrained and not (network.weights == "imagenet" and network.encoder.startswith("EfficientNetB")):
-        network = msgspec.structs.replace(network, weights="none")
+    network = settings.network if pretrained else to_be_read_in(settings.network)
     return build_unet(network, settings.input.size, settings.input.channels, seed), frame
 
 

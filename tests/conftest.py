@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -22,6 +23,9 @@ import numpy as np
 import pytest
 
 from pipeline import __main__ as command_line
+
+if TYPE_CHECKING:
+    import keras
 
 TINY = (
     "survey.train=40 survey.test=12 split.folds=2 split.bins=4 network.width=4 network.levels=1 network.blocks=1 "
@@ -63,6 +67,13 @@ class Chain:
 def chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Chain:
     """The command line on an empty root folder."""
     return Chain(tmp_path, capsys)
+
+
+def answers(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """What a network that predicts says to images, as NumPy."""
+    import keras
+
+    return np.asarray(keras.ops.convert_to_numpy(model(images, training=False)))
 
 
 def blobs(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

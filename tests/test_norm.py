@@ -9,6 +9,7 @@ import pytest
 from pipeline.config import NetworkSettings
 from pipeline.nn.norm import BatchNormalization, Folded
 from pipeline.nn.unet import build_unet
+from tests.conftest import answers
 
 pytestmark = pytest.mark.backends
 
@@ -26,10 +27,6 @@ def stirred(model: keras.Model, seed: int = 0) -> keras.Model:
 
 def tiles(count: int, size: int = 32) -> np.ndarray:
     return np.random.default_rng(1).uniform(0, 255, (count, size, size, 1)).astype(np.float32)
-
-
-def predictions(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(model(images, training=False)))
 
 
 def trained_on(norm: type[keras.layers.BatchNormalization]) -> tuple[list[np.ndarray], float]:
@@ -79,11 +76,11 @@ def test_the_folded_twin_answers_the_same_without_a_single_batch_norm(settings: 
     folded = Folded(model)
     folded.take(model)
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in folded.model.layers)
-    np.testing.assert_allclose(predictions(folded.model, tiles(2)), predictions(model, tiles(2)), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(answers(folded.model, tiles(2)), answers(model, tiles(2)), rtol=1e-3, atol=1e-3)
     # It follows the network, or another of its kind.
     other = stirred(build_unet(settings, 32, seed=2), seed=5)
     folded.take(other)
-    np.testing.assert_allclose(predictions(folded.model, tiles(2)), predictions(other, tiles(2)), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(answers(folded.model, tiles(2)), answers(other, tiles(2)), rtol=1e-3, atol=1e-3)
 
 
 def test_every_kind_of_convolution_takes_its_norm_in_and_nothing_else_does():
@@ -104,4 +101,4 @@ def test_every_kind_of_convolution_takes_its_norm_in_and_nothing_else_does():
     left = {layer.name for layer in folded.model.layers if isinstance(layer, keras.layers.BatchNormalization)}
     assert left == {"after_relu", "after_shared"}
     images = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype(np.float32)
-    np.testing.assert_allclose(predictions(folded.model, images), predictions(model, images), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(answers(folded.model, images), answers(model, images), rtol=1e-3, atol=1e-3)

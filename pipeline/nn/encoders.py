@@ -11,6 +11,7 @@ import warnings
 from typing import Any, get_args
 
 import keras
+import msgspec
 import numpy as np
 
 from pipeline.config import Application, NetworkSettings, UserError
@@ -30,6 +31,17 @@ def most_levels(settings: NetworkSettings) -> int:
     if settings.encoder in APPLICATIONS:
         return STRIDES - 1
     return len(RESNET34) - 1 + (settings.stem == "stride4")
+
+
+def to_be_read_in(settings: NetworkSettings) -> NetworkSettings:
+    """Settings of the same layers for a network whose trained weights are read from a file: nothing is fetched first.
+
+    Only the first EfficientNets are other layers when they start from ImageNet: Keras rescales their inputs once more
+    then. They have to start from it again, so that the file fits.
+    """
+    if settings.weights == "imagenet" and settings.encoder.startswith("EfficientNetB"):
+        return settings
+    return msgspec.structs.replace(settings, weights="none")
 
 
 def resnet(
@@ -97,8 +109,8 @@ def application(parts: Blocks, settings: NetworkSettings, image: Tensor, extras:
         reason = " ".join(str(fault).split())[:160]
         if start is None:  # unpadded convolutions may leave nothing of a small image
             raise UserError(
-                f"input.size = {image.shape[1]}: {settings.encoder} cannot be made for it ({reason}); "
-                "take a larger input.size"
+                f"network.encoder = {settings.encoder} cannot be made for input.size = {image.shape[1]} ({reason}); "
+                "try a larger input.size, or another encoder"
             ) from None
         raise UserError(
             f"network.weights = {start}: {settings.encoder} cannot start from it ({reason}); "

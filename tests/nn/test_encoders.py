@@ -15,6 +15,7 @@ from pipeline.config import Application, NetworkSettings, UserError
 from pipeline.nn import encoders
 from pipeline.nn.norm import Folded
 from pipeline.nn.unet import build_unet, output_size
+from tests.conftest import answers
 
 SMALL: dict[str, Any] = {"width": 4, "width_max": 16, "blocks": 1, "deep_supervision": 0, "empty_head": 0}
 
@@ -85,10 +86,6 @@ def test_every_backbone_of_keras_is_offered():
     assert set(get_args(Application)) == there
 
 
-def predicted(model: keras.Model, tiles: np.ndarray) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(model(tiles, training=False)))
-
-
 LIGHT = ["MobileNetV2", "ResNet50", "EfficientNetV2B0", "ConvNeXtTiny"]
 """One of each kind; ConvNeXt has nothing at stride 2."""
 
@@ -105,13 +102,13 @@ def test_a_backbone_gives_a_skip_at_every_stride_and_the_network_answers(encoder
     model = build_unet(settings, 96)
     assert [shape[:2] for shape in skips(model)] == [(48, 48), (24, 24), (12, 12), (6, 6)]
     tiles = np.random.default_rng(0).uniform(0, 255, (2, 96, 96, 1)).astype(np.float32)
-    answers = predicted(model, tiles)
-    assert answers.shape == (2, 96, 96, 1)
-    assert np.isfinite(answers).all()
+    found = answers(model, tiles)
+    assert found.shape == (2, 96, 96, 1)
+    assert np.isfinite(found).all()
     # The twin that predicts is made of another network than the one that learns, in which Keras numbers layers anew.
     folded = Folded(build_unet(settings, 96, seed=1))
     folded.take(model)
-    np.testing.assert_allclose(predicted(folded.model, tiles), answers, rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(answers(folded.model, tiles), found, rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("encoder", ["ResNet50", "ResNet50V2", "DenseNet121", "EfficientNetB0"])
@@ -142,14 +139,14 @@ def test_a_normalization_s_weights_count_in_the_twin_that_predicts():
     folded = Folded(other)
     folded.take(model)
     tiles = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 1)).astype(np.float32)
-    np.testing.assert_allclose(predicted(folded.model, tiles), predicted(model, tiles), rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(answers(folded.model, tiles), answers(model, tiles), rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("encoder", ["ResNet50", "EfficientNetV2B0"])
 def test_a_backbone_sees_the_place_of_each_pixel_as_clearly_as_grey_values(encoder: Any):
     model = build_unet(network(encoder=encoder, levels=3), 64, "coordinates")
     seen = keras.Model(model.input, model.get_layer("prepared").output)
-    channels = predicted(seen, np.linspace(0, 255, 64 * 64, dtype=np.float32).reshape(1, 64, 64, 1))[0]
+    channels = answers(seen, np.linspace(0, 255, 64 * 64, dtype=np.float32).reshape(1, 64, 64, 1))[0]
     spans = np.ptp(channels, axis=(0, 1))
     assert spans[1:].min() > 0.2 * spans[0]
 
@@ -164,9 +161,25 @@ def test_a_small_image_is_tapped_at_its_strides(size: int):
 
 
 def test_an_image_too_small_for_a_backbone_is_one_line():
-    with pytest.raises(UserError, match=r"input\.size = 32: InceptionV3 .*take a larger input\.size") as fault:
+    with pytest.raises(UserError, match=r"InceptionV3 cannot .*size = 32 .*try a larger input\.size") as fault:
         build_unet(network(encoder="InceptionV3", levels=4), 32)
     assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "weights", "read"),
+    [
+        ("ResNet50", "imagenet", "none"),
+        ("ResNet50", "some.weights.h5", "none"),
+        ("EfficientNetV2B0", "imagenet", "none"),
+        ("EfficientNetB3", "some.weights.h5", "none"),
+        # Keras gives these one more layer when they start from ImageNet, and a fold's weights have it then.
+        ("EfficientNetB3", "imagenet", "imagenet"),
+    ],
+)
+def test_nothing_is_fetched_for_weights_that_are_read_in_next(encoder: Any, weights: str, read: str):
+    settings = network(encoder=encoder, weights=weights, levels=3)
+    assert encoders.to_be_read_in(settings) == network(encoder=encoder, weights=read, levels=3)
 
 
 @pytest.mark.parametrize("content", [None, b"no weights at all"])
