@@ -33,7 +33,7 @@ FORMAT = {
     "split": 1,
     "train": 2,
     "oof": 2,
-    "validate": 2,
+    "validate": 3,
     "report": 3,
     "predict": 2,
     "submit": 4,

@@ -199,6 +199,17 @@ def test_search_passes_over_a_lucky_cell() -> None:
     assert metric.search(counts, thresholds, (0,)).threshold == 0.4
 
 
+@pytest.mark.parametrize(("tiles", "threshold"), [(60, 0.4), (6000, 0.9)])
+def test_few_tiles_are_not_believed_as_many_are(tiles: int, threshold: float) -> None:
+    # One tile of sixty does better at 0.9 than at 0.2 to 0.6: luck if it is one, a reason if there are a hundred.
+    truth = np.zeros((tiles, 1, 2), bool)
+    truth[: tiles // 3] = True
+    probabilities = np.where(truth, 240, 30).astype(np.uint8)
+    probabilities[-tiles // 60 :] = 160
+    counts = metric.count(probabilities, truth)
+    assert metric.search(counts, (0.2, 0.3, 0.4, 0.5, 0.6, 0.9), (0,)).threshold == threshold
+
+
 def test_cross_fitting_scores_a_group_with_what_the_others_chose() -> None:
     probabilities, truth = survey(60)
     groups = np.arange(60) % 3 + 4
