@@ -169,8 +169,8 @@ def search(
     """The threshold and smallest area with the best mean score, in the middle of those that are as good.
 
     The best cell of a table is partly luck, and the more so the fewer tiles there are. All cells within
-    ``PLATEAU / sqrt(tiles)`` of the best one count as the plateau; of these the choice is the one nearest to their mean position in the grid (the first of several), so that it depends
-    little on single tiles and is the same on every run.
+    ``PLATEAU / sqrt(tiles)`` of the best one count as the plateau; of these the choice is the one nearest to their mean
+    position in the grid (the first of several), so that it depends little on single tiles and is the same on every run.
 
     Args:
         counts: at least one tile.
