@@ -62,15 +62,20 @@ class Batches(keras.utils.PyDataset):
         self._pool: AugmentPool | None = None
         self.start(0)
 
-    def start(self, epoch: int, weighted: bool = False) -> None:
+    def start(self, epoch: int, weighted: bool = False, others: np.ndarray | None = None) -> None:
         """Deal the tiles of an epoch.
 
         Args:
             epoch: the first is 0.
             weighted: also give the border weights of Ronneberger et al. (2015) as sample weights.
+            others: rows that come in the place of as many of the rows to train on, drawn at random; the epoch is as
+                long as without.
         """
         self._epoch, self._weighted = epoch, weighted
-        self._order = np.random.default_rng((self._seed, epoch)).permutation(self._indices)
+        draw = np.random.default_rng((self._seed, epoch))
+        self._order = draw.permutation(self._indices)
+        if others is not None and len(others):
+            self._order = draw.permutation(np.concatenate([self._order[len(others) :], others]))
 
     def __len__(self) -> int:
         """Steps of an epoch."""

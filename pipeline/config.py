@@ -255,6 +255,14 @@ class TrainSettings(Section, frozen=True):
     swa_from: Rate = 0.0
     """Share of the epochs after which the weights at each epoch's end are averaged with equal weight (stochastic weight
     averaging), and the average is what is scored and kept; 0 is off. Suits a constant or a cyclical rate."""
+    pseudo_share: Rate = 0.0
+    """Share of an epoch's tiles that are test tiles, with the masks that the network sees there itself (pseudo-labels);
+    0 is off. See pipeline/pseudo.py."""
+    pseudo_from: Share = 0.4
+    """Share of the epochs after which they come; never in the first."""
+    pseudo_sure: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.7
+    """Share of the test tiles looked at that is kept: those whose masks are surest, of tiles with salt and of empty
+    ones alike."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """``auto`` is bfloat16 on a GPU and on processors with matrix units for it, and float32 elsewhere."""
     workers: Annotated[int, Meta(ge=0, le=256)] = 0

@@ -8,9 +8,9 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from pipeline.nn.losses import make_loss
 from pipeline.nn.optimizers import cycle_edges, make_optimizer, plateau_rate
 from pipeline.nn.unet import build_unet, output_size
 from pipeline.progress import Epoch, Watcher
+from pipeline.pseudo import VIEWS, PseudoLabels
 
 History = list[dict[str, Any]]
 
@@ -147,6 +148,8 @@ def fit_fold(
     identity: str,
     watcher: Watcher | None = None,
     depths: np.ndarray | None = None,
+    unlabelled: np.ndarray | None = None,
+    unlabelled_depths: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Train one fold, resuming where a killed run stopped, and leave its best weights and history.
 
@@ -167,6 +170,8 @@ def fit_fold(
         identity: fingerprint of settings and inputs; a backup with another one is not used.
         watcher: told of progress.
         depths: (n,) float32 in feet, for a network that sees them.
+        unlabelled: (m, 101, 101) uint8 test tiles for ``train.pseudo_share``, may be memory-mapped.
+        unlabelled_depths: (m,) float32 in feet, likewise.
 
     Returns:
         Plain values: epochs, best epoch and its score, epochs whose weights are kept, seconds of training, parameters,
@@ -182,25 +187,32 @@ def fit_fold(
     keras.utils.set_random_seed(seed)
     predictor(settings)  # made before the network, whatever becomes of the fold
     model, frame = make_network(settings, seed, pretrained=True)
-    batches = Batches(
-        images,
-        masks,
-        training,
-        frame,
-        settings.augment,
-        train.batch,
-        seed,
-        workers=workers(train.workers),
-        depths=depths,
-    )
-    compile_network(model, make_optimizer(train, len(batches)), train.loss, settings.network)
-    model.optimizer.build(model.trainable_variables)
-
     # Read once: validation tiles are looked at after every epoch.
     held = Held(images[validation], masks[validation], None if depths is None else depths[validation])
     checkpoint = Checkpoint(folder / "backup", identity)
-    with closing(batches):
-        return _epochs(settings, model, batches, held, fold, folder, checkpoint, watcher)
+    with ExitStack() as stack:
+        pseudo = None
+        if train.pseudo_share and unlabelled is not None and len(unlabelled):
+            both = None if depths is None or unlabelled_depths is None else (depths, unlabelled_depths)
+            tiles = round(train.pseudo_share * len(training))
+            pseudo = PseudoLabels(images, masks, unlabelled, tiles, train.pseudo_sure, seed, both)
+            stack.callback(pseudo.close)
+            images, masks, depths = pseudo.images, pseudo.masks, pseudo.depths
+        batches = Batches(
+            images,
+            masks,
+            training,
+            frame,
+            settings.augment,
+            train.batch,
+            seed,
+            workers=workers(train.workers),
+            depths=depths,
+        )
+        stack.callback(batches.close)
+        compile_network(model, make_optimizer(train, len(batches)), train.loss, settings.network)
+        model.optimizer.build(model.trainable_variables)
+        return _epochs(settings, model, batches, held, fold, folder, checkpoint, watcher, pseudo)
 
 
 @dataclass(frozen=True)
@@ -221,6 +233,7 @@ def _epochs(
     folder: Path,
     checkpoint: Checkpoint,
     watcher: Watcher,
+    pseudo: PseudoLabels | None,
 ) -> dict[str, Any]:
     """Train the epochs that are not done yet; score and save after each."""
     train, compiled, answer = settings.train, settings.train.loss, predictor(settings)
@@ -241,7 +254,12 @@ def _epochs(
             compiled = wanted
         if train.schedule == "plateau":
             model.optimizer.learning_rate = plateau_rate(train, [row["score"] for row in history])
-        batches.start(epoch, weighted=wanted == "weighted_border")
+        others = None
+        if pseudo is not None and epoch >= max(1, math.ceil(train.pseudo_from * train.epochs)):
+            with averaged(model):
+                answer.take(model)
+                others = pseudo.renew(epoch, partial(_labelled, answer))
+        batches.start(epoch, weighted=wanted == "weighted_border", others=others)
         rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
         loss = _one_epoch(model, batches, epoch, _Steps(watcher, fold, epoch, len(batches)))
         trained = time.monotonic() - started
@@ -269,6 +287,8 @@ def _epochs(
                 "seconds_cpu": round(time.process_time() - busy, 2),
             }
         )
+        if pseudo is not None:
+            history[-1]["pseudo_labels"] = 0 if others is None else len(others)
         if board is not None:
             board.epoch(history[-1])
         checkpoint.save(model, history, [row["epoch"] - 1 for row in _kept(train, history)], average.arrays)
@@ -286,6 +306,11 @@ def _epochs(
             )
         )
     return _leave(model, train, checkpoint, history, folder, tiles=len(batches) * batches.batch)
+
+
+def _labelled(answer: Predictor, images: np.ndarray, depths: np.ndarray | None) -> np.ndarray:
+    """Salt probabilities of test tiles, (k, 101, 101) uint8."""
+    return answer(images, np.empty(images.shape, np.uint8), VIEWS, depths=depths)
 
 
 def _one_epoch(model: keras.Model, batches: Batches, epoch: int, told: _Steps) -> float:

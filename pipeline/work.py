@@ -40,6 +40,8 @@ def train_fold(tree: Tree, fold: int, watcher: Watcher | None = None) -> None:
             identity=identity,
             watcher=watcher,
             depths=_depths(tree, tiles.train),
+            unlabelled=tiles.test_images,
+            unlabelled_depths=_depths(tree, tiles.test),
         )
         artifacts.finish(artifact, result, started)
         remove_backup(folder)

@@ -68,6 +68,19 @@ def test_every_tile_comes_at_most_once_an_epoch_and_all_come_over_epochs():
     assert seen == set(range(10))  # and never the tiles that were not given
 
 
+def test_other_tiles_take_the_place_of_as_many():
+    batches = dealt(flip=0, affine=0, grid=0, intensity=0, batch=5)
+    known = {tile.tobytes(): index for index, tile in enumerate(FRAME.to_input(blobs(12)[0]))}
+    seen: set[int] = set()
+    for epoch in range(8):
+        batches.start(epoch, others=np.array([10, 11]))
+        found = [known[tile.tobytes()] for tile in everything(batches)]
+        assert len(set(found)) == 10
+        assert {10, 11} <= set(found)
+        seen |= set(found)
+    assert seen == set(range(12))
+
+
 def test_a_tile_is_augmented_anew_in_each_epoch():
     batches = dealt(batch=1, indices=np.array([4]), intensity=1.0)
     first = batches[0][0]

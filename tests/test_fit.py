@@ -38,6 +38,7 @@ SMALL = [
     "train.precision=float32",
 ]
 IMAGES, MASKS = blobs(40)
+UNLABELLED = blobs(30, seed=5)[0]
 FLIPS = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 TRAINING, VALIDATION = np.arange(28), np.arange(28, 40)
 
@@ -65,9 +66,28 @@ class Killer(Watcher):
             raise KilledError
 
 
+class Teller(Watcher):
+    """Keeps the number of steps of each epoch."""
+
+    def __init__(self) -> None:
+        self.steps: set[tuple[int, int]] = set()
+
+    def step(self, fold: int, epoch: int, step: int, steps: int) -> None:
+        self.steps.add((epoch, steps))
+
+
 def fold(folder: Path, *assignments: str, watcher: Watcher | None = None, identity: str = "x") -> dict[str, Any]:
     return fit.fit_fold(
-        load("unet", [*SMALL, *assignments]), IMAGES, MASKS, TRAINING, VALIDATION, 0, folder, identity, watcher
+        load("unet", [*SMALL, *assignments]),
+        IMAGES,
+        MASKS,
+        TRAINING,
+        VALIDATION,
+        0,
+        folder,
+        identity,
+        watcher,
+        unlabelled=UNLABELLED,
     )
 
 
@@ -80,9 +100,8 @@ def weights(folder: Path, file: str = "best.weights.h5") -> dict[str, np.ndarray
 
 def history(folder: Path) -> list[dict[str, str]]:
     with (folder / "history.csv").open() as stream:
-        return [
-            {key: row[key] for key in ("epoch", "loss", "score", "learning_rate")} for row in csv.DictReader(stream)
-        ]
+        kept = ("epoch", "loss", "score", "learning_rate", "pseudo_labels")
+        return [{key: row[key] for key in kept if key in row} for row in csv.DictReader(stream)]
 
 
 def assert_same(one: Path, other: Path) -> None:
@@ -135,6 +154,7 @@ def test_a_seeded_run_repeats_whoever_prepares_and_takes_its_batches(tmp_path: P
         (("train.schedule=plateau", "train.plateau_patience=1", "train.optimizer=adam"), 3, None),
         (("train.schedule=cosine_restarts", "train.cycles=2", "train.snapshots=2"), 3, 2),
         (("train.swa_from=0.2", "train.schedule=cosine_restarts", "train.cycles=2"), 3, 2),
+        (("train.pseudo_share=0.5", "train.pseudo_from=0.3", "train.ema=0.9"), 3, 2),
     ],
 )
 def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
@@ -148,6 +168,23 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
     fold(tmp_path / "killed", *settings, watcher=again)
     assert again.resumed_after == (epoch or None)
     assert_same(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_an_epoch_with_pseudo_labels_is_as_long_and_the_same_whoever_prepares_it(tmp_path: Path):
+    settings = ("train.pseudo_share=0.5", "train.pseudo_from=0.5", "train.pseudo_sure=0.8", "train.learning_rate=0.03")
+    told = Teller()
+    fold(tmp_path / "one", *settings, watcher=told)
+    assert told.steps == {(epoch, 3) for epoch in range(4)}
+    counts = [int(row["pseudo_labels"]) for row in history(tmp_path / "one")]
+    assert counts[:2] == [0, 0]
+    assert all(10 <= count <= 14 for count in counts[2:])  # half of 28, a tile less for each kind
+    fold(tmp_path / "two", *settings, "train.workers=2")
+    assert_same(tmp_path / "one", tmp_path / "two")
+    fold(tmp_path / "none", "train.learning_rate=0.03")
+    assert "pseudo_labels" not in history(tmp_path / "none")[0]
+    losses = [[row["loss"] for row in history(tmp_path / name)] for name in ("one", "none")]
+    assert losses[0][:2] == losses[1][:2]
+    assert losses[0][2] != losses[1][2]
 
 
 def test_a_backup_of_other_settings_or_data_is_not_used(tmp_path: Path):
