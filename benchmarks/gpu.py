@@ -50,11 +50,11 @@ def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
         images, masks, np.arange(count), frame, settings.augment, settings.train.batch, 0, workers=workers()
     )
     steps = 2 if quick else 60
-    first = [keras.ops.convert_to_tensor(part) for part in batches[0]]
+    first = tuple(keras.ops.convert_to_tensor(part) for part in batches[0])
     # By ``fit``, as folds are trained: ``train_on_batch`` would wait for the loss at each step.
-    model.fit(repeat(first), steps_per_epoch=steps, verbose=0)
+    model.fit((each for each in repeat(first)), steps_per_epoch=steps, verbose=0)
     started = time.perf_counter()
-    model.fit(repeat(first), steps_per_epoch=steps, verbose=0)
+    model.fit((each for each in repeat(first)), steps_per_epoch=steps, verbose=0)
     memory = steps * settings.train.batch / (time.perf_counter() - started)
     model.fit(batches.ahead(), steps_per_epoch=len(batches), verbose=0)
     started = time.perf_counter()

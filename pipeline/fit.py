@@ -184,8 +184,9 @@ def fit_fold(
     train = settings.train
     seed = train.seed * 1000 + fold
     keras.utils.clear_session()
-    keras.utils.set_random_seed(seed)
     predictor(settings)  # made before the network, whatever becomes of the fold
+    # After the predictor, which draws random numbers only when it is first made in a process.
+    keras.utils.set_random_seed(seed)
     model, frame = make_network(settings, seed, pretrained=True)
     # Read once: validation tiles are looked at after every epoch.
     held = Held(images[validation], masks[validation], None if depths is None else depths[validation])
