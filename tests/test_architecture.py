@@ -18,6 +18,7 @@ LEVELS = [
     {"artifacts", "tiles", "folds", "augment", "nn", "figures", "pages", "rules"},
     {
         "augment_pool",
+        "pseudo",
         "batches",
         "inference",
         "views",
