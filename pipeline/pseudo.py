@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline import metric
+
 VIEWS = ("plain", "flip")
 """What the network looks at to label a tile."""
 
@@ -103,7 +105,7 @@ def surest(probabilities: np.ndarray, share: float) -> tuple[np.ndarray, np.ndar
     Returns:
         Their numbers, ascending, (kept,) int, and their masks, (kept, height, width) uint8 0/1.
     """
-    masks = probabilities > 127
+    masks = metric.apply(probabilities, 0.5, 0)
     inside = np.where(masks, probabilities, 0).sum(axis=(1, 2), dtype=np.float64)
     outside = probabilities.sum(axis=(1, 2), dtype=np.float64) - inside
     area = masks.sum(axis=(1, 2))
