@@ -31,7 +31,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.render:
-        (HERE / "RESULTS.md").write_text(rendered(), encoding="utf-8")
+        write({})
         return
     unknown = set(options.subjects) - {*SUBJECTS, "gpu"}
     if unknown:
@@ -50,12 +50,12 @@ def main() -> None:
             write({subject: table})  # at once: a later subject may fail
 
 
-def measured_settings(experiment: str) -> str:
-    """Fingerprint of the settings of an experiment that its pace depends on."""
-    from pipeline.config import as_dict, fingerprint, load
+def measured_settings(experiment: str) -> dict[str, dict]:
+    """The settings of an experiment that its pace depends on, section by section."""
+    from pipeline.config import as_dict, load
 
     found = as_dict(load(experiment))
-    return fingerprint([found[section] for section in ("input", "network", "augment", "train", "predict")])
+    return {section: found[section] for section in ("input", "network", "augment", "train", "predict")}
 
 
 def write(tables: dict[str, dict], folder: Path = HERE) -> None:
@@ -126,12 +126,13 @@ def _table(subject: str, table: dict) -> list[str]:
     return lines
 
 
-def _former(settings: dict[str, str]) -> list[str]:
+def _former(settings: dict[str, dict[str, dict]]) -> list[str]:
     """Experiments whose settings are other ones now than when they were measured."""
+    from benchmarks.ladder import changed
     from pipeline.config import experiment_names
 
     there = experiment_names()
-    return [name for name, then in settings.items() if name not in there or measured_settings(name) != then]
+    return [name for name, then in settings.items() if name not in there or changed(then, measured_settings(name))]
 
 
 if __name__ == "__main__":
