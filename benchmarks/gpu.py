@@ -22,10 +22,12 @@ TINY = ["network.width=4", "network.levels=2", "network.blocks=1", "train.batch=
 
 def measure(quick: bool = False) -> list[Row]:
     os.environ["KERAS_BACKEND"] = "jax"
+    # Before this process takes hold of the GPU's memory, which the folds' processes need.
+    folds = _folds(quick)
     rows: list[Row] = []
     for name, batch in BATCHES.items():
         rows += _pace(name, [*(TINY if quick else [f"train.batch={batch}"])], quick)
-    return rows + _folds(quick)
+    return rows + folds
 
 
 def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
@@ -36,7 +38,7 @@ def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
     from benchmarks.machine import backend_matmul, matmul_peak
     from pipeline.batches import Batches
     from pipeline.config import load
-    from pipeline.fit import compile_network, make_network, predictor
+    from pipeline.fit import compile_network, make_network, one_epoch, predictor
     from pipeline.nn.device import gpus, workers
     from pipeline.nn.optimizers import make_optimizer
 
@@ -56,9 +58,9 @@ def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
     started = time.perf_counter()
     model.fit((each for each in repeat(first)), steps_per_epoch=steps, verbose=0)
     memory = steps * settings.train.batch / (time.perf_counter() - started)
-    model.fit(batches.ahead(), steps_per_epoch=len(batches), verbose=0)
+    one_epoch(model, batches, 0)
     started = time.perf_counter()
-    model.fit(batches.ahead(), steps_per_epoch=len(batches), verbose=0)
+    one_epoch(model, batches, 1)
     fed = len(batches) * settings.train.batch / (time.perf_counter() - started)
     batches.close()
     ready, out = predictor(settings), np.empty(images.shape, np.uint8)

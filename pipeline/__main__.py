@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from pipeline import __version__, config
+from pipeline import __version__, config, geometry
 from pipeline.artifacts import Artifact, Blend, Ledger, Tree, blend_name, discard_damaged, verify
 from pipeline.config import DEFAULT_EXPERIMENT, ClusterSettings, UserError, experiment_names, load
 from pipeline.progress import duration, say
@@ -196,6 +196,10 @@ def _context(options: argparse.Namespace, experiment: str = "") -> Context:
     # make hands SET over as one text of several assignments.
     experiment = experiment or options.experiment
     settings = load(experiment, _assignments(options))
+    try:
+        geometry.check(settings)
+    except UserError as fault:
+        raise UserError(f"experiment {experiment}: {fault}") from None
     return Context(
         Tree(options.root, options.dataset, experiment, settings),
         Ledger(),

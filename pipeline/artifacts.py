@@ -618,12 +618,24 @@ def replacing(artifact: Artifact) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def making(artifact: Artifact) -> Iterator[Path]:
-    """Make an artifact in place: its manifest goes first, so that nothing half-made counts; write, then ``finish``."""
+def making(artifact: Artifact, retired: bool = True) -> Iterator[Path]:
+    """Make an artifact in place: write into the folder that is yielded, then ``finish``.
+
+    Args:
+        artifact: what is to be made.
+        retired: take away the old manifest at once. What takes long, or may be refused, does that itself, right before
+            it writes (``retire``): until then what was there before counts, for the settings that it was made with.
+    """
     with held(artifact):
         artifact.folder.mkdir(parents=True, exist_ok=True)
-        artifact.manifest_path.unlink(missing_ok=True)
+        if retired:
+            retire(artifact)
         yield artifact.folder
+
+
+def retire(artifact: Artifact) -> None:
+    """Take away the manifest before the files that it names are replaced, so that nothing half-made counts."""
+    artifact.manifest_path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

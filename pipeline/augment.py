@@ -14,7 +14,8 @@ import albumentations as albu
 import cv2
 import numpy as np
 
-from pipeline.config import TILE, AugmentSettings, InputSettings, UserError
+from pipeline.config import TILE, AugmentSettings, InputSettings
+from pipeline.geometry import around, inner_size
 
 
 class Augmenter:
@@ -132,25 +133,8 @@ class Frame:
     def __init__(self, settings: InputSettings, output: int | None = None) -> None:
         self.fit, self.size = settings.fit, settings.size
         self.output = settings.size if output is None else output
-        self.inner = TILE if self.fit == "pad" else settings.resize or self.output
+        self.inner = inner_size(settings, self.output)
         """Side of the tile as the network sees it."""
-        if self.fit == "pad" and settings.resize:
-            raise UserError("input.resize goes with input.fit = resize; leave it out, or take that")
-        if self.inner > self.output and self.fit == "resize":
-            raise UserError(
-                f"input.resize = {settings.resize}: the network answers {self.output} pixels a side; take as many at "
-                "most, or a larger input.size"
-            )
-        if self.fit == "pad" and self.output < TILE:
-            raise UserError(
-                f"input.size = {self.size}: the network answers {self.output} pixels a side, fewer than a tile's "
-                f"{TILE}; take a larger input.size, or input.fit = resize"
-            )
-        if self.size - self.inner > 2 * (self.inner - 1):
-            raise UserError(
-                f"input.size = {self.size}: a tile of {self.inner} pixels cannot be mirrored that far; "
-                "take a smaller one"
-            )
         self.around_input = around(self.inner, self.size)
         """Pixels that are mirrored before and after the tile, on both axes."""
         self.around_output = around(self.inner, self.output)
@@ -193,11 +177,6 @@ class Frame:
         inner = _resize(tiles, self.inner, interpolation)
         margins = around(self.inner, size)
         return np.pad(inner, ((0, 0), margins, margins), mode="reflect")
-
-
-def around(inner: int, size: int) -> tuple[int, int]:
-    """Margins before and after ``inner`` pixels in the middle of ``size``."""
-    return (size - inner) // 2, size - inner - (size - inner) // 2
 
 
 def _resize(tiles: np.ndarray, side: int, interpolation: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import math
 import shutil
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -26,13 +26,14 @@ from pipeline.batches import Batches
 from pipeline.board import Board
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import InputSettings, LossName, NetworkSettings, Settings, TrainSettings, UserError
+from pipeline.geometry import output_size
 from pipeline.inference import Ensemble, Predictor
 from pipeline.nn.averaging import StochasticAverage, arrays_of, averaged
 from pipeline.nn.device import gpus, jit, precision, workers
 from pipeline.nn.encoders import to_be_read_in
 from pipeline.nn.losses import make_loss
 from pipeline.nn.optimizers import cycle_edges, make_optimizer, plateau_rate
-from pipeline.nn.unet import build_unet, output_size
+from pipeline.nn.unet import build_unet
 from pipeline.progress import Epoch, Watcher
 from pipeline.pseudo import VIEWS, PseudoLabels
 
@@ -150,6 +151,7 @@ def fit_fold(
     depths: np.ndarray | None = None,
     unlabelled: np.ndarray | None = None,
     unlabelled_depths: np.ndarray | None = None,
+    leaving: Callable[[], object] | None = None,
 ) -> dict[str, Any]:
     """Train one fold, resuming where a killed run stopped, and leave its best weights and history.
 
@@ -172,6 +174,7 @@ def fit_fold(
         depths: (n,) float32 in feet, for a network that sees them.
         unlabelled: (m, 101, 101) uint8 test tiles for ``train.pseudo_share``, may be memory-mapped.
         unlabelled_depths: (m,) float32 in feet, likewise.
+        leaving: called once, when all epochs are done, before the first file of an earlier training is replaced.
 
     Returns:
         Plain values: epochs, best epoch and its score, epochs whose weights are kept, seconds of training, parameters,
@@ -182,7 +185,7 @@ def fit_fold(
     """
     watcher = watcher or Watcher()
     train = settings.train
-    seed = train.seed * 1000 + fold
+    seed = (train.seed * 1000 + fold) % 2**32  # what NumPy, and with it Keras, takes
     keras.utils.clear_session()
     predictor(settings)  # made before the network, whatever becomes of the fold
     # After the predictor, which draws random numbers only when it is first made in a process.
@@ -213,7 +216,10 @@ def fit_fold(
         stack.callback(batches.close)
         compile_network(model, make_optimizer(train, len(batches)), train.loss, settings.network)
         model.optimizer.build(model.trainable_variables)
-        return _epochs(settings, model, batches, held, fold, folder, checkpoint, watcher, pseudo)
+        history = _epochs(settings, model, batches, held, fold, folder, checkpoint, watcher, pseudo)
+    if leaving is not None:
+        leaving()
+    return _leave(model, train, checkpoint, history, folder, tiles=len(batches) * batches.batch)
 
 
 @dataclass(frozen=True)
@@ -235,8 +241,8 @@ def _epochs(
     checkpoint: Checkpoint,
     watcher: Watcher,
     pseudo: PseudoLabels | None,
-) -> dict[str, Any]:
-    """Train the epochs that are not done yet; score and save after each."""
+) -> History:
+    """Train the epochs that are not done yet; score and save after each. The history of all."""
     train, compiled, answer = settings.train, settings.train.loss, predictor(settings)
     checkpoint.folder.mkdir(parents=True, exist_ok=True)
     history, mean = checkpoint.restore(model)
@@ -262,7 +268,7 @@ def _epochs(
                 others = pseudo.renew(epoch, partial(_labelled, answer))
         batches.start(epoch, weighted=wanted == "weighted_border", others=others)
         rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-        loss = _one_epoch(model, batches, epoch, _Steps(watcher, fold, epoch, len(batches)))
+        loss = one_epoch(model, batches, epoch, partial(_tell, watcher, fold, epoch, len(batches)))
         trained = time.monotonic() - started
         if not math.isfinite(loss):
             raise UserError(
@@ -306,7 +312,11 @@ def _epochs(
                 time.monotonic() - started,
             )
         )
-    return _leave(model, train, checkpoint, history, folder, tiles=len(batches) * batches.batch)
+    return history
+
+
+def _tell(watcher: Watcher, fold: int, epoch: int, steps: int, step: int) -> None:
+    watcher.step(fold, epoch, step, steps)
 
 
 def _labelled(answer: Predictor, images: np.ndarray, depths: np.ndarray | None) -> np.ndarray:
@@ -314,33 +324,43 @@ def _labelled(answer: Predictor, images: np.ndarray, depths: np.ndarray | None) 
     return answer(images, np.empty(images.shape, np.uint8), VIEWS, depths=depths)
 
 
-def _one_epoch(model: keras.Model, batches: Batches, epoch: int, told: _Steps) -> float:
-    """Train on every batch once, in order: the mean loss."""
+def one_epoch(
+    model: keras.Model, batches: Batches, epoch: int, told: Callable[[int], object] = lambda step: None
+) -> float:
+    """Train on every batch once, in order.
+
+    Args:
+        model: compiled.
+        batches: of a started epoch.
+        epoch: the first is 0.
+        told: called with the number of steps that the backend was given so far.
+
+    Returns:
+        The mean loss.
+    """
     if keras.backend.backend() == "jax" or gpus():
         # The device works ahead of Python here, and ``fit`` lets it; ``train_on_batch`` would wait for the loss at each
-        # step. From a plain generator ``fit`` takes the batches in their order, which Keras' own workers do not keep.
+        # step, and so would ``fit`` with a callback for steps. From a plain generator it takes the batches in their
+        # order, which Keras' own workers do not keep.
         options = {"initial_epoch": epoch, "epochs": epoch + 1, "steps_per_epoch": len(batches)}
-        told_by = model.fit(batches.ahead(), callbacks=[told], shuffle=False, verbose=0, **options)
-        return float(told_by.history["loss"][-1])
+        found = model.fit(_told(batches, told), shuffle=False, verbose=0, **options)
+        told(len(batches))
+        return float(found.history["loss"][-1])
     # On a CPU ``fit`` would put tf.data between the batches and the step, whose threads get into the network's way:
     # on two cores some of its epochs took as long as one core needs. This loop never did.
     losses = []
-    for step, batch in enumerate(batches.ahead()):
+    for step, batch in enumerate(batches.ahead(), start=1):
         losses.append(model.train_on_batch(*batch, return_dict=True)["loss"])
-        told.on_train_batch_end(step)
+        told(step)
     return float(np.mean(losses))
 
 
-class _Steps(keras.callbacks.Callback):
-    """Tells the watcher of each step without asking the device for the loss, which would wait for it."""
-
-    def __init__(self, watcher: Watcher, fold: int, epoch: int, steps: int) -> None:
-        super().__init__()
-        self._tell: Callable[[int], None] = lambda step: watcher.step(fold, epoch, step, steps)
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        del logs
-        self._tell(batch + 1)
+def _told(batches: Batches, told: Callable[[int], object]) -> Iterator[tuple[np.ndarray, ...]]:
+    """The batches of an epoch; when the next one is asked for, the step before it was given to the device."""
+    for step, batch in enumerate(batches.ahead()):
+        if step:
+            told(step)
+        yield batch
 
 
 def _loss_of(train: TrainSettings, epoch: int) -> LossName:

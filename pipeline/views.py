@@ -13,8 +13,9 @@ from typing import TypeAlias
 import keras
 from keras import ops
 
-from pipeline.augment import Frame, around
+from pipeline.augment import Frame
 from pipeline.config import UserError
+from pipeline.geometry import around
 
 Tensor: TypeAlias = keras.KerasTensor
 

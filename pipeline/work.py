@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ def train_fold(tree: Tree, fold: int, watcher: Watcher | None = None) -> None:
     started = time.monotonic()
     tiles = tiles_store.load(tree.tiles.folder)
     dealt = fold_of_tiles(tree.split.folder)
-    with artifacts.making(artifact) as folder:
+    with artifacts.making(artifact, retired=False) as folder:
         identity = artifacts.inputs_fingerprint(artifact)
         result = fit_fold(
             tree.settings,
@@ -42,6 +43,7 @@ def train_fold(tree: Tree, fold: int, watcher: Watcher | None = None) -> None:
             depths=_depths(tree, tiles.train),
             unlabelled=tiles.test_images,
             unlabelled_depths=_depths(tree, tiles.test),
+            leaving=partial(artifacts.retire, artifact),
         )
         artifacts.finish(artifact, result, started)
         remove_backup(folder)
@@ -58,13 +60,14 @@ def predict_out_of_fold(tree: Tree, fold: int) -> None:
     dealt = fold_of_tiles(tree.split.folder)
     rows = np.flatnonzero(dealt == fold)
     truth = tiles.train_masks[rows]
-    with artifacts.making(artifact) as folder:
+    with artifacts.making(artifact, retired=False) as folder:
         remove_backup(folder)  # training may have been killed right after its manifest
         answer = trained_predictor(tree.settings, *tree.weights(fold))
         depths = _depths(tree, tiles.train.iloc[rows])
         found = answer(
             tiles.train_images[rows], np.empty(truth.shape, np.uint8), tree.settings.predict.tta, depths=depths
         )
+        artifacts.retire(artifact)
         with artifacts.writing(folder / "oof.npy") as path:
             np.save(path, found)
         masks = metric.apply(found, 0.5, 0)
@@ -87,8 +90,9 @@ def predict_test(tree: Tree, fold: int, progress: Callable[[int], None] | None =
     artifact = tree.test(fold)
     started = time.monotonic()
     tiles = tiles_store.load(tree.tiles.folder)
-    with artifacts.making(artifact) as folder:
+    with artifacts.making(artifact, retired=False) as folder:
         answer = trained_predictor(tree.settings, *tree.weights(fold))
+        artifacts.retire(artifact)
         with artifacts.writing(folder / artifact.outputs[0]) as path:
             artifacts.reserve(path, tiles.test_images.nbytes)
             out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=tiles.test_images.shape)
@@ -119,7 +123,7 @@ def predict_test_parts(
         images = tiles.test_images[start : start + artifacts.CHUNK]
         if not ledger.state(artifact).done:
             started = time.monotonic()
-            artifact.manifest_path.unlink(missing_ok=True)
+            artifacts.retire(artifact)
             depths = _depths(tree, tiles.test.iloc[start : start + artifacts.CHUNK])
             found = answer(images, np.empty(images.shape, np.uint8), tree.settings.predict.tta, depths=depths)
             with artifacts.writing(artifact.folder / artifact.outputs[0]) as path:

@@ -172,6 +172,16 @@ def test_changing_a_setting_reruns_only_what_depends_on_it(root: Path, capsys: p
     assert "threshold 0.400" in chain.printed
 
 
+def test_settings_that_turn_out_to_be_impossible_cost_nothing_that_is_done(
+    root: Path, capsys: pytest.CaptureFixture[str]
+):
+    chain = Chain(root, capsys)
+    assert chain("train", settings=TINY + " network.encoder=VGG16 network.weights=/nowhere.weights.h5") == 2
+    assert "/nowhere.weights.h5" in chain.error
+    assert chain("submit") == 0
+    assert "submit: up to date" in chain.printed
+
+
 def test_damage_is_named_and_made_again(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     experiment = root / "data/demo/experiments/demo"
@@ -232,6 +242,11 @@ def test_clean_removes_only_what_it_names(root: Path, capsys: pytest.CaptureFixt
         (["train", "--set", "train.epocs=3"], "did you mean 'epochs'"),
         (["train", "--experiment", "nothing"], "there is no experiment"),
         (["train", "--dataset", "../x"], "dataset"),
+        # Refused before the first tile is made, not when the network is.
+        (["train", "--dataset", "demo", "--set", "input.size=113"], "take 112 or 128"),
+        (["train", "--dataset", "demo", "--set", "input.size=64"], "fewer than a tile's 101"),
+        (["train", "--dataset", "demo", "--set", "input.resize=64"], "input.fit = resize"),
+        (["train", "--dataset", "demo", "--experiment", "imagenet", "--set", "network.levels=6"], "levels = 4"),
         (["download", "--dataset", "demo", "--archive", "x.zip"], "DATASET="),
         (["download", "--dataset", "mine"], "ARCHIVE="),
         (["download", "--dataset", "mine", "--archive", "/nowhere.zip"], "/nowhere.zip"),
@@ -248,6 +263,7 @@ def test_a_fault_of_the_users_is_one_line_and_status_two(tmp_path: Path, argumen
     assert told in ran.stderr
     assert "Traceback" not in ran.stderr
     assert len([line for line in ran.stderr.splitlines() if "error:" in line]) == 1
+    assert not (tmp_path / "data/demo").exists()
 
 
 def test_a_reader_who_has_had_enough_is_no_fault(finished: Path):

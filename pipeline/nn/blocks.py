@@ -31,7 +31,7 @@ class Blocks:
         self._settings, self._seed = settings, seed * 10_000
 
     def _next_seed(self) -> int:
-        self._seed += 1
+        self._seed = (self._seed + 1) % 2**31  # PyTorch keeps them in 32 bits with a sign
         return self._seed
 
     def convolution(

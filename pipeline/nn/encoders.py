@@ -8,29 +8,15 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Any, get_args
+from typing import Any
 
 import keras
 import msgspec
 import numpy as np
 
-from pipeline.config import Application, NetworkSettings, UserError
+from pipeline.config import NetworkSettings, UserError
+from pipeline.geometry import RESNET34, STRIDES
 from pipeline.nn.blocks import Blocks, Tensor
-
-RESNET34 = (3, 4, 6, 3)
-"""Residual blocks of each stage (He et al. 2016, https://arxiv.org/abs/1512.03385, table 1)."""
-APPLICATIONS = frozenset(get_args(Application))
-STRIDES = 5
-"""Halvings of a ``keras.applications`` backbone, its stem's among them."""
-
-
-def most_levels(settings: NetworkSettings) -> int:
-    """Halvings behind the stem that an encoder can offer."""
-    if settings.encoder == "unet":
-        return 6
-    if settings.encoder in APPLICATIONS:
-        return STRIDES - 1
-    return len(RESNET34) - 1 + (settings.stem == "stride4")
 
 
 def to_be_read_in(settings: NetworkSettings) -> NetworkSettings:

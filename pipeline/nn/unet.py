@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import keras
 
-from pipeline.config import ExtraChannels, NetworkSettings, UserError
+from pipeline.config import ExtraChannels, NetworkSettings
+from pipeline.geometry import APPLICATIONS, output_size
 from pipeline.nn.blocks import Blocks, Coordinates, Gate, Tensor, join
-from pipeline.nn.encoders import APPLICATIONS, application, most_levels, resnet
+from pipeline.nn.encoders import application, resnet
 
 STEM_CHANNELS = 16
 """Channels at full resolution, behind a stem of stride 2."""
@@ -163,75 +164,6 @@ def level_widths(settings: NetworkSettings) -> list[int]:
     # Where the first level is the pooled stem, the second has as many, as in a ResNet.
     doublings = [max(level - (settings.stem == "stride4"), 0) for level in range(settings.levels + 1)]
     return [min(settings.width * 2**each, max(settings.width_max, settings.width)) for each in doublings]
-
-
-def output_size(settings: NetworkSettings, size: int) -> int:
-    """Side of the network's answer for an input of this side, in pixels.
-
-    Raises:
-        UserError: the image cannot be halved that often; the nearest sizes that work are named. Or the settings do not
-            fit each other.
-    """
-    _check(settings)
-    found = _trace(settings, size)
-    if found is None:
-        near = sorted(
-            (other for other in range(16, 1025) if _trace(settings, other)), key=lambda other: abs(other - size)
-        )
-        hint = " or ".join(str(each) for each in sorted(near[:2])) or "fewer network.levels"
-        raise UserError(f"input.size = {size} does not fit a network of {settings.levels} levels; take {hint}")
-    return found
-
-
-def _check(settings: NetworkSettings) -> None:
-    """Raise a UserError where settings do not fit each other."""
-    encoder, most = settings.encoder, most_levels(settings)
-    if settings.levels > most:
-        raise UserError(
-            f"network.levels = {settings.levels}: {encoder} behind network.stem = {settings.stem} has {most}; "
-            f"take network.levels = {most}"
-        )
-    if settings.levels < 2 and settings.stem == "stride4":
-        raise UserError("network.stem = stride4 takes the first level; take network.levels = 2 or more")
-    if encoder in APPLICATIONS and settings.stem != "stride2":
-        raise UserError(f"network.stem = {settings.stem}: {encoder} has a stem of its own; take network.stem = stride2")
-    if encoder not in APPLICATIONS and settings.weights != "none":
-        raise UserError(
-            f"network.weights = {settings.weights}: only encoders of keras.applications start from weights, "
-            f"{encoder} does not; take network.weights = none, or an encoder such as ResNet50"
-        )
-    padded = {
-        "network.encoder": encoder != "unet",
-        "network.hypercolumn": settings.hypercolumn,
-        "network.deep_supervision": settings.deep_supervision > 0,
-    }
-    for name, wants in padded.items():
-        if wants and settings.padding == "valid":
-            raise UserError(f"network.padding = valid does not go with {name}; take network.padding = same")
-
-
-def _trace(settings: NetworkSettings, size: int) -> int | None:
-    """The side after the whole network, without building it; None where the size does not fit."""
-    if settings.encoder != "unet":
-        halvings = settings.levels + (settings.stem != "none")
-        return size if size % 2**halvings == 0 else None
-    lost = 2 if settings.padding == "valid" else 0  # pixels that one 3x3 convolution takes away
-    if settings.stem != "none":
-        if size % 2:
-            return None
-        size //= 2
-    for level in range(settings.levels):
-        if level or settings.stem != "stride4":  # whose first level is the stem alone
-            size -= 2 * lost * settings.blocks
-        if size < 2 or size % 2:
-            return None
-        size //= 2
-    size -= 2 * lost * settings.blocks
-    for _ in range(settings.levels):
-        size = 2 * size - lost * (3 if settings.residual else 2)
-    if settings.stem != "none":
-        size = 2 * size - lost
-    return size if size > 0 else None
 
 
 def _name(place: str, number: int, count: int) -> str:

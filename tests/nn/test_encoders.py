@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from pipeline.config import Application, NetworkSettings, UserError
+from pipeline.geometry import output_size
 from pipeline.nn import encoders
 from pipeline.nn.norm import Folded
-from pipeline.nn.unet import build_unet, output_size
+from pipeline.nn.unet import build_unet
 from tests.conftest import answers
 
 SMALL: dict[str, Any] = {"width": 4, "width_max": 16, "blocks": 1, "deep_supervision": 0, "empty_head": 0}

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from pipeline.config import NetworkSettings, UserError, experiment_names, load
+from pipeline.geometry import output_size
 from pipeline.nn.losses import make_loss
-from pipeline.nn.unet import build_unet, level_widths, output_size
+from pipeline.nn.unet import build_unet, level_widths
 
 PLAIN = {
     "stem": "none",
