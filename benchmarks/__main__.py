@@ -75,7 +75,7 @@ def write(tables: dict[str, dict], folder: Path = HERE) -> None:
             machine["gpu"] = _gpu_name() or ", ".join(gpus()) or "none"
         kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"machine": machine, "tables": {}}
         # Rows of another machine do not belong beside new ones.
-        if kept["machine"]["processor"] != machine["processor"] or kept["machine"]["packages"] != machine["packages"]:
+        if any(kept["machine"].get(part) != machine.get(part) for part in ("processor", "packages", "gpu")):
             kept["tables"] = {}
         kept["machine"] = machine
         kept["tables"] |= mine

@@ -57,6 +57,17 @@ def test_the_competition_s_code_and_that_of_coco_say_the_same_masks():
     np.testing.assert_array_equal(theirs, rle.decode(rle.encode(masks), 101, 101))
 
 
+@pytest.mark.backends
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="what it measures runs on JAX (make test-backends)")
+def test_what_measures_a_gpu_runs_where_there_is_none(monkeypatch: pytest.MonkeyPatch):
+    from benchmarks import gpu
+
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    found = {row.what: row.value for row in gpu.measure(quick=True)}
+    assert len(found) == 3 * len(gpu.BATCHES) + 2
+    assert any("tiles/s" in value for value in found.values())
+
+
 def test_two_works_take_turns():
     turns: list[str] = []
     versus([lambda: turns.append("a"), lambda: turns.append("b")], runs=2)
