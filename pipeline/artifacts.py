@@ -38,7 +38,11 @@ FORMAT = {
     "predict": 2,
     "submit": 4,
 }
-"""Version of what each stage writes. Raise it when a change of the code makes old artifacts wrong."""
+"""Version of what each stage writes. Raise it when a change of the code makes old artifacts wrong.
+
+A new setting needs no higher one as long as its default is what was done before there was the setting: in an older
+manifest it counts as its default.
+"""
 
 RAW_FILES = ("train.csv", "depths.csv", "sample_submission.csv")
 RAW_FOLDERS = ("train/images", "train/masks", "test/images")
@@ -450,12 +454,24 @@ def _mismatch(artifact: Artifact, manifest: Manifest) -> str:
         return f"its manifest is that of {manifest.artifact!r}"
     if manifest.format != FORMAT[artifact.stage]:
         return f"made in format {manifest.format}, now {FORMAT[artifact.stage]}"
-    changed = diff(manifest.settings, artifact.settings)
+    changed = diff(_completed(manifest.settings, artifact.settings), artifact.settings)
     if not changed:
         return ""
     key, (old, new) = next(iter(changed.items()))
     more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
     return f"{key} was {old}, now {new}{more}"
+
+
+def _completed(then: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Settings of an older manifest, with those that there were not yet at their defaults."""
+    plain = as_dict(Settings())
+    completed = dict(then)
+    for section, values in now.items():
+        old = then.get(section)
+        if section in plain and isinstance(old, dict):
+            new = [key for key in values if key not in old and key in plain[section]]
+            completed[section] = {**old, **{key: plain[section][key] for key in new}}
+    return completed
 
 
 def verify(artifact: Artifact, manifest: Manifest) -> str:

@@ -51,6 +51,14 @@ def test_a_changed_setting_is_named(first: Artifact):
     assert (state.kind, state.why) == ("stale", "split.folds was 5, now 3")
 
 
+def test_a_setting_newer_than_the_manifest_counts_as_its_default(first: Artifact):
+    made(first)
+    newer = {"folds": 5, "by": "depth", "bins": 10}  # of which the manifest knows the folds alone
+    assert Ledger().state(replace(first, settings={"split": newer})).done
+    state = Ledger().state(replace(first, settings={"split": {**newer, "bins": 20}}))
+    assert (state.kind, state.why) == ("stale", "split.bins was 10, now 20")
+
+
 def test_an_input_made_again_with_other_content_is_named(first: Artifact, second: Artifact):
     made(first)
     made(second)
