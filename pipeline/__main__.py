@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import sys
@@ -16,7 +17,7 @@ from types import FrameType
 
 from pipeline import __version__, config, geometry
 from pipeline.artifacts import Artifact, Blend, Ledger, Tree, blend_name, discard_damaged, verify
-from pipeline.config import DEFAULT_EXPERIMENT, ClusterSettings, UserError, experiment_names, load
+from pipeline.config import DEFAULT_EXPERIMENT, ROOT, ClusterSettings, UserError, experiment_names, load
 from pipeline.progress import duration, say
 from pipeline.stages import ROAD, Context
 
@@ -99,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     for stage in ROAD:
         command = commands.add_parser(stage, help=HELP[stage], description=HELP[stage].capitalize() + ".")
         _common(command)
-        command.add_argument("--archive", type=Path, metavar="PATH", help="a zip or folder to take the tiles from")
+        command.add_argument("--archive", type=_path, metavar="PATH", help="a zip or folder to take the tiles from")
         command.add_argument("--jobs", type=_positive, default=1, metavar="N", help="folds at once (default 1)")
         _place(command)
         if stage == "submit":
@@ -156,22 +157,29 @@ def _place(command: argparse.ArgumentParser) -> None:
 def _root(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--root",
-        type=Path,
-        default=Path(__file__).parent.parent,
+        type=_path,
+        default=ROOT,
         metavar="PATH",
         help="folder of data/ and submissions/",
     )
 
 
+def _path(text: str) -> Path:
+    # A shell leaves the ~ of --archive=~/x, and of a quoted one, as it is.
+    return Path(text).expanduser()
+
+
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, not {text!r}")
+    return int(text)
 
 
 def _share(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
     if not (0 <= number <= 1 or (number <= 1024 and number.is_integer())):
         raise argparse.ArgumentTypeError("must be a share of one GPU, such as 0.5, or a whole number of them")
     return number
@@ -207,6 +215,7 @@ def _context(options: argparse.Namespace, experiment: str = "") -> Context:
         archive=getattr(options, "archive", None),
         jobs=getattr(options, "jobs", 1),
         cluster=_cluster(options),
+        assignments=tuple(_assignments(options)),
     )
 
 
@@ -217,8 +226,16 @@ def _contexts(options: argparse.Namespace) -> list[Context]:
     return [_context(options, name) for name in names or [options.experiment]]
 
 
+def _one(options: argparse.Namespace) -> str:
+    """The experiment of a command that takes one alone."""
+    if "," in options.experiment:
+        raise UserError(f"--experiment {options.experiment}: this command takes one experiment at a time")
+    return options.experiment
+
+
 def _assignments(options: argparse.Namespace) -> list[str]:
-    return [each for text in options.set for each in text.split()]
+    # Split only before the next key: a value may hold spaces, such as submit.message or a list.
+    return [each for text in options.set for each in re.split(r"\s+(?=[\w.-]+=)", text.strip()) if each]
 
 
 def _blend(members: list[Context], options: argparse.Namespace) -> Context:
@@ -279,8 +296,10 @@ def _folds(text: str, count: int) -> tuple[int, ...]:
         folds = tuple(dict.fromkeys(int(each) for each in text.replace(",", " ").split()))
     except ValueError:
         raise UserError(f"folds {text!r}: write them as numbers with commas, for example 0,2") from None
+    if not folds:
+        raise UserError(f"folds {text!r}: write them as numbers with commas, for example 0,2")
     wrong = [fold for fold in folds if not 0 <= fold < count]
-    if wrong or not folds:
+    if wrong:
         raise UserError(f"there is no fold {', '.join(map(str, wrong))}; the folds are 0 to {count - 1}")
     return tuple(sorted(folds))
 
@@ -462,7 +481,7 @@ def _submissions(options: argparse.Namespace) -> None:
 def _show(options: argparse.Namespace) -> None:
     from pipeline.stages import show
 
-    show.run(_predicted_only(_context(options)), options.tile)
+    show.run(_predicted_only(_context(options, _one(options))), options.tile)
 
 
 def _status(options: argparse.Namespace) -> None:
@@ -498,7 +517,7 @@ def _told(context: Context, artifact: Artifact, thorough: bool) -> str:
 def _clean(options: argparse.Namespace) -> None:
     """Remove what a stage or an experiment has left, and nothing else."""
     if options.what in ROAD:
-        context = _context(options)
+        context = _context(options, _one(options))
         gone = [path for artifact in context.artifacts(options.what) for path in _paths(artifact)]
         if options.what == "train" and context.tree.experiment_folder.is_dir():
             context.tree.ask_for({*context.tree.asked_folds()} - {*context.folds})
@@ -537,9 +556,10 @@ def _experiments(options: argparse.Namespace) -> None:
     del options
     from pipeline.config import EXPERIMENTS
 
+    width = max(map(len, experiment_names()))
     for name in experiment_names():
         first = (EXPERIMENTS / f"{name}.toml").read_text(encoding="utf-8").splitlines()[0]
-        say(f"{name:<12} {first.lstrip('# ')}")
+        say(f"{name:<{width}}  {first.lstrip('# ')}")
 
 
 def _finish() -> int:

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -42,9 +43,8 @@ class AugmentPool:
     """
 
     def __init__(self, images: np.ndarray, masks: np.ndarray, augment: AugmentSettings, workers: int) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="augment-")
-        folder = Path(self._folder.name)
-        tiles = _file(images, folder / "images.npy"), _file(masks, folder / "masks.npy")
+        self._copies = ExitStack()
+        tiles = _file(images, self._copies), _file(masks, self._copies)
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(*tiles, augment))
 
@@ -64,13 +64,14 @@ class AugmentPool:
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._folder.cleanup()
+        self._copies.close()
 
 
-def _file(array: np.ndarray, path: Path) -> Path:
-    """A .npy file with the content of an array: its own, if it is a whole one that is memory-mapped."""
+def _file(array: np.ndarray, copies: ExitStack) -> Path:
+    """A .npy file with the content of an array: its own, if it is a whole one that is memory-mapped; else a copy."""
     if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and str(array.filename).endswith(".npy"):
         return Path(str(array.filename))
+    path = Path(copies.enter_context(tempfile.TemporaryDirectory(prefix="augment-"))) / "tiles.npy"
     np.save(path, array)
     return path
 

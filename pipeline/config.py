@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -20,6 +21,8 @@ from msgspec import Meta
 TILE = 101
 """Side of a competition tile in pixels."""
 
+ROOT = Path(__file__).resolve().parent.parent
+"""Where ``data/`` and ``submissions/`` lie unless somebody says otherwise, as make never does."""
 EXPERIMENTS = Path(__file__).parent / "experiments"
 """Where the experiments that ship with the project live."""
 
@@ -511,6 +514,11 @@ def _contradiction(train: TrainSettings, network: NetworkSettings) -> str:
         return (
             "train.swa_from averages over the cycles that train.snapshots keeps apart; set it to 0, or snapshots to 1"
         )
+    if train.pseudo_share and max(1, math.ceil(train.pseudo_from * train.epochs)) >= train.epochs:
+        return (
+            f"train.pseudo_share: none of {train.epochs} epochs comes after train.pseudo_from = {train.pseudo_from} of "
+            "them and the first; lower it, or take more train.epochs"
+        )
     if "weighted_border" in (train.loss, train.late_loss) and (network.empty_head or network.deep_supervision):
         return (
             "the loss weighted_border weighs pixels of the mask alone; "
@@ -534,8 +542,8 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
 
 def _bare(text: str) -> str | list[str]:
     """A word, or words in brackets, whose quotation marks a shell may have taken away: ``[plain,flip]``."""
-    inside = re.fullmatch(r"\[([A-Za-z_][\w-]*(?:,[A-Za-z_][\w-]*)*)\]", text)
-    return inside.group(1).split(",") if inside else text
+    inside = re.fullmatch(r"\[\s*([A-Za-z_][\w-]*(?:\s*,\s*[A-Za-z_][\w-]*)*)\s*\]", text)
+    return re.split(r"\s*,\s*", inside.group(1)) if inside else text
 
 
 def _explain(fault: str) -> str:
@@ -549,11 +557,14 @@ def _explain(fault: str) -> str:
         section = getattr(Settings(), place, None) if place else Settings()
         known = list(section.__struct_fields__) if isinstance(section, msgspec.Struct) else []
         dotted = f"{place}.{name}" if place else name
-        return f"there is no setting {dotted!r}{_nearest(name, known)}; known here: {', '.join(known)}"
+        near = _nearest(name, known, f"{place}." if place else "")
+        return f"there is no setting {dotted!r}{near}; known here: {', '.join(known)}"
     if message.startswith("Invalid enum value"):
         section, name = place.partition("[")[0].split(".")
         allowed = _words(get_type_hints(type(getattr(Settings(), section)))[name])
         message = f"{message.removeprefix('Invalid enum value ')} is not one of {', '.join(allowed)}"
+    if message.startswith("Expected 'array', got"):
+        message += f"; write a list in brackets, for example --set {place}=[...] with its values and commas"
     return f"{place}: {message}" if place else message
 
 
@@ -564,6 +575,6 @@ def _words(hint: Any) -> list[str]:
     return [word for part in get_args(hint) for word in _words(part)]
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def _nearest(name: str, known: list[str], prefix: str = "") -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    return f" (did you mean {prefix + close[0]!r}?)" if close else ""

@@ -38,6 +38,8 @@ from pipeline.progress import Epoch, Watcher
 from pipeline.pseudo import VIEWS, PseudoLabels
 
 History = list[dict[str, Any]]
+PSEUDO = "pseudo"
+"""Folder of the tiles with pseudo-labels, in a fold's folder while it trains."""
 
 
 def make_network(settings: Settings, seed: int = 0, pretrained: bool = False) -> tuple[keras.Model, Frame]:
@@ -199,7 +201,12 @@ def fit_fold(
         if train.pseudo_share and unlabelled is not None and len(unlabelled):
             both = None if depths is None or unlabelled_depths is None else (depths, unlabelled_depths)
             tiles = round(train.pseudo_share * len(training))
-            pseudo = PseudoLabels(images, masks, unlabelled, tiles, train.pseudo_sure, seed, both)
+            if not tiles:
+                raise UserError(
+                    f"train.pseudo_share = {train.pseudo_share} of {len(training)} tiles is none; take more, or 0"
+                )
+            room = folder / PSEUDO
+            pseudo = PseudoLabels(images, masks, unlabelled, tiles, train.pseudo_sure, seed, room, both)
             stack.callback(pseudo.close)
             images, masks, depths = pseudo.images, pseudo.masks, pseudo.depths
         batches = Batches(
@@ -436,6 +443,7 @@ def _leave(
 
 
 def remove_backup(folder: Path) -> None:
-    """Remove a fold's checkpoint once its manifest is written; it has no use after that."""
-    with suppress(OSError):
-        shutil.rmtree(folder / "backup")
+    """Remove a fold's checkpoint once its manifest is written, and what a killed run left beside it."""
+    for name in ("backup", PSEUDO):
+        with suppress(OSError):
+            shutil.rmtree(folder / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import multiprocessing
 import os
@@ -19,6 +20,9 @@ from pipeline import artifacts, machine
 from pipeline.artifacts import Ledger, Tree
 from pipeline.config import UserError
 from pipeline.progress import Epoch, Progress, Watcher, duration, say
+
+BACKENDS = ("tensorflow", "jax", "torch")
+"""Of Keras, those that train; the first is the default."""
 
 
 def train(tree: Tree, folds: Sequence[int], jobs: int = 1) -> None:
@@ -100,9 +104,13 @@ def _end_with_parent() -> None:
 def load_work() -> ModuleType:
     """Import what runs inside a fold, and with it the framework.
 
+    Raises:
+        UserError: the backend that was asked for is unknown or not installed.
+
     TensorFlow writes a page of notes to standard error as it starts and first looks for a GPU, from C++, whatever the
     level of its log. They would bury a user's progress bar; a real failure still arrives as an exception.
     """
+    _check_backend(os.environ.get("KERAS_BACKEND", BACKENDS[0]))
     # Every fold is a network of its own; TensorFlow would warn of each that it is traced anew.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _quiet():
@@ -111,6 +119,14 @@ def load_work() -> ModuleType:
 
         device.gpus()
     return work
+
+
+def _check_backend(name: str) -> None:
+    if name not in BACKENDS:
+        raise UserError(f"KERAS_BACKEND = {name}: take {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
+    if importlib.util.find_spec(name) is None:
+        how = "make .venv/ready-jax installs it" if name == "jax" else f"{sys.executable} -m pip install {name} does it"
+        raise UserError(f"KERAS_BACKEND = {name}: the package {name} is not installed; {how}, or take another backend")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ keep between two epochs, since the weights that an epoch begins with tell which 
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
@@ -24,7 +24,7 @@ VIEWS = ("plain", "flip")
 
 
 class PseudoLabels:
-    """Labelled tiles, and room behind them for test tiles; ``close`` removes the files that hold both.
+    """Labelled tiles, and room behind them for test tiles; ``close`` removes the folder that holds both.
 
     Args:
         images: (n, 101, 101) uint8 labelled tiles.
@@ -33,6 +33,7 @@ class PseudoLabels:
         tiles: most test tiles of an epoch.
         sure: share of the test tiles looked at that is kept.
         seed: of which tiles are looked at.
+        folder: where the files lie; what a killed run left there is written over.
         depths: (n,) and (m,) float32 in feet, for a network that sees them.
     """
 
@@ -44,13 +45,15 @@ class PseudoLabels:
         tiles: int,
         sure: float,
         seed: int,
+        folder: Path,
         depths: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         self._unlabelled, self._sure, self._seed = unlabelled, sure, seed
         self._looked_at = min(ceil(tiles / sure), len(unlabelled))
         self._labelled = len(images)
         # In files, so that the processes that prepare batches see what is written here.
-        self._folder = tempfile.TemporaryDirectory(prefix="pseudo-")
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self.images = self._with_room(images, "images.npy")
         """(n + room, 101, 101) uint8."""
         self.masks = self._with_room(masks, "masks.npy")
@@ -82,11 +85,11 @@ class PseudoLabels:
 
     def close(self) -> None:
         """Remove the files."""
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _with_room(self, array: np.ndarray, name: str) -> np.ndarray:
         shape = (len(array) + self._looked_at, *array.shape[1:])
-        out = np.lib.format.open_memmap(Path(self._folder.name) / name, "w+", np.uint8, shape)
+        out = np.lib.format.open_memmap(self._folder / name, "w+", np.uint8, shape)
         out[: len(array)] = array
         return out
 

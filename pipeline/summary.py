@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
+from pipeline.config import DEFAULT_EXPERIMENT, ROOT
 from pipeline.progress import duration, say
 from pipeline.stages import Context
 
@@ -66,7 +68,7 @@ def _validated(context: Context, result: dict[str, Any], targets: str) -> None:
     _score(result["cv"])
     say(f"  report              {_shown(tree.experiment_folder / 'report.html')}")
     say(f"  leaderboard         {_shown(tree.leaderboard.with_suffix('.html'))}")
-    say(f"  next                make {targets}{_choice(context)}")
+    say(f"  next                {_command(context, targets)}")
 
 
 def _members(context: Context, result: dict[str, Any]) -> None:
@@ -100,11 +102,20 @@ def _gain(found: dict[str, Any]) -> str:
     return f"{found['gain']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
 
 
-def _choice(context: Context) -> str:
-    """What make has to be told again to go on with the same dataset and experiment."""
+def _command(context: Context, targets: str) -> str:
+    """The command that goes on with the same dataset, experiment and settings, all of which it has to be told again."""
     tree = context.tree
-    dataset = f" DATASET={tree.dataset}" if tree.dataset != "tgs" else ""
-    return dataset + (f" EXPERIMENT={tree.experiment}" if tree.experiment != "unet" else "")
+    told = {
+        "dataset": tree.dataset if tree.dataset != "tgs" else "",
+        "experiment": tree.experiment if tree.experiment != DEFAULT_EXPERIMENT else "",
+        "set": " ".join(context.assignments),
+    }
+    said = {name: shlex.quote(value) for name, value in told.items() if value}
+    if tree.root.resolve() == ROOT:
+        return " ".join(["make", targets, *(f"{name.upper()}={value}" for name, value in said.items())])
+    # Of another root make knows nothing. The last target brings those before it up to date.
+    said["root"] = shlex.quote(str(tree.root))
+    return " ".join(["python -m pipeline", targets.split()[-1], *(f"--{name} {value}" for name, value in said.items())])
 
 
 def _shown(path: Path) -> str:

@@ -59,7 +59,8 @@ def test_an_assignment_changes_one_value():
 @pytest.mark.parametrize(
     ("assignment", "told"),
     [
-        ("train.epocs=5", "did you mean 'epochs'"),
+        ("train.epocs=5", "did you mean 'train.epochs'"),
+        ("predict.tta=plain", "a list in brackets"),
         ("trian.epochs=5", "did you mean 'train'"),
         ("train.epochs=x", "train.epochs"),
         ("train.epochs=0", "train.epochs"),
@@ -87,7 +88,7 @@ def test_a_wrong_assignment_is_explained_in_one_line(assignment: str, told: str)
     assert "\n" not in str(fault.value)
 
 
-@pytest.mark.parametrize("text", ['["flip", "plain"]', "['plain','flip']", "[plain,flip]", "[flip,plain]"])
+@pytest.mark.parametrize("text", ['["flip", "plain"]', "['plain','flip']", "[plain,flip]", "[flip, plain]"])
 def test_names_in_any_order_and_however_a_shell_left_them_are_the_same_setting(text: str):
     assert load("unet", [f"predict.tta={text}"]) == load("unet")
 
@@ -106,6 +107,8 @@ def test_names_in_any_order_and_however_a_shell_left_them_are_the_same_setting(t
         ),
         (["train.loss=weighted_border"], "set network.empty_head and network.deep_supervision to 0"),
         (["train.late_loss=weighted_border", "network.empty_head=0"], "network.deep_supervision to 0"),
+        (["train.pseudo_share=0.2", "train.epochs=1"], "more train.epochs"),
+        (["train.pseudo_share=0.2", "train.pseudo_from=1"], "lower it"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused_in_one_line(assignments: list[str], told: str):
@@ -134,7 +137,7 @@ def test_an_unknown_experiment_is_refused(name: str):
         (b"[train\nepochs = 5\n", "not valid TOML"),
         (b"\xff\xfe[\x00t\x00", "not valid TOML"),
         (b"[train]\nepochs = 5\nepochs = 6\n", "not valid TOML"),
-        (b"[train]\nepocs = 5\n", "there is no setting 'train.epocs' (did you mean 'epochs'?)"),
+        (b"[train]\nepocs = 5\n", "there is no setting 'train.epocs' (did you mean 'train.epochs'?)"),
         (b"[trian]\nepochs = 5\n", "there is no setting 'trian' (did you mean 'train'?)"),
         (b"epochs = 5\n", "there is no setting 'epochs'"),
         (b"train = 5\n", "train: Expected 'object', got 'int'"),

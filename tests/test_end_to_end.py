@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -89,7 +91,7 @@ def test_training_ends_with_a_table_of_folds_and_its_report(root: Path, capsys: 
     assert chain("train") == 0
     assert "best    at 0.5" in chain.printed
     assert "CV (cross-fitted)" in chain.printed
-    assert "make predict submit DATASET=demo EXPERIMENT=demo" in chain.printed
+    assert "python -m pipeline submit --dataset demo --experiment demo" in chain.printed
     assert (root / "data/demo/experiments/demo/report.html").is_file()
     assert (root / "submissions/leaderboard.html").is_file()
 
@@ -239,7 +241,7 @@ def test_clean_removes_only_what_it_names(root: Path, capsys: pytest.CaptureFixt
     [
         (["train", "--folds", "7"], "there is no fold 7"),
         (["train", "--folds", "x"], "0,2"),
-        (["train", "--set", "train.epocs=3"], "did you mean 'epochs'"),
+        (["train", "--set", "train.epocs=3"], "did you mean 'train.epochs'"),
         (["train", "--experiment", "nothing"], "there is no experiment"),
         (["train", "--dataset", "../x"], "dataset"),
         # Refused before the first tile is made, not when the network is.
@@ -251,6 +253,10 @@ def test_clean_removes_only_what_it_names(root: Path, capsys: pytest.CaptureFixt
         (["download", "--dataset", "mine"], "ARCHIVE="),
         (["download", "--dataset", "mine", "--archive", "/nowhere.zip"], "/nowhere.zip"),
         (["train", "--jobs", "0"], "1 or more"),
+        (["train", "--jobs", "x"], "a whole number, 1 or more, not 'x'"),
+        (["train", "--folds", ","], "0,2"),
+        (["train", "--set", "predict.tta=plain"], "a list in brackets"),
+        (["show", "x", "--experiment", "unet,demo"], "one experiment"),
         (["nonsense"], "nonsense"),
     ],
 )
@@ -264,6 +270,35 @@ def test_a_fault_of_the_users_is_one_line_and_status_two(tmp_path: Path, argumen
     assert "Traceback" not in ran.stderr
     assert len([line for line in ran.stderr.splitlines() if "error:" in line]) == 1
     assert not (tmp_path / "data/demo").exists()
+
+
+@pytest.mark.parametrize(("backend", "told"), [("foo", "tensorflow, jax or torch"), ("torch", "pip install torch")])
+def test_a_backend_that_is_not_there_is_the_users_fault(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, backend: str, told: str
+):
+    there = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == backend else there(name))
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    chain = Chain(root, capsys)
+    assert chain("train", settings=TINY.replace("train.epochs=2", "train.epochs=3")) == 2
+    assert told in chain.error
+
+
+def test_a_value_may_hold_spaces(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain = Chain(root, capsys)
+    assert chain("status", settings="submit.message=for the last day " + TINY) == 0
+    assert "message was , now for the last day\n" in chain.printed
+    assert chain("submit", settings=TINY + " predict.tta=[plain, flip]") == 0
+    assert "submit: up to date" in chain.printed
+
+
+def test_the_next_command_is_told_whole(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain = Chain(root, capsys)
+    assert chain("train") == 0
+    (line,) = [line for line in chain.printed.splitlines() if line.startswith("  next ")]
+    arguments = shlex.split(line.removeprefix("  next"))
+    ran = subprocess.run([sys.executable, *arguments[1:]], capture_output=True, text=True, timeout=60)
+    assert "submit: up to date" in ran.stdout
 
 
 def test_a_reader_who_has_had_enough_is_no_fault(finished: Path):

@@ -226,6 +226,22 @@ def test_an_epoch_with_pseudo_labels_is_as_long_and_the_same_whoever_prepares_it
     assert losses[0][2] != losses[1][2]
 
 
+def test_what_a_killed_run_leaves_of_pseudo_labels_is_gone_with_its_backup(tmp_path: Path):
+    left = tmp_path / fit.PSEUDO / "images.npy"
+    left.parent.mkdir()
+    left.write_bytes(b"of a run that was killed")
+    fold(tmp_path, "train.pseudo_share=0.5", "train.pseudo_from=0.5")
+    assert not left.parent.exists()
+    left.parent.mkdir()
+    fit.remove_backup(tmp_path)
+    assert not left.parent.exists()
+
+
+def test_a_share_of_pseudo_labels_that_is_no_tile_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match=r"train\.pseudo_share = 0\.01 of 28 tiles is none"):
+        fold(tmp_path, "train.pseudo_share=0.01")
+
+
 def test_a_backup_of_other_settings_or_data_is_not_used(tmp_path: Path):
     with pytest.raises(KilledError):
         fold(tmp_path, watcher=Killer(2, None))

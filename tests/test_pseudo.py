@@ -46,11 +46,11 @@ def test_a_share_of_too_few_tiles_is_none():
 
 
 @pytest.mark.parametrize(("tiles", "looked_at"), [(6, 8), (100, 20)])
-def test_labelled_tiles_stay_and_test_tiles_come_behind_them(tiles: int, looked_at: int):
+def test_labelled_tiles_stay_and_test_tiles_come_behind_them(tmp_path: Path, tiles: int, looked_at: int):
     images, masks = blobs(5)
     others, truth = blobs(20, seed=1)
     depths = np.arange(5, dtype=np.float32), 100 + np.arange(20, dtype=np.float32)
-    with closing(PseudoLabels(images, masks, others, tiles, 0.75, 0, depths)) as pseudo:
+    with closing(PseudoLabels(images, masks, others, tiles, 0.75, 0, tmp_path / "pseudo", depths)) as pseudo:
         asked: list[set[int]] = []
 
         def label(chosen: np.ndarray, seen: np.ndarray | None) -> np.ndarray:

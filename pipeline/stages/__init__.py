@@ -30,6 +30,8 @@ class Context:
     """Folds at once."""
     cluster: ClusterSettings | None = None
     """Where folds run, if on Ray."""
+    assignments: tuple[str, ...] = ()
+    """What was set by ``--set``."""
 
     def artifacts(self, stage: str) -> list[Artifact]:
         """What a stage makes for this command."""
