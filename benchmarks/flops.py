@@ -19,6 +19,9 @@ def forward_flops(model: keras.Model) -> int:
             total += forward_flops(layer)
         elif isinstance(layer, keras.layers.Conv2DTranspose):
             total += 2 * math.prod(layer.input.shape[1:3]) * math.prod(layer.kernel.shape)
+        elif isinstance(layer, keras.layers.SeparableConv2D):
+            kernels = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
+            total += 2 * math.prod(layer.output.shape[1:3]) * kernels
         elif isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.Conv2D):
             total += 2 * math.prod(layer.output.shape[1:3]) * math.prod(layer.kernel.shape)
         elif isinstance(layer, keras.layers.Dense):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import shutil
+import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -424,8 +425,8 @@ def _leave(
         table.writeheader()
         table.writerows(history)
     seconds = sum(row["seconds"] for row in history)
-    # The first epoch holds the tracing of the network, so it says nothing of the pace.
-    steady = history[1:] or history
+    # The median: a first epoch holds the tracing of the network, another one that of the later loss.
+    epoch = statistics.median(row["seconds"] for row in history)
     best = _best(kept)
     return {
         "epochs": len(history),
@@ -434,9 +435,10 @@ def _leave(
         "kept_epochs": [row["epoch"] for row in kept],
         "seconds": round(seconds + sum(row["seconds_scoring"] for row in history), 1),
         # Of all cores together: other work on the machine, which makes the seconds more, leaves them as they are.
+        # Of this process alone: with train.workers above 1, what the others do to prepare batches is not in it.
         "cpu_seconds": round(sum(row["seconds_cpu"] for row in history), 1),
         "parameters": model.count_params(),
-        "tiles_per_second": round(tiles * len(steady) / max(sum(row["seconds"] for row in steady), 1e-9), 1),
+        "tiles_per_second": round(tiles / max(epoch, 1e-9), 1),
         "backend": keras.backend.backend(),
         "precision": model.dtype_policy.name if hasattr(model, "dtype_policy") else "float32",
     }

@@ -21,9 +21,10 @@ def test_operations_are_those_counted_by_hand():
     x = keras.layers.Conv2D(4, 3, padding="same")(image)  # 8 x 8 pixels, 3 x 3 x 3 inputs each, 4 channels
     x = keras.layers.DepthwiseConv2D(3, strides=2, padding="same")(x)  # 4 x 4 pixels, 3 x 3 inputs, 4 channels
     x = keras.layers.Conv2DTranspose(5, 2, strides=2)(x)  # each of 4 x 4 pixels to 2 x 2, 4 inputs, 5 channels
+    x = keras.layers.SeparableConv2D(6, 3, padding="same")(x)  # 8 x 8 pixels, 3 x 3 of each of 5 channels, then 5 to 6
     x = keras.layers.GlobalAveragePooling2D()(x)
     inner = keras.Model(image, keras.layers.Dense(7)(x))
-    by_hand = 2 * (64 * 27 * 4 + 16 * 9 * 4 + 16 * 4 * 4 * 5 + 5 * 7)
+    by_hand = 2 * (64 * 27 * 4 + 16 * 9 * 4 + 16 * 4 * 4 * 5 + 64 * (9 * 5 + 5 * 6) + 6 * 7)
     assert forward_flops(inner) == by_hand
     again = keras.Input((8, 8, 3))
     assert forward_flops(keras.Model(again, inner(again))) == by_hand
