@@ -15,13 +15,15 @@ from benchmarks.startup import TINY
 TITLE = "Growth"
 STAGES = ("prepare", "split", "predict", "submit")
 SIZES = (1, 4, 16)
+TURNS = 3
+"""Runs of each stage, of which the fastest counts: the tiles that a survey has more take tenths of a second."""
 PLOT = Path(__file__).parent / "growth.png"
 
 
 def measure(quick: bool = False) -> list[Row]:
     base = (20, 30) if quick else (100, 400)
     sizes = SIZES[:2] if quick else SIZES
-    found = {size: _measured(base[0] * size, base[1] * size) for size in sizes}
+    found = {size: _measured(base[0] * size, base[1] * size, 1 if quick else TURNS) for size in sizes}
     if not quick:
         _plot(found, base)
     rows = []
@@ -54,12 +56,20 @@ def measure(quick: bool = False) -> list[Row]:
     return rows
 
 
-def _measured(train: int, test: int) -> dict[str, tuple[float, float]]:
+def _measured(train: int, test: int, turns: int) -> dict[str, tuple[float, float]]:
     """Seconds and peak memory (without mapped files) in MiB of each stage of a survey, each in a process of its own."""
+    found: dict[str, tuple[float, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         settings = TINY.replace("survey.train=40 survey.test=12", f"survey.train={train} survey.test={test}")
         _child(folder, "download", settings)
-        return {stage: _child(folder, stage, settings) for stage in ("prepare", "split", "train", "predict", "submit")}
+        for stage in ("prepare", "split", "train", "predict", "submit"):
+            runs = [_child(folder, stage, settings)]
+            for _ in range(turns - 1 if stage in STAGES else 0):
+                # Made again with the same content, what follows stays as it is.
+                _child(folder, f"clean {stage}", settings)
+                runs.append(_child(folder, stage, settings))
+            found[stage] = min(seconds for seconds, _ in runs), max(peak for _, peak in runs)
+    return found
 
 
 def _child(folder: str, stage: str, settings: str) -> tuple[float, float]:
@@ -80,7 +90,7 @@ def watch():
 if Path("/proc/self/status").exists():
     threading.Thread(target=watch, daemon=True).start()
 started = time.monotonic()
-status = main(["{stage}", "--root", sys.argv[1], "--dataset", "demo", "--experiment", "demo", "--set", sys.argv[2]])
+status = main([*"{stage}".split(), "--root", sys.argv[1], "--dataset", "demo", "--experiment", "demo", "--set", sys.argv[2]])
 print(json.dumps([time.monotonic() - started, own[0]]))
 sys.exit(status)
 """
