@@ -90,7 +90,8 @@ def watch():
 if Path("/proc/self/status").exists():
     threading.Thread(target=watch, daemon=True).start()
 started = time.monotonic()
-status = main([*"{stage}".split(), "--root", sys.argv[1], "--dataset", "demo", "--experiment", "demo", "--set", sys.argv[2]])
+choice = ["--dataset", "demo", "--experiment", "demo", "--set", sys.argv[2]]
+status = main([*"{stage}".split(), "--root", sys.argv[1], *choice])
 print(json.dumps([time.monotonic() - started, own[0]]))
 sys.exit(status)
 """
