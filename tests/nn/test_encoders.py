@@ -102,6 +102,10 @@ def test_a_backbone_gives_a_skip_at_every_stride_and_the_network_answers(encoder
     settings = network(encoder=encoder, levels=4)
     model = build_unet(settings, 96)
     assert [shape[:2] for shape in skips(model)] == [(48, 48), (24, 24), (12, 12), (6, 6)]
+    for layer in model.layers:
+        # Untrained, the deepest of them multiply any difference a millionfold; what its branches add less, does not.
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.scale:
+            layer.gamma.assign(0.5 * layer.gamma)
     tiles = np.random.default_rng(0).uniform(0, 255, (2, 96, 96, 1)).astype(np.float32)
     found = answers(model, tiles)
     assert found.shape == (2, 96, 96, 1)
