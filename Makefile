@@ -22,8 +22,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
-CHOICE   = --dataset "$(DATASET)" --experiment "$(EXPERIMENT)" --folds "$(FOLDS)" $(if $(SET),--set "$(SET)")
-OPTIONS  = $(CHOICE) --jobs "$(JOBS)" $(if $(ARCHIVE),--archive "$(ARCHIVE)") $(PLACE)
+# By way of the environment, so that a shell makes nothing of quotation marks in them.
+export DATASET EXPERIMENT FOLDS ARCHIVE SET JOBS TILE
+CHOICE   = --dataset "$$DATASET" --experiment "$$EXPERIMENT" --folds "$$FOLDS" $(if $(SET),--set "$$SET")
+OPTIONS  = $(CHOICE) --jobs "$$JOBS" $(if $(ARCHIVE),--archive "$$ARCHIVE") $(PLACE)
 PLACE    = --executor "$(EXECUTOR)" $(if $(ADDRESS),--address "$(ADDRESS)") $(if $(STORE),--store "$(STORE)") \
 	$(if $(CPUS),--cpus-per-fold "$(CPUS)") $(if $(GPUS),--gpus-per-fold "$(GPUS)")
 said     = $(filter-out 0 no false,$($(1)))
@@ -51,11 +53,11 @@ download prepare split train validate report predict submit: | $(VENV)/ready$(if
 ##@ To begin with
 .PHONY: demo status show submissions experiments lab board clean-% help
 demo: | $(VENV)/ready ## the whole road on the built-in survey: no account, no download
-	@$(PYTHON) -m pipeline submit --dataset demo --experiment demo --jobs "$(JOBS)" $(if $(SET),--set "$(SET)")
+	@$(PYTHON) -m pipeline submit --dataset demo --experiment demo --jobs "$$JOBS" $(if $(SET),--set "$$SET")
 status: | $(VENV)/ready ## what is done, stale (and why) or missing
 	@$(PYTHON) -m pipeline status $(CHOICE)
 show: | $(VENV)/ready ## draw one tile, image, truth and prediction: make show TILE=id
-	@$(PYTHON) -m pipeline show "$(TILE)" $(CHOICE)
+	@$(PYTHON) -m pipeline show "$$TILE" $(CHOICE)
 submissions: | $(VENV)/ready ## Kaggle's past submissions beside our receipts: CV against public and private score
 	@$(PYTHON) -m pipeline submissions
 experiments: | $(VENV)/ready ## the experiments there are
@@ -71,7 +73,7 @@ help: ## this page
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z%-]+:.*## / {sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nVariables (now): DATASET=%s EXPERIMENT=%s FOLDS=%s ARCHIVE=%s JOBS=%s SET="%s"\n' \
-		"$(DATASET)" "$(EXPERIMENT)" "$(if $(FOLDS),$(FOLDS),all)" "$(ARCHIVE)" "$(JOBS)" "$(SET)"
+		"$$DATASET" "$$EXPERIMENT" "$${FOLDS:-all}" "$$ARCHIVE" "$$JOBS" "$$SET"
 	@printf 'Example: make train EXPERIMENT=unet FOLDS=0,1 SET="train.epochs=5 train.batch=16"\n'
 
 ##@ For those who change the code

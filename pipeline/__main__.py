@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
-import re
 import shutil
 import signal
 import sys
@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from pipeline import __version__, config, geometry
-from pipeline.artifacts import Artifact, Blend, Ledger, Tree, blend_name, discard_damaged, verify
+from pipeline.artifacts import Artifact, Blend, Ledger, Tree, begun, blend_name, discard_damaged, verify
 from pipeline.config import DEFAULT_EXPERIMENT, ROOT, ClusterSettings, UserError, experiment_names, load
 from pipeline.progress import duration, say
 from pipeline.stages import ROAD, Context
@@ -42,14 +43,14 @@ _interrupted = threading.Event()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 2 for a fault that the user can mend, 130 when interrupted."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     _interrupted.clear()
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as for a command that a shell runs in the background
             signal.signal(number, _interrupt)
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         options.run(options)
     except KeyboardInterrupt:
         return _fault(INTERRUPTED, EXIT_INTERRUPTED)
@@ -89,8 +90,15 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its faults are a user's like all others: one line, which says where to read on."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message.removeprefix('argument ')} ({self.prog} --help tells more)")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m pipeline",
         description="From the competition's archive to a checked submission. The road: " + " -> ".join(ROAD) + ". "
         "Each stage first brings the stages before it up to date; what is up to date is skipped.",
@@ -165,8 +173,10 @@ def _root(command: argparse.ArgumentParser) -> None:
 
 
 def _path(text: str) -> Path:
-    # A shell leaves the ~ of --archive=~/x, and of a quoted one, as it is.
-    return Path(text).expanduser()
+    # A shell leaves the ~ of --archive=~/x, and of a quoted one, as it is. So does this where it is nobody's home.
+    with contextlib.suppress(RuntimeError):
+        return Path(text).expanduser()
+    return Path(text)
 
 
 def _positive(text: str) -> int:
@@ -204,10 +214,11 @@ def _context(options: argparse.Namespace, experiment: str = "") -> Context:
     # make hands SET over as one text of several assignments.
     experiment = experiment or options.experiment
     settings = load(experiment, _assignments(options))
-    try:
-        geometry.check(settings)
-    except UserError as fault:
-        raise UserError(f"experiment {experiment}: {fault}") from None
+    if hasattr(options, "stage"):  # what is there may be looked at, and removed, whatever its settings are now
+        try:
+            geometry.check(settings)
+        except UserError as fault:
+            raise UserError(f"experiment {experiment}: {fault}") from None
     return Context(
         Tree(options.root, options.dataset, experiment, settings),
         Ledger(),
@@ -228,14 +239,13 @@ def _contexts(options: argparse.Namespace) -> list[Context]:
 
 def _one(options: argparse.Namespace) -> str:
     """The experiment of a command that takes one alone."""
-    if "," in options.experiment:
+    if "," in options.experiment or "+" in options.experiment:
         raise UserError(f"--experiment {options.experiment}: this command takes one experiment at a time")
     return options.experiment
 
 
 def _assignments(options: argparse.Namespace) -> list[str]:
-    # Split only before the next key: a value may hold spaces, such as submit.message or a list.
-    return [each for text in options.set for each in re.split(r"\s+(?=[\w.-]+=)", text.strip()) if each]
+    return [each for text in options.set for each in config.split_assignments(text)]
 
 
 def _blend(members: list[Context], options: argparse.Namespace) -> Context:
@@ -371,6 +381,7 @@ def _walk(
         if stage == "train":
             for context in contexts:
                 context.tree.ask_for({*context.folds, *context.tree.asked_folds()})
+                context.tree.write_config()
         if stage == "validate" and target == "train":
             contexts = [_predicted_only(context) for context in contexts]
         pending = [context for context in contexts if context.pending(stage)]
@@ -505,8 +516,9 @@ def _status_of(context: Context, stages: Sequence[str], thorough: bool) -> None:
 def _told(context: Context, artifact: Artifact, thorough: bool) -> str:
     state = context.ledger.state(artifact)
     manifest = context.ledger.manifest(artifact)
-    if state.kind == "missing" and artifact.stage == "train" and (artifact.folder / "backup" / "state.npz").is_file():
-        return "missing: begun; make train goes on from its last finished epoch"
+    if not state.done and artifact.stage == "train" and begun(artifact):
+        why = f"{state.why}; " if state.why else ""
+        return f"{state.kind}: {why}begun; make train goes on from its last finished epoch"
     if state.done and thorough and manifest is not None:
         fault = verify(artifact, manifest)
         if fault:
@@ -525,13 +537,16 @@ def _clean(options: argparse.Namespace) -> None:
             gone += [context.tree.test_part(fold, 0).folder for fold in context.folds]
         if options.what == "download":
             gone.append(context.tree.download_folder)
-    elif {*options.what.split("+")} <= {*experiment_names()}:
-        first = _context(options, options.what.split("+")[0]).tree
-        tree = Tree(first.root, first.dataset, blend_name({*options.what.split("+")}), first.settings)
-        gone = [tree.experiment_folder, *_paths(tree.submission(()))]
     else:
-        known = ", ".join([*ROAD, *experiment_names()])
-        raise UserError(f"there is nothing called {options.what!r} to clean; there are: {known}")
+        # Also one whose file is gone, or is not valid any more: only its name matters.
+        plain = _context(options, DEFAULT_EXPERIMENT).tree
+        left = {path.name for path in plain.experiment_folder.parent.glob("*") if path.is_dir()}
+        name = blend_name({*options.what.split("+")})
+        if not {*options.what.split("+")} <= {*experiment_names()} and name not in left:
+            known = ", ".join([*ROAD, *sorted({*experiment_names(), *left})])
+            raise UserError(f"there is nothing called {options.what!r} to clean; there are: {known}")
+        tree = Tree(plain.root, plain.dataset, name, plain.settings)
+        gone = [tree.experiment_folder, *_paths(tree.submission(()))]
     removed = 0
     for path in gone:
         if path.is_dir():
@@ -544,6 +559,10 @@ def _clean(options: argparse.Namespace) -> None:
         say(f"removed {path}")
     if not removed:
         say("nothing to remove")
+    elif (options.root / "submissions").is_dir():
+        from pipeline import leaderboard
+
+        leaderboard.write(options.root)
 
 
 def _paths(artifact: Artifact) -> list[Path]:
@@ -558,8 +577,10 @@ def _experiments(options: argparse.Namespace) -> None:
 
     width = max(map(len, experiment_names()))
     for name in experiment_names():
-        first = (EXPERIMENTS / f"{name}.toml").read_text(encoding="utf-8").splitlines()[0]
-        say(f"{name:<{width}}  {first.lstrip('# ')}")
+        text = (EXPERIMENTS / f"{name}.toml").read_text(encoding="utf-8", errors="replace")
+        first = text.lstrip().partition("\n")[0]
+        told = first.lstrip("# ") if first.startswith("#") else "(its file does not begin with a line that says)"
+        say(f"{name:<{width}}  {told}")
 
 
 def _finish() -> int:

@@ -50,6 +50,8 @@ SOLUTION = "solution.csv"
 """The known test answers, which only the built-in survey has."""
 ASKED = "folds.json"
 """Which folds of an experiment were asked for."""
+STATE = "state.npz"
+"""The file of a backup that says how far a training has come."""
 CHUNK = 512
 """Tiles that are predicted at once. Where chunks of the test tiles are made apart, they begin at multiples of it."""
 TILE_FILES = ("train_images.npy", "train_masks.npy", "test_images.npy", "train.csv", "test.csv")
@@ -557,7 +559,13 @@ def measure(path: Path) -> Output:
     return Output(size, whole.hexdigest(), files)
 
 
-def finish(artifact: Artifact, result: dict[str, Any], started: float, at: Path | None = None) -> Manifest:
+def finish(
+    artifact: Artifact,
+    result: dict[str, Any],
+    started: float,
+    at: Path | None = None,
+    seen: dict[str, str] | None = None,
+) -> Manifest:
     """Measure the outputs and write the manifest: from now on the artifact counts.
 
     Args:
@@ -565,7 +573,12 @@ def finish(artifact: Artifact, result: dict[str, Any], started: float, at: Path 
         result: what the stage found, plain values.
         started: ``time.monotonic()`` of the stage's start.
         at: where the files lie now, if not yet in the artifact's folder.
+        seen: the inputs (``inputs_now``) when the work began.
+
+    Raises:
+        UserError: an input is gone, or another one than was seen.
     """
+    _unchanged(artifact, seen)
     folder = at or artifact.folder
     ledger = Ledger()
     inputs = {}
@@ -603,9 +616,7 @@ def amend(path: Path, found: dict[str, Any]) -> None:
 
 def inputs_fingerprint(artifact: Artifact) -> str:
     """A short hash of everything that decides an artifact's content: settings, inputs and format."""
-    ledger = Ledger()
-    found = {each.label: manifest.fingerprint for each in artifact.inputs if (manifest := ledger.manifest(each))}
-    return fingerprint([artifact.name, FORMAT[artifact.stage], artifact.settings, found])
+    return fingerprint([artifact.name, FORMAT[artifact.stage], artifact.settings, inputs_now(artifact)])
 
 
 @contextlib.contextmanager
@@ -649,9 +660,47 @@ def making(artifact: Artifact, retired: bool = True) -> Iterator[Path]:
         yield artifact.folder
 
 
-def retire(artifact: Artifact) -> None:
-    """Take away the manifest before the files that it names are replaced, so that nothing half-made counts."""
+def retire(artifact: Artifact, seen: dict[str, str] | None = None) -> None:
+    """Take away the manifest before the files that it names are replaced, so that nothing half-made counts.
+
+    Raises:
+        UserError: an input is another one than was seen (``inputs_now``) when the work began.
+    """
+    _unchanged(artifact, seen)
     artifact.manifest_path.unlink(missing_ok=True)
+
+
+def inputs_now(artifact: Artifact) -> dict[str, str]:
+    """The fingerprint of each input that is there; what takes long looks at the beginning, and again at its end."""
+    ledger = Ledger()
+    return {each.label: found.fingerprint for each in artifact.inputs if (found := ledger.manifest(each))}
+
+
+def _unchanged(artifact: Artifact, seen: dict[str, str] | None) -> None:
+    if seen is None:
+        return
+    now = inputs_now(artifact)
+    for label, found in seen.items():
+        if now.get(label) != found:
+            raise UserError(f"{artifact.name}: {label} was made again meanwhile by another command; run this one again")
+
+
+def backup_folder(artifact: Artifact) -> Path:
+    """Where a fold's training keeps what it needs to go on after a kill.
+
+    Each combination of settings and inputs has a folder of its own, so that trying others loses no training.
+    """
+    return artifact.folder / backup_name(inputs_fingerprint(artifact))
+
+
+def backup_name(identity: str) -> str:
+    """Name of the folder of a training with this fingerprint of settings and inputs."""
+    return f"backup-{identity}"
+
+
+def begun(artifact: Artifact) -> bool:
+    """Whether a training with these very settings and inputs would go on, not begin."""
+    return (backup_folder(artifact) / STATE).is_file()
 
 
 @contextlib.contextmanager
@@ -737,6 +786,9 @@ def adopt(tree: Tree, fold: int) -> str:
             for name in (*manifest.outputs, *manifest.extras):
                 with writing(artifact.folder / name) as path:
                     shutil.copyfile(folder / name, path)
+            # The other experiment may have been trained anew while its files were copied.
+            if verify(artifact, manifest):
+                continue
             write_manifest(artifact.manifest_path, manifest)
         return folder.parent.name
     return ""
@@ -747,13 +799,18 @@ def remove_parts(tree: Tree, fold: int) -> None:
     shutil.rmtree(tree.test_part(fold, 0).folder, ignore_errors=True)
 
 
-def reserve(path: Path, size: int) -> None:
-    """Make a file of this many bytes that surely fit: a memory-mapped file on a full disk kills its process later."""
-    with path.open("wb") as stream:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(stream.fileno(), 0, size)
-        else:
-            stream.truncate(size)
+def mapped(path: Path, shape: tuple[int, ...]) -> Any:
+    """A new memory-mapped .npy file of this shape, uint8, all of whose bytes have their place on the disk.
+
+    Without that, writing to it on a full disk would kill the process.
+    """
+    import numpy as np
+
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    return out
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -20,9 +20,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipeline.artifacts import writing
+from pipeline.artifacts import STATE, writing
 
-STATE = "state.npz"
 _DAMAGED = (
     *(OSError, ValueError, KeyError, EOFError, MemoryError, SyntaxError, RuntimeError, OverflowError),
     *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),

@@ -34,11 +34,13 @@ from pipeline.artifacts import (
     Ledger,
     Manifest,
     Tree,
+    backup_folder,
     finish,
     held,
     making,
+    mapped,
     remove_parts,
-    reserve,
+    retire,
     verify,
     writing,
 )
@@ -145,7 +147,7 @@ def predict(work: Work, place: ClusterSettings) -> None:
     pairs = [(tree, fold) for tree, folds in work for fold in folds]
     with ExitStack() as stack:
         for tree, fold in pairs:
-            stack.enter_context(making(tree.test(fold)))
+            stack.enter_context(making(tree.test(fold), retired=False))
         store = _open(place, work, ledger)
         if store is not None:
             for tree, fold in pairs:
@@ -398,7 +400,7 @@ def _pull_fold(store: Store, tree: Tree, fold: int) -> None:
 
 def _offer(store: Store, tree: Tree, fold: int) -> None:
     """Put into the store what is here of a fold: its network, or its last finished epoch."""
-    backup = tree.fold_folder(fold) / "backup"
+    backup = backup_folder(tree.train(fold))
     if Ledger().state(tree.train(fold)).done:
         store.push(tree.train(fold))
     elif backup.is_dir() and not store.names(backup):
@@ -449,9 +451,9 @@ def assemble(tree: Tree, fold: int, starts: Sequence[int]) -> int:
             raise UserError(f"{part.name}: {fault if manifest else 'is missing'}; the same command makes it again")
         count += manifest.result["tiles"]
     shape = np.load(tree.tiles.folder / "test_images.npy", mmap_mode="r", allow_pickle=False).shape
+    retire(artifact)
     with writing(artifact.folder / artifact.outputs[0]) as path:
-        reserve(path, int(np.prod(shape)))
-        out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        out = mapped(path, shape)
         for start in starts:
             part = tree.test_part(fold, start)
             out[start : start + CHUNK] = np.load(part.folder / part.outputs[0], allow_pickle=False)
@@ -619,7 +621,8 @@ def _train_task(order: Order, job: Job) -> None:
     if store is None:
         _patiently(lambda: launch.train_one(tree, job.fold, _Voice(order, job), ledger))
         return
-    trained, backup = tree.train(job.fold), tree.fold_folder(job.fold) / "backup"
+    trained = tree.train(job.fold)
+    backup = backup_folder(trained)
     # The store alone says what is done of this fold: what lies here may be older.
     shutil.rmtree(tree.fold_folder(job.fold), ignore_errors=True)
     if not store.pull(trained, partial(ledger.fits, trained)):

@@ -34,8 +34,8 @@ class UserError(Exception):
     """A fault that the user can mend. The command line prints its one line and exits with status 2."""
 
 
-Count = Annotated[int, Meta(ge=1)]
-Natural = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1, le=10**6)]
+Natural = Annotated[int, Meta(ge=0, le=10**6)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Rate = Annotated[float, Meta(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Meta(gt=0.0, le=1e6)]
@@ -373,7 +373,7 @@ def _lineage(experiment: str) -> list[tuple[Path, dict[str, Any]]]:
     found: dict[Path, dict[str, Any]] = {}
     name: Any = experiment
     while name is not None:
-        path, tree = _read(name)
+        path, tree = _read(name, named_by=list(found)[-1] if found else None)
         if path in found:
             raise UserError(f"{path}: base = {name!r} leads back to the experiment itself; leave it out")
         name = tree.pop("base", None)
@@ -383,14 +383,18 @@ def _lineage(experiment: str) -> list[tuple[Path, dict[str, Any]]]:
     return list(found.items())
 
 
-def _read(experiment: str) -> tuple[Path, dict[str, Any]]:
+def _read(experiment: str, named_by: Path | None) -> tuple[Path, dict[str, Any]]:
+    """An experiment's file and what stands in it; ``named_by`` is the file that has it as its base."""
+    where = f"{named_by}: base = {experiment!r}: " if named_by else ""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", experiment):
-        raise UserError(f"experiment {experiment!r}: a name is made of letters, digits, '-' and '_'")
+        stem = experiment.rsplit("/", 1)[-1].removesuffix(".toml")
+        hint = f"; write {stem}" if stem != experiment and stem in experiment_names() else ""
+        raise UserError(f"{where}experiment {experiment!r}: a name is made of letters, digits, '-' and '_'{hint}")
     path = EXPERIMENTS / f"{experiment}.toml"
     if not path.is_file():
         known = experiment_names()
         raise UserError(
-            f"there is no experiment {experiment!r}{_nearest(experiment, known)}; "
+            f"{where}there is no experiment {experiment!r}{_nearest(experiment, known)}; "
             f"there are: {', '.join(known)} (add one as pipeline/experiments/{experiment}.toml)"
         )
     try:
@@ -527,6 +531,16 @@ def _contradiction(train: TrainSettings, network: NetworkSettings) -> str:
     return ""
 
 
+def split_assignments(text: str) -> list[str]:
+    """Several assignments in one text, as make's ``SET`` holds them: split only before the next key.
+
+    A value may hold spaces, such as ``submit.message``, or a list.
+    """
+    sections = "|".join(Settings.__struct_fields__)
+    # Before a key of any section, or the bare name of a setting, whose '=' was forgotten.
+    return [each for each in re.split(rf"\s+(?=\w+\.\w+\s*=|(?:{sections})\.\w+(?:\s|$))", text.strip()) if each]
+
+
 def _assign(tree: dict[str, Any], assignment: str) -> None:
     key, equals, text = assignment.partition("=")
     section, dot, name = key.strip().partition(".")
@@ -562,7 +576,13 @@ def _explain(fault: str) -> str:
     if message.startswith("Invalid enum value"):
         section, name = place.partition("[")[0].split(".")
         allowed = _words(get_type_hints(type(getattr(Settings(), section)))[name])
-        message = f"{message.removeprefix('Invalid enum value ')} is not one of {', '.join(allowed)}"
+        word = message.removeprefix("Invalid enum value ")
+        if word in allowed:
+            return f"{place}: {word} is one of a list; write it in brackets: {place}=[{word[1:-1]}]"
+        message = f"{word} is not one of {', '.join(allowed)}"
+    message = message.replace("Expected 'bool'", "Expected true or false").replace("'object'", "a section of settings")
+    if re.search(r"got 'str'$", message) and "array" not in message:
+        message += " (several settings are separated by spaces: train.epochs=5 train.batch=16)"
     if message.startswith("Expected 'array', got"):
         message += f"; write a list in brackets, for example --set {place}=[...] with its values and commas"
     return f"{place}: {message}" if place else message

@@ -9,7 +9,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from pipeline import metric
-from pipeline.artifacts import weight_files, writing
+from pipeline.artifacts import backup_name, weight_files, writing
 from pipeline.augment import Frame
 from pipeline.batches import Batches
 from pipeline.board import Board
@@ -39,8 +39,8 @@ from pipeline.progress import Epoch, Watcher
 from pipeline.pseudo import VIEWS, PseudoLabels
 
 History = list[dict[str, Any]]
-PSEUDO = "pseudo"
-"""Folder of the tiles with pseudo-labels, in a fold's folder while it trains."""
+PSEUDO = ".pseudo"
+"""Folder of the tiles with pseudo-labels, in that of the backup; nothing of it is needed to go on."""
 
 
 def make_network(settings: Settings, seed: int = 0, pretrained: bool = False) -> tuple[keras.Model, Frame]:
@@ -170,9 +170,10 @@ def fit_fold(
         training: (t,) int, rows to train on.
         validation: (v,) int, rows to score on.
         fold: number of the fold; it is part of the seed.
-        folder: where the weights (``artifacts.weight_files``) and ``history.csv`` go, and ``backup/`` while the run
+        folder: where the weights (``artifacts.weight_files``) and ``history.csv`` go, and the backup while the run
             lasts.
-        identity: fingerprint of settings and inputs; a backup with another one is not used.
+        identity: fingerprint of settings and inputs; a backup with another one is not used. The latest of those stays,
+            so that a training with other settings may still go on after this one.
         watcher: told of progress.
         depths: (n,) float32 in feet, for a network that sees them.
         unlabelled: (m, 101, 101) uint8 test tiles for ``train.pseudo_share``, may be memory-mapped.
@@ -196,7 +197,8 @@ def fit_fold(
     model, frame = make_network(settings, seed, pretrained=True)
     # Read once: validation tiles are looked at after every epoch.
     held = Held(images[validation], masks[validation], None if depths is None else depths[validation])
-    checkpoint = Checkpoint(folder / "backup", identity)
+    checkpoint = Checkpoint(folder / backup_name(identity), identity)
+    _remove_older_backups(folder, checkpoint.folder)
     with ExitStack() as stack:
         pseudo = None
         if train.pseudo_share and unlabelled is not None and len(unlabelled):
@@ -206,7 +208,7 @@ def fit_fold(
                 raise UserError(
                     f"train.pseudo_share = {train.pseudo_share} of {len(training)} tiles is none; take more, or 0"
                 )
-            room = folder / PSEUDO
+            room = checkpoint.folder / PSEUDO
             pseudo = PseudoLabels(images, masks, unlabelled, tiles, train.pseudo_sure, seed, room, both)
             stack.callback(pseudo.close)
             images, masks, depths = pseudo.images, pseudo.masks, pseudo.depths
@@ -225,9 +227,7 @@ def fit_fold(
         compile_network(model, make_optimizer(train, len(batches)), train.loss, settings.network)
         model.optimizer.build(model.trainable_variables)
         history = _epochs(settings, model, batches, held, fold, folder, checkpoint, watcher, pseudo)
-    if leaving is not None:
-        leaving()
-    return _leave(model, train, checkpoint, history, folder, tiles=len(batches) * batches.batch)
+    return _leave(model, train, checkpoint, history, folder, len(batches) * batches.batch, leaving)
 
 
 @dataclass(frozen=True)
@@ -341,7 +341,7 @@ def one_epoch(
         model: compiled.
         batches: of a started epoch.
         epoch: the first is 0.
-        told: called with the number of steps that the backend was given so far.
+        told: called with the number of steps whose batches the backend has taken so far, which may be one or two ahead.
 
     Returns:
         The mean loss.
@@ -406,14 +406,23 @@ def _stops_early(history: History, patience: int) -> bool:
 
 
 def _leave(
-    model: keras.Model, train: TrainSettings, checkpoint: Checkpoint, history: History, folder: Path, tiles: int
+    model: keras.Model,
+    train: TrainSettings,
+    checkpoint: Checkpoint,
+    history: History,
+    folder: Path,
+    tiles: int,
+    leaving: Callable[[], object] | None,
 ) -> dict[str, Any]:
     """Write the fold's outputs from the checkpoint, which alone is the truth, and say what came of it."""
     kept, names = _kept(train, history), weight_files(train)
+    networks = [checkpoint.load_best(row["epoch"] - 1) for row in kept]
+    if leaving is not None:
+        leaving()
     # Keras would write the optimizer's state beside the weights, three times as large, which prediction has no use for.
     model.optimizer = None
-    for row, name in zip(kept, names, strict=True):
-        for weight, value in zip(model.weights, checkpoint.load_best(row["epoch"] - 1), strict=True):
+    for network, name in zip(networks, names, strict=True):
+        for weight, value in zip(model.weights, network, strict=True):
             weight.assign(value)
         with writing(folder / name) as path:
             model.save_weights(path)
@@ -444,8 +453,13 @@ def _leave(
     }
 
 
-def remove_backup(folder: Path) -> None:
-    """Remove a fold's checkpoint once its manifest is written, and what a killed run left beside it."""
-    for name in ("backup", PSEUDO):
-        with suppress(OSError):
-            shutil.rmtree(folder / name)
+def remove_backup(folder: Path, identity: str) -> None:
+    """Remove a fold's checkpoint once its manifest is written; it has no use after that."""
+    shutil.rmtree(folder / backup_name(identity), ignore_errors=True)
+
+
+def _remove_older_backups(folder: Path, own: Path) -> None:
+    """Of trainings with other settings, leave the backup of the latest alone."""
+    others = sorted((path for path in folder.glob("backup*") if path != own), key=lambda path: path.stat().st_mtime_ns)
+    for path in others[:-1]:
+        shutil.rmtree(path, ignore_errors=True)

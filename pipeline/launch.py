@@ -110,7 +110,7 @@ def load_work() -> ModuleType:
     TensorFlow writes a page of notes to standard error as it starts and first looks for a GPU, from C++, whatever the
     level of its log. They would bury a user's progress bar; a real failure still arrives as an exception.
     """
-    _check_backend(os.environ.get("KERAS_BACKEND", BACKENDS[0]))
+    _check_backend(os.environ.get("KERAS_BACKEND") or BACKENDS[0])
     # Every fold is a network of its own; TensorFlow would warn of each that it is traced anew.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _quiet():

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import metric
+from pipeline.artifacts import mapped
 
 VIEWS = ("plain", "flip")
 """What the network looks at to label a tile."""
@@ -89,7 +90,7 @@ class PseudoLabels:
 
     def _with_room(self, array: np.ndarray, name: str) -> np.ndarray:
         shape = (len(array) + self._looked_at, *array.shape[1:])
-        out = np.lib.format.open_memmap(self._folder / name, "w+", np.uint8, shape)
+        out: np.ndarray = mapped(self._folder / name, shape)
         out[: len(array)] = array
         return out
 

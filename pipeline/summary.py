@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def _validated(context: Context, result: dict[str, Any], targets: str) -> None:
     _score(result["cv"])
     say(f"  report              {_shown(tree.experiment_folder / 'report.html')}")
     say(f"  leaderboard         {_shown(tree.leaderboard.with_suffix('.html'))}")
-    say(f"  next                {_command(context, targets)}")
+    say(f"  next                {next_command(context, targets)}")
 
 
 def _members(context: Context, result: dict[str, Any]) -> None:
@@ -102,7 +103,7 @@ def _gain(found: dict[str, Any]) -> str:
     return f"{found['gain']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
 
 
-def _command(context: Context, targets: str) -> str:
+def next_command(context: Context, targets: str) -> str:
     """The command that goes on with the same dataset, experiment and settings, all of which it has to be told again."""
     tree = context.tree
     told = {
@@ -110,12 +111,15 @@ def _command(context: Context, targets: str) -> str:
         "experiment": tree.experiment if tree.experiment != DEFAULT_EXPERIMENT else "",
         "set": " ".join(context.assignments),
     }
-    said = {name: shlex.quote(value) for name, value in told.items() if value}
+    said = {name: value for name, value in told.items() if value}
     if tree.root.resolve() == ROOT:
-        return " ".join(["make", targets, *(f"{name.upper()}={value}" for name, value in said.items())])
+        # Make takes a dollar for the beginning of a variable of its own.
+        ours = (f"{name.upper()}={shlex.quote(value.replace('$', '$$'))}" for name, value in said.items())
+        return " ".join(["make", targets, *ours])
     # Of another root make knows nothing. The last target brings those before it up to date.
-    said["root"] = shlex.quote(str(tree.root))
-    return " ".join(["python -m pipeline", targets.split()[-1], *(f"--{name} {value}" for name, value in said.items())])
+    said["root"] = str(tree.root)
+    options = (f"--{name} {shlex.quote(value)}" for name, value in said.items())
+    return " ".join([shlex.quote(_shown(Path(sys.executable))), "-m pipeline", targets.split()[-1], *options])
 
 
 def _shown(path: Path) -> str:

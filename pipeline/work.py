@@ -29,7 +29,7 @@ def train_fold(tree: Tree, fold: int, watcher: Watcher | None = None) -> None:
     tiles = tiles_store.load(tree.tiles.folder)
     dealt = fold_of_tiles(tree.split.folder)
     with artifacts.making(artifact, retired=False) as folder:
-        identity = artifacts.inputs_fingerprint(artifact)
+        seen, identity = artifacts.inputs_now(artifact), artifacts.inputs_fingerprint(artifact)
         result = fit_fold(
             tree.settings,
             tiles.train_images,
@@ -43,10 +43,10 @@ def train_fold(tree: Tree, fold: int, watcher: Watcher | None = None) -> None:
             depths=_depths(tree, tiles.train),
             unlabelled=tiles.test_images,
             unlabelled_depths=_depths(tree, tiles.test),
-            leaving=partial(artifacts.retire, artifact),
+            leaving=partial(artifacts.retire, artifact, seen),
         )
-        artifacts.finish(artifact, result, started)
-        remove_backup(folder)
+        artifacts.finish(artifact, result, started, seen=seen)
+        remove_backup(folder, identity)
 
 
 def predict_out_of_fold(tree: Tree, fold: int) -> None:
@@ -61,13 +61,15 @@ def predict_out_of_fold(tree: Tree, fold: int) -> None:
     rows = np.flatnonzero(dealt == fold)
     truth = tiles.train_masks[rows]
     with artifacts.making(artifact, retired=False) as folder:
-        remove_backup(folder)  # training may have been killed right after its manifest
+        seen = artifacts.inputs_now(artifact)
+        # Training may have been killed right after its manifest.
+        remove_backup(folder, artifacts.inputs_fingerprint(tree.train(fold)))
         answer = trained_predictor(tree.settings, *tree.weights(fold))
         depths = _depths(tree, tiles.train.iloc[rows])
         found = answer(
             tiles.train_images[rows], np.empty(truth.shape, np.uint8), tree.settings.predict.tta, depths=depths
         )
-        artifacts.retire(artifact)
+        artifacts.retire(artifact, seen)
         with artifacts.writing(folder / "oof.npy") as path:
             np.save(path, found)
         masks = metric.apply(found, 0.5, 0)
@@ -79,7 +81,7 @@ def predict_out_of_fold(tree: Tree, fold: int) -> None:
             "empty_accuracy": float(metric.empty_accuracy(areas, true_areas)),
         }
         artifacts.write_text(folder / "metrics.json", json.dumps(result, indent=2) + "\n")
-        artifacts.finish(artifact, result, started)
+        artifacts.finish(artifact, result, started, seen=seen)
 
 
 def predict_test(tree: Tree, fold: int, progress: Callable[[int], None] | None = None) -> None:
@@ -91,16 +93,16 @@ def predict_test(tree: Tree, fold: int, progress: Callable[[int], None] | None =
     started = time.monotonic()
     tiles = tiles_store.load(tree.tiles.folder)
     with artifacts.making(artifact, retired=False) as folder:
+        seen = artifacts.inputs_now(artifact)
         answer = trained_predictor(tree.settings, *tree.weights(fold))
         artifacts.retire(artifact)
         with artifacts.writing(folder / artifact.outputs[0]) as path:
-            artifacts.reserve(path, tiles.test_images.nbytes)
-            out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=tiles.test_images.shape)
+            out = artifacts.mapped(path, tiles.test_images.shape)
             answer(tiles.test_images, out, tree.settings.predict.tta, progress, _depths(tree, tiles.test))
             out.flush()
             del out
         remove_parts(tree, fold)  # before the manifest: after it nothing would come back for them
-        artifacts.finish(artifact, {"tiles": len(tiles.test_images)}, started)
+        artifacts.finish(artifact, {"tiles": len(tiles.test_images)}, started, seen=seen)
 
 
 def predict_test_parts(

@@ -36,8 +36,7 @@ LEVELS = [
     {"work"},
     {"launch"},
     {"cluster"},
-    {"stages"},
-    {"summary"},
+    {"stages", "summary"},
     {"__main__"},
 ]
 TENSORFLOW_ALONE_CAN = {"nn/norm"}  # its fused batch norm, and the optimizer takes it from there

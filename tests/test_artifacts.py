@@ -159,6 +159,19 @@ def test_a_failure_in_place_does_not_count(first: Artifact):
     assert Ledger().state(first).kind == "missing"
 
 
+def test_what_was_made_of_an_input_that_changed_meanwhile_does_not_count(first: Artifact, second: Artifact):
+    made(first)
+    with artifacts.making(second, retired=False) as folder:
+        seen = artifacts.inputs_now(second)
+        made(first, "other")
+        (folder / "b.txt").write_text("of the first content")
+        with pytest.raises(UserError, match="first was made again meanwhile"):
+            artifacts.finish(second, {}, time.monotonic(), seen=seen)
+        with pytest.raises(UserError, match="first was made again meanwhile"):
+            artifacts.retire(second, seen)
+    assert Ledger().state(second).kind == "missing"
+
+
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path):
     path = tmp_path / "file.npy"
     path.write_text("old")

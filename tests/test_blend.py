@@ -251,7 +251,7 @@ def test_in_any_order_it_is_the_same_blend_and_done(pair: Chain):
     assert run(pair, "validate") == 0
     assert pair.printed.count("CV (cross-fitted)") == 3
     # A root of its own is none that make knows.
-    assert "next                python -m pipeline submit --dataset demo --experiment demo+unet --set " in pair.printed
+    assert "python -m pipeline submit --dataset demo --experiment demo+unet --set " in pair.printed
     assert f" --root {pair.root}" in pair.printed
     assert {path: path.stat().st_mtime_ns for path in pair.root.rglob("*") if path.is_file()} == made
 

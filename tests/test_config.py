@@ -140,7 +140,7 @@ def test_an_unknown_experiment_is_refused(name: str):
         (b"[train]\nepocs = 5\n", "there is no setting 'train.epocs' (did you mean 'train.epochs'?)"),
         (b"[trian]\nepochs = 5\n", "there is no setting 'trian' (did you mean 'train'?)"),
         (b"epochs = 5\n", "there is no setting 'epochs'"),
-        (b"train = 5\n", "train: Expected 'object', got 'int'"),
+        (b"train = 5\n", "train: Expected a section of settings, got 'int'"),
         (b'[train]\nepochs = "five"\n', "train.epochs: Expected 'int', got 'str'"),
         (b"[train]\nepochs = 0\n", "train.epochs: Expected 'int' >= 1"),
         (b"[train]\nema = 1.0\n", "train.ema: Expected 'float' < 1"),

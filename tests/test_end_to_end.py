@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from pipeline import __main__ as command_line
-from pipeline import artifacts, rle
+from pipeline import artifacts, config, rle, summary
+from pipeline.stages import Context
 from tests.browser import browser, look
 from tests.conftest import TINY, Chain, command, common
 
@@ -132,7 +133,7 @@ def test_show_draws_a_tile_with_what_is_known_of_it(root: Path, capsys: pytest.C
     assert f"did you mean {labelled}" in chain.error
     assert chain("clean", "demo") == 0
     assert chain("show", labelled) == 0
-    assert "no prediction yet" in chain.printed
+    assert "no prediction of it yet" in chain.printed
 
 
 def test_the_report_and_the_leaderboard_are_there(finished: Path):
@@ -223,6 +224,37 @@ def test_some_folds_are_enough_to_submit_and_it_says_so(root: Path, capsys: pyte
     assert "submit: up to date" in chain.printed
 
 
+def test_what_an_experiment_left_can_be_cleaned_when_its_file_is_gone(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain = Chain(root, capsys)
+    experiments = root / "data/demo/experiments"
+    shutil.copytree(experiments / "demo", experiments / "gone")
+    (root / "submissions/demo/gone.csv").write_text("id,rle_mask\n")
+    assert chain("clean", "nowhere") == 2
+    assert chain("clean", "gone") == 0
+    assert not (experiments / "gone").exists()
+    assert not (root / "submissions/demo/gone.csv").exists()
+    assert chain("clean", "demo") == 0
+    assert "demo" not in (root / "submissions/leaderboard.csv").read_text()
+
+
+def test_a_begun_training_is_told_of_its_own_settings_alone(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain = Chain(root, capsys)
+    longer = TINY.replace("train.epochs=2", "train.epochs=3")
+    tree = artifacts.Tree(root, "demo", "demo", config.load("demo", longer.split()))
+    state = artifacts.backup_folder(tree.train(0)) / artifacts.STATE
+    state.parent.mkdir()
+    state.write_bytes(b"of a run that was killed")
+    assert chain("status", settings=longer) == 0
+    assert "fold 0     stale: train.epochs was 2, now 3; begun; make train goes on" in chain.printed
+    assert "fold 1     stale: train.epochs was 2, now 3\n" in chain.printed
+    assert chain("status", settings=TINY.replace("train.epochs=2", "train.epochs=4")) == 0
+    assert "begun" not in chain.printed
+    # Predicting anew with what is done leaves it alone.
+    assert chain("train", settings=TINY + " predict.tta=[plain]") == 0
+    assert state.is_file()
+    assert "epochs = 2" in (root / "data/demo/experiments/demo/config.toml").read_text()
+
+
 def test_clean_removes_only_what_it_names(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     other = root / "data/demo/experiments/other/fold-0"
@@ -257,6 +289,12 @@ def test_clean_removes_only_what_it_names(root: Path, capsys: pytest.CaptureFixt
         (["train", "--folds", ","], "0,2"),
         (["train", "--set", "predict.tta=plain"], "a list in brackets"),
         (["show", "x", "--experiment", "unet,demo"], "one experiment"),
+        (["train", "--experiment", "unet.toml"], "write unet"),
+        (["train", "--archive", "~nobody-here/x.zip", "--dataset", "mine"], "~nobody-here/x.zip"),
+        (["train", "--set", "submit.rules=fill_holes"], "submit.rules=[fill_holes]"),
+        (["train", "--set", "train.epochs=5, train.batch=16"], "separated by spaces"),
+        (["train", "--set", "train.batch=8 train.pseudo_share"], "section.key=value"),
+        (["train", "--set", "train.tensorboard=yes"], "true or false"),
         (["nonsense"], "nonsense"),
     ],
 )
@@ -268,7 +306,8 @@ def test_a_fault_of_the_users_is_one_line_and_status_two(tmp_path: Path, argumen
     assert ran.returncode == 2
     assert told in ran.stderr
     assert "Traceback" not in ran.stderr
-    assert len([line for line in ran.stderr.splitlines() if "error:" in line]) == 1
+    assert ran.stderr.startswith("error: ")
+    assert len(ran.stderr.splitlines()) == 1
     assert not (tmp_path / "data/demo").exists()
 
 
@@ -288,8 +327,20 @@ def test_a_value_may_hold_spaces(root: Path, capsys: pytest.CaptureFixture[str])
     chain = Chain(root, capsys)
     assert chain("status", settings="submit.message=for the last day " + TINY) == 0
     assert "message was , now for the last day\n" in chain.printed
+    assert chain("status", settings=TINY + " submit.message=with a=b") == 0
+    assert "message was , now with a=b\n" in chain.printed
     assert chain("submit", settings=TINY + " predict.tta=[plain, flip]") == 0
     assert "submit: up to date" in chain.printed
+
+
+@pytest.mark.parametrize("message", ['the "best" one', "costs $5", "`id`", "it's"])
+def test_make_takes_a_setting_as_it_is_told(message: str):
+    tree = artifacts.Tree(config.ROOT, "demo", "demo", config.load("demo"))
+    context = Context(tree, artifacts.Ledger(), (0,), assignments=(f"train.epochs={message}",))
+    told = summary.next_command(context, "status")
+    assert told.startswith("make status DATASET=demo EXPERIMENT=demo SET=")
+    ran = subprocess.run(["bash", "-c", told], cwd=config.ROOT, capture_output=True, text=True, timeout=60)
+    assert f"error: --set train.epochs={message}: train.epochs: Expected" in ran.stderr
 
 
 def test_the_next_command_is_told_whole(root: Path, capsys: pytest.CaptureFixture[str]):
@@ -297,7 +348,7 @@ def test_the_next_command_is_told_whole(root: Path, capsys: pytest.CaptureFixtur
     assert chain("train") == 0
     (line,) = [line for line in chain.printed.splitlines() if line.startswith("  next ")]
     arguments = shlex.split(line.removeprefix("  next"))
-    ran = subprocess.run([sys.executable, *arguments[1:]], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
     assert "submit: up to date" in ran.stdout
 
 
@@ -347,7 +398,7 @@ def test_killed_in_training_the_same_command_ends_with_the_same_submission(finis
     assert ran.returncode == 0, ran.stderr
     assert "fold 0: goes on after epoch 1 of 2" in ran.stdout
     assert (root / "submissions/demo/demo.csv").read_bytes() == (finished / "submissions/demo/demo.csv").read_bytes()
-    assert not list(root.rglob("backup"))
+    assert not list(root.rglob("backup*"))
     assert not list(root.rglob(".*.writing*"))
 
 

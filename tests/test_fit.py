@@ -227,14 +227,13 @@ def test_an_epoch_with_pseudo_labels_is_as_long_and_the_same_whoever_prepares_it
 
 
 def test_what_a_killed_run_leaves_of_pseudo_labels_is_gone_with_its_backup(tmp_path: Path):
-    left = tmp_path / fit.PSEUDO / "images.npy"
-    left.parent.mkdir()
+    left = tmp_path / "backup-x" / fit.PSEUDO / "images.npy"
+    left.parent.mkdir(parents=True)
     left.write_bytes(b"of a run that was killed")
     fold(tmp_path, "train.pseudo_share=0.5", "train.pseudo_from=0.5")
     assert not left.parent.exists()
-    left.parent.mkdir()
-    fit.remove_backup(tmp_path)
-    assert not left.parent.exists()
+    fit.remove_backup(tmp_path, "x")
+    assert not left.parent.parent.exists()
 
 
 def test_a_share_of_pseudo_labels_that_is_no_tile_is_refused(tmp_path: Path):
@@ -248,13 +247,20 @@ def test_a_backup_of_other_settings_or_data_is_not_used(tmp_path: Path):
     again = Killer(-1, -1)
     fold(tmp_path, watcher=again, identity="other")
     assert again.resumed_after is None
+    # It is still there for its own, until there are two others.
+    fold(tmp_path, watcher=again)
+    assert again.resumed_after == 2
+    for identity in ("one", "two", "three"):
+        with pytest.raises(KilledError):
+            fold(tmp_path, watcher=Killer(1, None), identity=identity)
+    assert sorted(path.name for path in tmp_path.glob("backup*")) == ["backup-three", "backup-two"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a zip", None])
 def test_a_damaged_backup_is_not_used(tmp_path: Path, damage: bytes | None):
     with pytest.raises(KilledError):
         fold(tmp_path, watcher=Killer(2, None))
-    state = tmp_path / "backup" / "state.npz"
+    state = tmp_path / "backup-x" / "state.npz"
     state.write_bytes(state.read_bytes()[:-2000] if damage is None else damage)
     again = Killer(-1, -1)
     fold(tmp_path, watcher=again)

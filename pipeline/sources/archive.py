@@ -137,7 +137,7 @@ class _Reader(io.BufferedReader):
         return super().read(size)
 
 
-def unpack(archive: Path, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:
+def unpack(archive: Path, folder: Path, progress: Callable[[int, int], None] | None = None) -> str:
     """Write the competition's files from a zip or a folder in the layout that the other stages read.
 
     That is ``train.csv``, ``depths.csv``, ``sample_submission.csv``, ``train/images/ID.png``, ``train/masks/ID.png``
@@ -147,6 +147,10 @@ def unpack(archive: Path, folder: Path, progress: Callable[[int, int], None] | N
         archive: a zip, or a folder with the same members, zipped, unpacked or mixed; it is only read.
         folder: an empty folder of the caller's; after an error it holds a part of the files.
         progress: called with (files written, files in all).
+
+    Returns:
+        Where the table of labelled tiles lay: a folder may hold the competition's files more than once, and then the
+        ones that lie least deep are taken.
 
     Raises:
         UserError: the archive is missing, unreadable, damaged, incomplete, or unsafe to unpack.
@@ -165,6 +169,7 @@ def unpack(archive: Path, folder: Path, progress: Callable[[int, int], None] | N
                 written += _copy(source, sink, member.name, min(limit, MAX_TOTAL - written))
             if progress is not None and (done % 64 == 0 or done == len(work)):
                 progress(done, len(work))
+        return parts["train.csv"]["train.csv"].name
 
 
 def fingerprint(archive: Path) -> dict[str, Any]:

@@ -46,10 +46,11 @@ def run(context: Context) -> None:
         archive = kaggle.download(tree.download_folder)
     with artifacts.replacing(artifact) as folder:
         with Progress("unpack", 1, "files") as progress:
-            source.unpack(archive, folder, progress)
+            table = source.unpack(archive, folder, progress)
         found: dict[str, Any] = {"source": source.fingerprint(archive), "seen": source.quick_identity(archive)}
         artifacts.finish(artifact, found, started, at=folder)
-    say(f"download: tiles from {archive} are in {artifact.folder}")
+    inside = f" ({table})" if archive.is_dir() else ""
+    say(f"download: tiles from {archive}{inside} are in {artifact.folder}")
 
 
 def check_archive(context: Context, archive: Path) -> None:

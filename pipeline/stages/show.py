@@ -14,6 +14,7 @@ from pipeline.config import UserError
 from pipeline.folds import fold_of_tiles
 from pipeline.progress import say
 from pipeline.stages import Context
+from pipeline.summary import next_command
 
 
 def run(context: Context, name: str) -> None:
@@ -73,7 +74,7 @@ def run(context: Context, name: str) -> None:
     say(f"{name}: {said}")
     say(f"  {path}")
     if found is None:
-        say(f"  no prediction yet: make train predict EXPERIMENT={tree.experiment} DATASET={tree.dataset}")
+        say(f"  no prediction of it yet: {next_command(context, 'train predict')}")
 
 
 def _must_be_whole(*artifacts_used: Artifact) -> None:

@@ -14,7 +14,6 @@ def run(*contexts: Context) -> None:
         tree = context.tree
         pending = {artifact.folder for artifact in context.pending("train")}
         todo = [fold for fold in context.folds if tree.fold_folder(fold) in pending]
-        tree.write_config()
         say(f"train: experiment {tree.experiment}, fold{'s' if len(todo) > 1 else ''} {', '.join(map(str, todo))}")
         work.append((tree, todo))
     if contexts[0].cluster is not None:

@@ -36,7 +36,11 @@ def run(context: Context, dry: bool, wait: bool, force: bool) -> None:
     tree = context.tree
     artifact = tree.submission(context.folds)
     receipt = context.ledger.manifest(artifact)
-    if tree.dataset != "tgs" or receipt is None:
+    if receipt is None:
+        return
+    if tree.dataset != "tgs":
+        if tree.dataset != "demo":
+            say("  not uploaded        only the dataset tgs goes to Kaggle: leave DATASET out for that")
         return
     path, mark = artifact.folder / artifact.outputs[0], uploads.mark_of(receipt)
     message = receipt.result["message"]
