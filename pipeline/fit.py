@@ -209,8 +209,8 @@ def fit_fold(
                     f"train.pseudo_share = {train.pseudo_share} of {len(training)} tiles is none; take more, or 0"
                 )
             room = checkpoint.folder / PSEUDO
+            stack.callback(shutil.rmtree, room, ignore_errors=True)  # also where there is no room for all of it
             pseudo = PseudoLabels(images, masks, unlabelled, tiles, train.pseudo_sure, seed, room, both)
-            stack.callback(pseudo.close)
             images, masks, depths = pseudo.images, pseudo.masks, pseudo.depths
         batches = Batches(
             images,

@@ -10,7 +10,6 @@ keep between two epochs, since the weights that an epoch begins with tell which 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
@@ -25,7 +24,7 @@ VIEWS = ("plain", "flip")
 
 
 class PseudoLabels:
-    """Labelled tiles, and room behind them for test tiles; ``close`` removes the folder that holds both.
+    """Labelled tiles, and room behind them for test tiles, in a folder that the caller removes in the end.
 
     Args:
         images: (n, 101, 101) uint8 labelled tiles.
@@ -83,10 +82,6 @@ class PseudoLabels:
         if self.depths is not None and depths is not None:
             self.depths[rows] = depths[kept]
         return rows
-
-    def close(self) -> None:
-        """Remove the files."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _with_room(self, array: np.ndarray, name: str) -> np.ndarray:
         shape = (len(array) + self._looked_at, *array.shape[1:])

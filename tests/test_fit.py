@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -234,6 +235,18 @@ def test_what_a_killed_run_leaves_of_pseudo_labels_is_gone_with_its_backup(tmp_p
     assert not left.parent.exists()
     fit.remove_backup(tmp_path, "x")
     assert not left.parent.parent.exists()
+
+
+def test_where_there_is_no_room_for_pseudo_labels_nothing_stays_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space"):
+        fold(tmp_path, "train.pseudo_share=0.5")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_share_of_pseudo_labels_that_is_no_tile_is_refused(tmp_path: Path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -50,31 +49,28 @@ def test_labelled_tiles_stay_and_test_tiles_come_behind_them(tmp_path: Path, til
     images, masks = blobs(5)
     others, truth = blobs(20, seed=1)
     depths = np.arange(5, dtype=np.float32), 100 + np.arange(20, dtype=np.float32)
-    with closing(PseudoLabels(images, masks, others, tiles, 0.75, 0, tmp_path / "pseudo", depths)) as pseudo:
-        asked: list[set[int]] = []
+    pseudo = PseudoLabels(images, masks, others, tiles, 0.75, 0, tmp_path / "pseudo", depths)
+    asked: list[set[int]] = []
 
-        def label(chosen: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
-            assert seen is not None
-            which = (seen - 100).astype(int)
-            np.testing.assert_array_equal(others[which], chosen)
-            asked.append({*which.tolist()})
-            return truth[which] * np.uint8(255)
+    def label(chosen: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
+        assert seen is not None
+        which = (seen - 100).astype(int)
+        np.testing.assert_array_equal(others[which], chosen)
+        asked.append({*which.tolist()})
+        return truth[which] * np.uint8(255)
 
-        for epoch in (3, 4, 3):
-            rows = pseudo.renew(epoch, label)
-            assert len(asked[-1]) == looked_at
-            np.testing.assert_array_equal(pseudo.images[:5], images)
-            np.testing.assert_array_equal(pseudo.masks[:5], masks)
-            assert pseudo.depths is not None
-            which = (pseudo.depths[rows] - 100).astype(int)
-            assert {*which.tolist()} <= asked[-1]
-            np.testing.assert_array_equal(pseudo.images[rows], others[which])
-            np.testing.assert_array_equal(pseudo.masks[rows], truth[which])
-        assert asked[0] == asked[2]
-        assert (asked[0] != asked[1]) == (looked_at < 20)
-        folder = Path(str(pseudo.images.filename)).parent  # type: ignore[attr-defined]
-        assert folder.is_dir()
-    assert not folder.exists()
+    for epoch in (3, 4, 3):
+        rows = pseudo.renew(epoch, label)
+        assert len(asked[-1]) == looked_at
+        np.testing.assert_array_equal(pseudo.images[:5], images)
+        np.testing.assert_array_equal(pseudo.masks[:5], masks)
+        assert pseudo.depths is not None
+        which = (pseudo.depths[rows] - 100).astype(int)
+        assert {*which.tolist()} <= asked[-1]
+        np.testing.assert_array_equal(pseudo.images[rows], others[which])
+        np.testing.assert_array_equal(pseudo.masks[rows], truth[which])
+    assert asked[0] == asked[2]
+    assert (asked[0] != asked[1]) == (looked_at < 20)
 
 
 def test_the_chain_trains_on_its_own_test_tiles(chain: Chain):
