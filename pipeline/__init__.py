@@ -1,3 +1,7 @@
 """A pipeline for the TGS Salt Identification Challenge: from Kaggle's archive to a checked submission."""
 
 __version__ = "0.1.0"
+
+INTERRUPTED = "interrupted; the same command goes on from here"
+"""What a command says that a signal has ended; its exit status is ``EXIT_INTERRUPTED``."""
+EXIT_INTERRUPTED = 130

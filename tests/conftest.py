@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import __main__ as command_line
+from pipeline import command_line
 
 if TYPE_CHECKING:
     import keras

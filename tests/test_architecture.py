@@ -37,6 +37,7 @@ LEVELS = [
     {"launch"},
     {"cluster"},
     {"stages", "summary"},
+    {"command_line"},
     {"__main__"},
 ]
 TENSORFLOW_ALONE_CAN = {"nn/norm"}  # its fused batch norm, and the optimizer takes it from there
@@ -102,7 +103,7 @@ def test_only_what_runs_in_a_fold_imports_keras_and_next_to_nothing_imports_tens
 def loaded(*arguments: str) -> set[str]:
     """Modules in memory after a command."""
     code = (
-        "import sys; from pipeline.__main__ import main; status = main(sys.argv[1:]); "
+        "import sys; from pipeline.command_line import main; status = main(sys.argv[1:]); "
         "print('LOADED', *sys.modules, file=sys.stderr); sys.exit(status)"
     )
     ran = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from pipeline import artifacts, blend, config, metric, rle, rules, submission
-from pipeline.__main__ import main
 from pipeline.artifacts import Artifact, Blend, Ledger, Tree
+from pipeline.command_line import main
 from pipeline.config import SubmitSettings, UserError, load
 from pipeline.folds import fold_of_tiles
 from pipeline.validation import validate

@@ -18,8 +18,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from pipeline import __main__ as command_line
-from pipeline import artifacts, config, rle, summary
+from pipeline import artifacts, command_line, config, rle, summary
 from pipeline.stages import Context
 from tests.browser import browser, look
 from tests.conftest import TINY, Chain, command, common
@@ -150,7 +149,7 @@ def test_the_report_and_the_leaderboard_are_there(finished: Path):
 def test_a_second_run_does_nothing_and_loads_no_framework(root: Path):
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
     code = (
-        "import sys; from pipeline.__main__ import main; status = main(sys.argv[1:]); "
+        "import sys; from pipeline.command_line import main; status = main(sys.argv[1:]); "
         "print(sorted({'keras', 'pandas', 'cv2', 'numpy'} & set(sys.modules))); sys.exit(status)"
     )
     for stage in ("download", "train", "predict", "submit"):
