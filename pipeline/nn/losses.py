@@ -209,8 +209,8 @@ def border_weights(mask: np.ndarray, w0: float = 10.0, sigma: float = 5.0) -> np
     if bodies < 2:
         return balance
     # Distance to each body: to the nearest pixel of it, 0 inside. Label 0 is the background.
-    # By steps of up to two pixels, true to a few hundredths: OpenCV's precise distances are not the same bits each time,
-    # and batches must be.
+    # By steps of up to two pixels, true to a few hundredths: OpenCV's precise distances are not the same bits each time
+    # that they are taken, and batches must be.
     far = np.stack(
         [cv2.distanceTransform((labels != body).astype(np.uint8), cv2.DIST_L2, 5) for body in range(1, bodies)]
     )
