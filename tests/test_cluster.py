@@ -429,7 +429,7 @@ def test_of_a_set_of_experiments_what_is_done_is_not_scheduled(nodes: Nodes, ser
     ran = subprocess.run(command, capture_output=True, text=True, timeout=600, env=os.environ | ONE_CORE)
     assert ran.returncode == 0, ran.stderr
     assert "train: 1 fold, 1 at once" in ran.stdout
-    assert "experiment demo" not in ran.stdout
+    assert "train: experiment demo" not in ran.stdout
     with (root / "submissions/leaderboard.csv").open() as stream:
         assert {line.split(",")[0] for line in stream} >= {"experiment"}
 
