@@ -491,7 +491,11 @@ def _submissions(options: argparse.Namespace) -> None:
 def _show(options: argparse.Namespace) -> None:
     from pipeline.stages import show
 
-    show.run(_predicted_only(_context(options, _one(options))), options.tile)
+    context = _predicted_only(_context(options, _one(options)))
+    if not show.run(context, options.tile):
+        from pipeline.summary import next_command
+
+        say(f"  no prediction of it yet: {next_command(context, 'train predict')}")
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -36,7 +36,8 @@ LEVELS = [
     {"work"},
     {"launch"},
     {"cluster"},
-    {"stages", "summary"},
+    {"stages"},
+    {"summary"},
     {"command_line"},
     {"__main__"},
 ]

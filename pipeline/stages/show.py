@@ -14,14 +14,16 @@ from pipeline.config import UserError
 from pipeline.folds import fold_of_tiles
 from pipeline.progress import say
 from pipeline.stages import Context
-from pipeline.summary import next_command
 
 
-def run(context: Context, name: str) -> None:
+def run(context: Context, name: str) -> bool:
     """Write ``tiles/<id>.png`` beside the experiment's artifacts, and say what is known of the tile.
 
     A labelled tile is shown with the out-of-fold prediction of the fold that did not see it, a test tile with the mean
     of the folds that have predicted it; where nothing is trained, with neither.
+
+    Returns:
+        Whether there was a prediction of it to show.
 
     Raises:
         UserError: the tiles are not prepared, there is none of that name, or what is to be shown is damaged.
@@ -73,8 +75,7 @@ def run(context: Context, name: str) -> None:
     artifacts.write_bytes(path, png)
     say(f"{name}: {said}")
     say(f"  {path}")
-    if found is None:
-        say(f"  no prediction of it yet: {next_command(context, 'train predict')}")
+    return found is not None
 
 
 def _must_be_whole(*artifacts_used: Artifact) -> None:
