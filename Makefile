@@ -23,11 +23,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
 # By way of the environment, so that a shell makes nothing of quotation marks in them.
-export DATASET EXPERIMENT FOLDS ARCHIVE SET JOBS TILE
+export DATASET EXPERIMENT FOLDS ARCHIVE SET JOBS TILE EXECUTOR ADDRESS STORE CPUS GPUS
 CHOICE   = --dataset "$$DATASET" --experiment "$$EXPERIMENT" --folds "$$FOLDS" $(if $(SET),--set "$$SET")
 OPTIONS  = $(CHOICE) --jobs "$$JOBS" $(if $(ARCHIVE),--archive "$$ARCHIVE") $(PLACE)
-PLACE    = --executor "$(EXECUTOR)" $(if $(ADDRESS),--address "$(ADDRESS)") $(if $(STORE),--store "$(STORE)") \
-	$(if $(CPUS),--cpus-per-fold "$(CPUS)") $(if $(GPUS),--gpus-per-fold "$(GPUS)")
+PLACE    = --executor "$$EXECUTOR" $(if $(ADDRESS),--address "$$ADDRESS") $(if $(STORE),--store "$$STORE") \
+	$(if $(CPUS),--cpus-per-fold "$$CPUS") $(if $(GPUS),--gpus-per-fold "$$GPUS")
 said     = $(filter-out 0 no false,$($(1)))
 UPLOAD   = $(if $(call said,DRY_RUN),--dry-run) $(if $(call said,NO_WAIT),--no-wait) $(if $(call said,FORCE),--force)
 # The first Python from 3.11 to 3.13; PYTHON3=... names another.
@@ -65,9 +65,10 @@ experiments: | $(VENV)/ready ## the experiments there are
 lab: | $(VENV)/ready-lab ## open the notebooks in JupyterLab
 	@$(VENV)/bin/jupyter lab notebooks
 board: | $(VENV)/ready-lab ## watch training in TensorBoard, with SET="train.tensorboard=true"
-	@$(VENV)/bin/tensorboard --logdir "data/$(DATASET)/experiments"
+	@$(VENV)/bin/tensorboard --logdir "data/$$DATASET/experiments"
+clean-%: export WHAT = $*
 clean-%: | $(VENV)/ready ## remove what one stage or experiment has left: make clean-train FOLDS=0, make clean-unet
-	@$(PYTHON) -m pipeline clean $* $(CHOICE)
+	@$(PYTHON) -m pipeline clean "$$WHAT" $(CHOICE)
 help: ## this page
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} \

@@ -337,7 +337,7 @@ class Tree:
         """Leave the resolved settings beside the experiment's artifacts."""
         text = f"# fingerprint = {fingerprint(as_dict(self.settings))}\n{to_toml(self.settings)}"
         path = self.experiment_folder / "config.toml"
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        if not path.is_file() or path.read_bytes() != text.encode():
             write_text(path, text)
 
 
@@ -780,18 +780,22 @@ def adopt(tree: Tree, fold: int) -> str:
         manifest = ledger.manifest(other)
         if folder == artifact.folder or manifest is None or not ledger.fits(artifact, manifest):
             continue
-        if verify(other, manifest):
-            continue
-        with making(artifact):
-            for name in (*manifest.outputs, *manifest.extras):
-                with writing(artifact.folder / name) as path:
+        # The other experiment may be trained anew, or removed, while its files are copied: then nothing came of it.
+        with making(artifact, retired=False), contextlib.suppress(_OtherFilesError, FileNotFoundError):
+            with contextlib.ExitStack() as copies:
+                for name, output in {**manifest.outputs, **manifest.extras}.items():
+                    path = copies.enter_context(writing(artifact.folder / name))
                     shutil.copyfile(folder / name, path)
-            # The other experiment may have been trained anew while its files were copied.
-            if verify(artifact, manifest):
-                continue
+                    if measure(path).sha256 != output.sha256:
+                        raise _OtherFilesError
+                retire(artifact)
             write_manifest(artifact.manifest_path, manifest)
-        return folder.parent.name
+            return folder.parent.name
     return ""
+
+
+class _OtherFilesError(Exception):
+    """Files are not those of the manifest that names them."""
 
 
 def remove_parts(tree: Tree, fold: int) -> None:

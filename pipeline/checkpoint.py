@@ -108,6 +108,13 @@ class Checkpoint:
         return [], []
 
 
+def epochs_done(folder: Path) -> int:
+    """Epochs of the training whose state lies in a folder; 0 where there is none that can be read."""
+    with contextlib.suppress(*_DAMAGED), np.load(folder / STATE, allow_pickle=False) as arrays:
+        return len(json.loads(arrays["about"].tobytes())["history"])
+    return 0
+
+
 def _variables(model: keras.Model) -> list[keras.Variable]:
     # ``model.variables`` holds dropout's random state too, which ``model.weights`` leaves out.
     metrics = {id(variable) for variable in model.metrics_variables}

@@ -35,8 +35,10 @@ from pipeline.artifacts import (
     Manifest,
     Tree,
     backup_folder,
+    backup_name,
     finish,
     held,
+    inputs_now,
     making,
     mapped,
     remove_parts,
@@ -133,6 +135,7 @@ def train(work: Work, place: ClusterSettings) -> None:
         def done(job: Job) -> None:
             if store is not None:
                 _pull_fold(store, job.tree, job.fold)
+                shutil.rmtree(backup_folder(job.tree.train(job.fold)), ignore_errors=True)
             now = Ledger()
             _must_be_here(now, job.tree, job.tree.train(job.fold), job.tree.out_of_fold(job.fold))
             shown.done(job, launch.fold_line(job.tree, job.fold, now))
@@ -442,16 +445,17 @@ def assemble(tree: Tree, fold: int, starts: Sequence[int]) -> int:
     import numpy as np
 
     artifact, started, ledger = tree.test(fold), time.monotonic(), Ledger()
-    count = 0
+    seen, count = inputs_now(artifact), 0
     for start in starts:
         part = tree.test_part(fold, start)
         manifest = ledger.manifest(part)
-        if manifest is None or (fault := verify(part, manifest)):
+        state = ledger.state(part)
+        if manifest is None or (fault := state.why if not state.done else verify(part, manifest)):
             part.manifest_path.unlink(missing_ok=True)
             raise UserError(f"{part.name}: {fault if manifest else 'is missing'}; the same command makes it again")
         count += manifest.result["tiles"]
     shape = np.load(tree.tiles.folder / "test_images.npy", mmap_mode="r", allow_pickle=False).shape
-    retire(artifact)
+    retire(artifact, seen)
     with writing(artifact.folder / artifact.outputs[0]) as path:
         out = mapped(path, shape)
         for start in starts:
@@ -460,7 +464,7 @@ def assemble(tree: Tree, fold: int, starts: Sequence[int]) -> int:
         out.flush()
         del out
     remove_parts(tree, fold)  # before the manifest: after it nothing would come back for them
-    finish(artifact, {"tiles": count}, started)
+    finish(artifact, {"tiles": count}, started, seen=seen)
     return count
 
 
@@ -627,6 +631,9 @@ def _train_task(order: Order, job: Job) -> None:
     shutil.rmtree(tree.fold_folder(job.fold), ignore_errors=True)
     if not store.pull(trained, partial(ledger.fits, trained)):
         store.fetch(backup)
+    for name in store.names(trained.folder):  # of trainings with other settings, whose machines are not known here
+        if name.startswith(backup_name("")) and name != backup.name:
+            store.remove(trained.folder / name)
     ledger.forget()
     launch.train_one(tree, job.fold, _Voice(order, job, lambda: store.mirror(backup)), ledger)
     store.push(trained)

@@ -543,7 +543,7 @@ def _clean(options: argparse.Namespace) -> None:
     else:
         # Also one whose file is gone, or is not valid any more: only its name matters.
         plain = _context(options, DEFAULT_EXPERIMENT).tree
-        left = {path.name for path in plain.experiment_folder.parent.glob("*") if path.is_dir()}
+        left = {path.name for path in plain.experiment_folder.parent.glob("[!.]*") if path.is_dir()}
         name = blend_name({*options.what.split("+")})
         if not {*options.what.split("+")} <= {*experiment_names()} and name not in left:
             known = ", ".join([*ROAD, *sorted({*experiment_names(), *left})])

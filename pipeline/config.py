@@ -532,13 +532,17 @@ def _contradiction(train: TrainSettings, network: NetworkSettings) -> str:
 
 
 def split_assignments(text: str) -> list[str]:
-    """Several assignments in one text, as make's ``SET`` holds them: split only before the next key.
+    """Several assignments in one text, as make's ``SET`` holds them: split only before the next ``section.key=``.
 
-    A value may hold spaces, such as ``submit.message``, or a list.
+    A value may hold spaces, such as ``submit.message``, or a list; in double quotes it may hold an assignment, too.
     """
     sections = "|".join(Settings.__struct_fields__)
-    # Before a key of any section, or the bare name of a setting, whose '=' was forgotten.
-    return [each for each in re.split(rf"\s+(?=\w+\.\w+\s*=|(?:{sections})\.\w+(?:\s|$))", text.strip()) if each]
+    found, begin = [], 0
+    for gap in re.finditer(rf"\s+(?=(?:{sections})\.\w+\s*=)", text):
+        if text.count('"', 0, gap.start()) % 2 == 0:
+            found.append(text[begin : gap.start()])
+            begin = gap.end()
+    return [each.strip() for each in (*found, text[begin:]) if each.strip()]
 
 
 def _assign(tree: dict[str, Any], assignment: str) -> None:

@@ -25,7 +25,7 @@ from pipeline.artifacts import backup_name, weight_files, writing
 from pipeline.augment import Frame
 from pipeline.batches import Batches
 from pipeline.board import Board
-from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint import Checkpoint, epochs_done
 from pipeline.config import InputSettings, LossName, NetworkSettings, Settings, TrainSettings, UserError
 from pipeline.geometry import output_size
 from pipeline.inference import Ensemble, Predictor
@@ -172,8 +172,8 @@ def fit_fold(
         fold: number of the fold; it is part of the seed.
         folder: where the weights (``artifacts.weight_files``) and ``history.csv`` go, and the backup while the run
             lasts.
-        identity: fingerprint of settings and inputs; a backup with another one is not used. The latest of those stays,
-            so that a training with other settings may still go on after this one.
+        identity: fingerprint of settings and inputs; a backup with another one is not used. Of those the one that has
+            come furthest stays, so that a training with other settings may still go on after this one.
         watcher: told of progress.
         depths: (n,) float32 in feet, for a network that sees them.
         unlabelled: (m, 101, 101) uint8 test tiles for ``train.pseudo_share``, may be memory-mapped.
@@ -198,7 +198,6 @@ def fit_fold(
     # Read once: validation tiles are looked at after every epoch.
     held = Held(images[validation], masks[validation], None if depths is None else depths[validation])
     checkpoint = Checkpoint(folder / backup_name(identity), identity)
-    _remove_older_backups(folder, checkpoint.folder)
     with ExitStack() as stack:
         pseudo = None
         if train.pseudo_share and unlabelled is not None and len(unlabelled):
@@ -307,6 +306,7 @@ def _epochs(
         if board is not None:
             board.epoch(history[-1])
         checkpoint.save(model, history, [row["epoch"] - 1 for row in _kept(train, history)], average.arrays)
+        _remove_other_backups(folder, checkpoint.folder)
         top = _best(history)
         watcher.epoch(
             Epoch(
@@ -458,8 +458,10 @@ def remove_backup(folder: Path, identity: str) -> None:
     shutil.rmtree(folder / backup_name(identity), ignore_errors=True)
 
 
-def _remove_older_backups(folder: Path, own: Path) -> None:
-    """Of trainings with other settings, leave the backup of the latest alone."""
-    others = sorted((path for path in folder.glob("backup*") if path != own), key=lambda path: path.stat().st_mtime_ns)
-    for path in others[:-1]:
-        shutil.rmtree(path, ignore_errors=True)
+def _remove_other_backups(folder: Path, own: Path) -> None:
+    """Of trainings with other settings, leave the backup of the one that has come furthest; the latest of several."""
+    others = [path for path in folder.glob("backup*") if path != own]
+    if len(others) > 1:
+        others.sort(key=lambda path: (epochs_done(path), path.stat().st_mtime_ns))
+        for path in others[:-1]:
+            shutil.rmtree(path, ignore_errors=True)

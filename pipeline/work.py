@@ -119,18 +119,19 @@ def predict_test_parts(
         made: called with each chunk's artifact and its number of tiles.
     """
     tiles = tiles_store.load(tree.tiles.folder)
+    seen = artifacts.inputs_now(tree.test(fold))
     answer = trained_predictor(tree.settings, *tree.weights(fold))
     for start in starts:
         artifact = tree.test_part(fold, start)
         images = tiles.test_images[start : start + artifacts.CHUNK]
         if not ledger.state(artifact).done:
             started = time.monotonic()
-            artifacts.retire(artifact)
+            artifacts.retire(artifact, seen)
             depths = _depths(tree, tiles.test.iloc[start : start + artifacts.CHUNK])
             found = answer(images, np.empty(images.shape, np.uint8), tree.settings.predict.tta, depths=depths)
             with artifacts.writing(artifact.folder / artifact.outputs[0]) as path:
                 np.save(path, found)
-            artifacts.finish(artifact, {"tiles": len(images)}, started)
+            artifacts.finish(artifact, {"tiles": len(images)}, started, seen=seen)
         made(artifact, len(images))
 
 

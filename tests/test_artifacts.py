@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipeline import artifacts
@@ -283,3 +286,29 @@ def test_a_network_that_another_experiment_has_trained_is_taken_over_and_no_othe
     damaged.write_bytes(whole)
     assert artifacts.adopt(other, 1) == ""
     assert artifacts.adopt(other, 0) == "demo"
+
+
+def test_until_a_network_is_taken_over_whole_what_was_there_stays(root: Path, monkeypatch: pytest.MonkeyPatch):
+    def tree(*assignments: str) -> Tree:
+        return Tree(root, "demo", "other", load("demo", [*TINY.split(), *assignments]))
+
+    mine, seeded = tree().train(0), tree("train.seed=7").train(0)
+    assert artifacts.adopt(tree(), 0) == "demo"
+    manifest = artifacts.read_manifest(mine.manifest_path)
+    assert manifest is not None
+    artifacts.write_manifest(mine.manifest_path, msgspec.structs.replace(manifest, settings=seeded.settings))
+    assert Ledger().state(seeded).done
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def other(_: Path, there: Path) -> None:
+        there.write_bytes(b"of another training, which has ended just now")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space"):
+        artifacts.adopt(tree(), 0)
+    monkeypatch.setattr(shutil, "copyfile", other)
+    assert artifacts.adopt(tree(), 0) == ""
+    assert Ledger().state(seeded).done
+    assert artifacts.verify(seeded, msgspec.structs.replace(manifest, settings=seeded.settings)) == ""

@@ -111,7 +111,7 @@ def test_make_hands_a_set_of_experiments_and_its_place_over():
     line = make("train", *given.split())
     for option in (
         '--experiment "$EXPERIMENT"',
-        '--executor "ray" --address "auto" --store "s3://bucket/salt" --cpus-per-fold "2" --gpus-per-fold "0.5"',
+        '--executor "$EXECUTOR" --address "$ADDRESS" --store "$STORE" --cpus-per-fold "$CPUS" --gpus-per-fold "$GPUS"',
     ):
         assert option in line
     assert "not cluster" in make("test")
