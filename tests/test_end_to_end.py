@@ -181,6 +181,7 @@ def test_settings_that_turn_out_to_be_impossible_cost_nothing_that_is_done(
     assert chain("train", settings=TINY + " network.encoder=VGG16 network.weights=/nowhere.weights.h5") == 2
     assert "/nowhere.weights.h5" in chain.error
     assert chain("submit") == 0
+    assert "fold 0: best epoch" not in chain.printed  # trained anew it would be the same again
     assert "submit: up to date" in chain.printed
 
 
