@@ -456,6 +456,8 @@ def _mismatch(artifact: Artifact, manifest: Manifest) -> str:
         return f"its manifest is that of {manifest.artifact!r}"
     if manifest.format != FORMAT[artifact.stage]:
         return f"made in format {manifest.format}, now {FORMAT[artifact.stage]}"
+    if manifest.settings == artifact.settings:
+        return ""
     changed = diff(_completed(manifest.settings, artifact.settings), artifact.settings)
     if not changed:
         return ""
@@ -466,13 +468,10 @@ def _mismatch(artifact: Artifact, manifest: Manifest) -> str:
 
 def _completed(then: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """Settings of an older manifest, with those that there were not yet at their defaults."""
-    plain = as_dict(Settings())
     completed = dict(then)
-    for section, values in now.items():
-        old = then.get(section)
-        if section in plain and isinstance(old, dict):
-            new = [key for key in values if key not in old and key in plain[section]]
-            completed[section] = {**old, **{key: plain[section][key] for key in new}}
+    for section, plain in as_dict(Settings()).items():
+        if section in then and section in now:
+            completed[section] = {key: plain[key] for key in now[section] if key in plain} | then[section]
     return completed
 
 
@@ -696,6 +695,11 @@ def backup_folder(artifact: Artifact) -> Path:
 def backup_name(identity: str) -> str:
     """Name of the folder of a training with this fingerprint of settings and inputs."""
     return f"backup-{identity}"
+
+
+def remove_backup(artifact: Artifact) -> None:
+    """Remove what a fold's training kept to go on, once its manifest is written: it has no use after that."""
+    shutil.rmtree(backup_folder(artifact), ignore_errors=True)
 
 
 def begun(artifact: Artifact) -> bool:

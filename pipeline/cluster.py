@@ -41,6 +41,7 @@ from pipeline.artifacts import (
     inputs_now,
     making,
     mapped,
+    remove_backup,
     remove_parts,
     retire,
     verify,
@@ -135,7 +136,7 @@ def train(work: Work, place: ClusterSettings) -> None:
         def done(job: Job) -> None:
             if store is not None:
                 _pull_fold(store, job.tree, job.fold)
-                shutil.rmtree(backup_folder(job.tree.train(job.fold)), ignore_errors=True)
+                remove_backup(job.tree.train(job.fold))
             now = Ledger()
             _must_be_here(now, job.tree, job.tree.train(job.fold), job.tree.out_of_fold(job.fold))
             shown.done(job, launch.fold_line(job.tree, job.fold, now))

@@ -213,11 +213,6 @@ def _context(options: argparse.Namespace, experiment: str = "") -> Context:
     # make hands SET over as one text of several assignments.
     experiment = experiment or options.experiment
     settings = load(experiment, _assignments(options))
-    if hasattr(options, "stage"):  # what is there may be looked at, and removed, whatever its settings are now
-        try:
-            geometry.check(settings)
-        except UserError as fault:
-            raise UserError(f"experiment {experiment}: {fault}") from None
     return Context(
         Tree(options.root, options.dataset, experiment, settings),
         Ledger(),
@@ -316,6 +311,12 @@ def _folds(text: str, count: int) -> tuple[int, ...]:
 def _stage(options: argparse.Namespace) -> None:
     """Walk the road as far as the stage that was asked for."""
     contexts, target = _contexts(options), options.stage
+    for context in contexts:
+        # Only here: what is there may be looked at, and removed, whatever its settings are now.
+        try:
+            geometry.check(context.tree.settings)
+        except UserError as fault:
+            raise UserError(f"experiment {context.tree.experiment}: {fault}") from None
     first = contexts[0]
     if first.archive is not None and first.ledger.state(first.tree.raw).done:
         from pipeline.stages import download

@@ -480,7 +480,7 @@ def _convert(tree: dict[str, Any], where: str) -> Settings:
     try:
         settings = msgspec.convert(tree, Settings)
     except msgspec.ValidationError as fault:
-        raise UserError(f"{where}: {_explain(str(fault))}") from None
+        raise UserError(f"{where}: {_explain(str(fault), typed=where.startswith('--set'))}") from None
     for key in ("augment.scale", "augment.gamma_limit"):
         section, name = key.split(".")
         low, high = getattr(getattr(settings, section), name)
@@ -564,8 +564,11 @@ def _bare(text: str) -> str | list[str]:
     return re.split(r"\s*,\s*", inside.group(1)) if inside else text
 
 
-def _explain(fault: str) -> str:
-    """msgspec's message, with the key in the form that the user typed and the nearest known name."""
+def _explain(fault: str, typed: bool) -> str:
+    """msgspec's message, with the key in the form that the user typed and the nearest known name.
+
+    ``typed`` on the command line, where several settings stand in one text, not in a file.
+    """
     path = re.search(r" - at `\$\.?([^`]*)`", fault)
     place = path.group(1) if path else ""
     message = re.sub(r" - at `[^`]*`", "", fault).replace("`", "'")
@@ -585,10 +588,10 @@ def _explain(fault: str) -> str:
             return f"{place}: {word} is one of a list; write it in brackets: {place}=[{word[1:-1]}]"
         message = f"{word} is not one of {', '.join(allowed)}"
     message = message.replace("Expected 'bool'", "Expected true or false").replace("'object'", "a section of settings")
-    if re.search(r"got 'str'$", message) and "array" not in message:
-        message += " (several settings are separated by spaces: train.epochs=5 train.batch=16)"
     if message.startswith("Expected 'array', got"):
-        message += f"; write a list in brackets, for example --set {place}=[...] with its values and commas"
+        message += f"; write a list in brackets: {place}=[...]"
+    elif typed and message.endswith("got 'str'"):
+        message += " (several settings are separated by spaces: train.epochs=5 train.batch=16)"
     return f"{place}: {message}" if place else message
 
 

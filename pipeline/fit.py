@@ -453,11 +453,6 @@ def _leave(
     }
 
 
-def remove_backup(folder: Path, identity: str) -> None:
-    """Remove a fold's checkpoint once its manifest is written; it has no use after that."""
-    shutil.rmtree(folder / backup_name(identity), ignore_errors=True)
-
-
 def _remove_other_backups(folder: Path, own: Path) -> None:
     """Of trainings with other settings, leave the backup of the one that has come furthest; the latest of several."""
     others = [path for path in folder.glob("backup*") if path != own]

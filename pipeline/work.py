@@ -16,8 +16,8 @@ import pandas as pd
 
 from pipeline import artifacts, metric
 from pipeline import tiles as tiles_store
-from pipeline.artifacts import Artifact, Ledger, Tree, remove_parts
-from pipeline.fit import fit_fold, remove_backup, trained_predictor
+from pipeline.artifacts import Artifact, Ledger, Tree, remove_backup, remove_parts
+from pipeline.fit import fit_fold, trained_predictor
 from pipeline.folds import fold_of_tiles
 from pipeline.progress import Watcher
 
@@ -29,7 +29,7 @@ def train_fold(tree: Tree, fold: int, watcher: Watcher | None = None) -> None:
     tiles = tiles_store.load(tree.tiles.folder)
     dealt = fold_of_tiles(tree.split.folder)
     with artifacts.making(artifact, retired=False) as folder:
-        seen, identity = artifacts.inputs_now(artifact), artifacts.inputs_fingerprint(artifact)
+        seen = artifacts.inputs_now(artifact)
         result = fit_fold(
             tree.settings,
             tiles.train_images,
@@ -38,7 +38,7 @@ def train_fold(tree: Tree, fold: int, watcher: Watcher | None = None) -> None:
             validation=np.flatnonzero(dealt == fold),
             fold=fold,
             folder=folder,
-            identity=identity,
+            identity=artifacts.inputs_fingerprint(artifact),
             watcher=watcher,
             depths=_depths(tree, tiles.train),
             unlabelled=tiles.test_images,
@@ -46,7 +46,7 @@ def train_fold(tree: Tree, fold: int, watcher: Watcher | None = None) -> None:
             leaving=partial(artifacts.retire, artifact, seen),
         )
         artifacts.finish(artifact, result, started, seen=seen)
-        remove_backup(folder, identity)
+        remove_backup(artifact)
 
 
 def predict_out_of_fold(tree: Tree, fold: int) -> None:
@@ -63,7 +63,7 @@ def predict_out_of_fold(tree: Tree, fold: int) -> None:
     with artifacts.making(artifact, retired=False) as folder:
         seen = artifacts.inputs_now(artifact)
         # Training may have been killed right after its manifest.
-        remove_backup(folder, artifacts.inputs_fingerprint(tree.train(fold)))
+        remove_backup(tree.train(fold))
         answer = trained_predictor(tree.settings, *tree.weights(fold))
         depths = _depths(tree, tiles.train.iloc[rows])
         found = answer(

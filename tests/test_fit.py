@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from pipeline import fit, inference, metric
+from pipeline.artifacts import Artifact, backup_folder, remove_backup
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Settings, UserError, load
 from pipeline.progress import Epoch, Watcher
@@ -233,7 +235,10 @@ def test_what_a_killed_run_leaves_of_pseudo_labels_is_gone_with_its_backup(tmp_p
     left.write_bytes(b"of a run that was killed")
     fold(tmp_path, "train.pseudo_share=0.5", "train.pseudo_from=0.5")
     assert not left.parent.exists()
-    fit.remove_backup(tmp_path, "x")
+    trained = Artifact("train fold 0", "train", tmp_path, "train.json", ())
+    left = backup_folder(trained) / fit.PSEUDO / "images.npy"
+    left.parent.mkdir(parents=True)
+    remove_backup(trained)
     assert not left.parent.parent.exists()
 
 
@@ -261,7 +266,7 @@ def test_a_backup_of_other_settings_or_data_is_not_used(tmp_path: Path):
     fold(tmp_path, watcher=again, identity="other")
     assert again.resumed_after is None
     # It is still there for its own, whatever was tried meanwhile that came less far.
-    fit.remove_backup(tmp_path, "other")
+    shutil.rmtree(tmp_path / "backup-other")
     for identity, killer in (("one", Killer(0, 2)), ("two", Killer(1, None)), ("three", Killer(1, None))):
         with pytest.raises(KilledError):
             fold(tmp_path, watcher=killer, identity=identity)
