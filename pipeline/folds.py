@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline import tables
 from pipeline.config import SplitSettings, UserError
 
 COLUMNS = ("id", "fold", "depth", "coverage")
@@ -102,7 +103,7 @@ def read(path: Path) -> pd.DataFrame:
     """
     again = "run the split stage again"
     try:
-        table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, encoding="utf-8")
+        table = tables.read(path, dtype={"id": str}, keep_default_na=False, encoding="utf-8")
     except (OSError, ValueError) as fault:
         raise UserError(f"{path}: cannot be read ({_one_line(fault)}); {again}") from None
     missing = [name for name in COLUMNS if name not in table.columns]

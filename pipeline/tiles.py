@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import rle
+from pipeline import rle, tables
 from pipeline.config import TILE, UserError
 
 TRAIN_COLUMNS = {"id": str, "depth": float, "coverage": float, "constant": bool, "vertical": bool}
@@ -261,7 +261,7 @@ def _read_csv(path: Path, columns: list[str], faults: Faults) -> pd.DataFrame:
         with warnings.catch_warnings():
             # Rows longer than the header would be shortened with no more than a warning.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(
+            table = tables.read(
                 path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig", index_col=False
             )
     except (ValueError, OverflowError, pd.errors.ParserWarning) as fault:
@@ -429,7 +429,7 @@ def _map(path: Path) -> np.ndarray:
 def _read_own(path: Path, columns: dict[str, type]) -> pd.DataFrame:
     try:
         # "nan" and "NA" are ids like any other.
-        table = pd.read_csv(path, dtype=columns, keep_default_na=False, na_values=[], float_precision="round_trip")
+        table = tables.read(path, dtype=columns, keep_default_na=False, na_values=[], float_precision="round_trip")
         return table[list(columns)]
     except (OSError, ValueError, KeyError) as fault:
         reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else "it is damaged"

@@ -179,6 +179,7 @@ def test_ids_that_look_like_numbers_stay_as_they_are(tmp_path: Path) -> None:
         ('id,fold,depth,coverage\n"a,0,100,0\n', "cannot be read"),
         ("id,fold,depth,coverage\na,0,100,0\na,0,100,0,5,6\n", "cannot be read"),
         ("id,fold,depth,coverage\n\udcff,0,100,0\n", "cannot be read"),
+        ("id,fold,depth,coverage" + ",x" * 60_000 + "\n", "cannot be read (line 1 has 60,004 fields, more than 32)"),
     ],
 )
 def test_a_broken_folds_csv_is_refused_in_one_line(tmp_path: Path, text: str, reason: str) -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import rle, tiles
+from pipeline import rle, tables, tiles
 from pipeline.artifacts import TILE_FILES
 from pipeline.config import UserError
 
@@ -282,6 +282,64 @@ def test_a_wrong_table_is_explained(raw: Raw, table: str, old: str, new: str, fa
 def test_rows_longer_than_the_header_are_refused(raw: Raw) -> None:
     raw.put("depths.csv", "id,z\n" + "".join(f"{name},1,2\n" for name in "abcdyz"))
     assert "depths.csv: is not a readable CSV" in raw.fault()
+
+
+OVERSIZED = {
+    "header of a million commas": ("id,rle_mask,z" + "," * 1_000_000 + "\na,,1\n", "line 1 has more than"),
+    "header of 33 columns": ("id,rle_mask,z" + ",x" * 30 + "\na,,1\n", "line 1 has 33 fields, more than 32"),
+    "header that a quoted line end makes longer": (
+        'id,rle_mask,z,"\n"' + ',,,,"\n"' * 30 + "\na,,1\n",
+        "line 1 has a quote that is not closed",
+    ),
+    "header with a quote inside a field": ('id,rle_mask,z,a","\n",b\na,,1\n', "line 1 has a quote that is not closed"),
+    "row of 33 fields": ("id,rle_mask,z\na,,1\nb" + "," * 32 + "\n", "line 3 has 33 fields, more than 32"),
+    "long field": ("id,rle_mask,z\na," + "1 " * 40_000 + ",1\n", "line 2 has a field of more than 65,536 characters"),
+    "long line": ("id,rle_mask,z\na," + "1 " * 70_000 + ",1\n", "line 2 has more than 131,072 characters"),
+    "many rows": ("id,rle_mask,z\n" + "a,,1\n" * 200_001, "it has more than 200,000 rows"),
+    "many rows of an old Mac": ("id,rle_mask,z\r" + "a,,1\r" * 200_001, "it has more than 200,000 rows"),
+}
+
+
+@pytest.mark.parametrize("kind", OVERSIZED)
+@pytest.mark.parametrize("table", ["train.csv", "depths.csv", "sample_submission.csv"])
+def test_a_table_beyond_the_bounds_is_refused_before_pandas_sees_it(
+    raw: Raw, table: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = pd.read_csv
+
+    def guarded(path: Path, **options: object) -> pd.DataFrame:
+        assert path.name != table, "pandas was given the table"
+        return read(path, **options)
+
+    monkeypatch.setattr(pd, "read_csv", guarded)
+    content, reason = OVERSIZED[kind]
+    raw.put(table, content)
+    line = raw.fault()
+    assert f"{table}: is not a readable CSV ({reason}" in line
+    assert len(line) < 400
+
+
+def test_a_table_of_more_bytes_than_the_bound_is_refused(raw: Raw) -> None:
+    with (raw.folder / "train.csv").open("r+b") as stream:
+        stream.truncate(64 * 2**20 + 1)
+    assert "train.csv: is not a readable CSV (it has more than 67,108,864 bytes)" in raw.fault()
+
+
+def test_own_tables_are_bounded_too(decoded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = shutil.copytree(decoded, tmp_path / "tiles")
+    (folder / "train.csv").write_text("," * 1_000_000 + "\n")
+    monkeypatch.setattr(pd, "read_csv", lambda *_, **__: pytest.fail("pandas was given the table"))
+    with pytest.raises(UserError, match=r"train\.csv: .*run the stage prepare again"):
+        tiles.load(folder)
+
+
+def test_the_longest_encoding_of_a_tile_is_within_the_bounds(raw: Raw) -> None:
+    mask = np.indices((101, 101)).sum(axis=0) % 2
+    (text,) = rle.encode(mask[None])
+    assert len(text) < tables.MAX_FIELD
+    raw.put("train/masks/b.png", png(mask.astype(np.uint16) * 65535))
+    raw.replace("train.csv", "\nb,\n", f"\nb,{text}\n")
+    assert raw.decode()["train"] == 4
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"id,rle_mask,z\n", b"\xff\xfe\0i\0d", b"\0\0\0"])

@@ -29,11 +29,12 @@ from typing import IO, Any
 
 from pipeline.artifacts import RAW_FILES, RAW_FOLDERS
 from pipeline.config import UserError
+from pipeline.tables import MAX_BYTES
 
 MAX_TILE = 2**20
 """Largest PNG in bytes; a competition tile has some 10 to 20 KiB."""
-MAX_CSV = 64 * 2**20
-"""Largest table in bytes; the competition's largest has under 1 MiB."""
+MAX_CSV = MAX_BYTES
+"""Largest table in bytes."""
 MAX_ZIP = 4 * 2**30
 """Largest nested zip in bytes."""
 MAX_TOTAL = 4 * 2**30

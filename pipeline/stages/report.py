@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import artifacts, blend, figures, metric, pages, tiles
+from pipeline import artifacts, blend, figures, metric, pages, tables, tiles
 from pipeline.artifacts import Tree
 from pipeline.config import as_dict, differences
 from pipeline.progress import say
@@ -70,7 +70,7 @@ def _headline(result: dict) -> str:
 def _sections(context: Context, result: dict) -> list[tuple[str, str]]:
     tree, folds, cv = context.tree, context.folds, result["cv"]
     store = tiles.load(tree.tiles.folder)
-    told = pd.read_csv(tree.validation(folds).folder / "scores.csv", dtype={"id": str}, keep_default_na=False)
+    told = tables.read(tree.validation(folds).folder / "scores.csv", dtype={"id": str}, keep_default_na=False)
     rows = pd.Index(store.train["id"].astype(str)).get_indexer(told["id"])
     members = [
         np.concatenate([np.load(member.fold_folder(fold) / "oof.npy", allow_pickle=False) for fold in folds])

@@ -6,9 +6,8 @@ import difflib
 import json
 
 import numpy as np
-import pandas as pd
 
-from pipeline import artifacts, blend, figures, tiles
+from pipeline import artifacts, blend, figures, tables, tiles
 from pipeline.artifacts import Artifact
 from pipeline.config import UserError
 from pipeline.folds import fold_of_tiles
@@ -102,9 +101,9 @@ def _threshold(context: Context) -> float:
 
 def _score(context: Context, name: str) -> str:
     try:
-        told = pd.read_csv(
+        told = tables.read(
             context.tree.validation(context.folds).folder / "scores.csv", dtype={"id": str}, keep_default_na=False
         ).set_index("id")
         return f", score {told.loc[name, 'score']:.1f}, IoU {told.loc[name, 'iou']:.3f}"
-    except (OSError, KeyError):
+    except (OSError, KeyError, ValueError):
         return ""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import artifacts, metric, rle, submission, tiles
+from pipeline import artifacts, metric, rle, submission, tables, tiles
 from pipeline.artifacts import SOLUTION, Tree
 from pipeline.config import TILE, UserError
 from pipeline.progress import Progress
@@ -81,9 +81,11 @@ def message(tree: Tree, folds: tuple[int, ...], score: float, mark: str) -> str:
 
 def _score_against(solution: Path, ids: list[str], masks: Any) -> float:
     """Score of predicted masks against known answers."""
-    import pandas as pd
-
-    answers = pd.read_csv(solution, dtype=str, keep_default_na=False).set_index("id")["rle_mask"]
+    try:
+        answers = tables.read(solution, dtype=str, keep_default_na=False).set_index("id")["rle_mask"]
+    except (KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{solution}: is not readable ({reason}); make the survey again: make clean-download") from None
     if not set(ids) <= set(answers.index):
         raise UserError(f"{solution}: it lacks answers of some tiles; make the survey again: make clean-download")
     start, total = 0, 0.0
