@@ -112,23 +112,22 @@ lock: | $(VENV)/ready ## resolve the dependencies of pyproject.toml anew (needs 
 	uv pip compile pyproject.toml --group dev --extra cluster -c requirements.lock $(LOCK) -o requirements-cluster.lock
 LOCK = --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-# The environment: made from the lock, made again when the lock changes.
-$(VENV)/ready: requirements.lock
-	@if [ -z "$(PYTHON3)" ]; then \
-		echo "error: Python 3.11, 3.12 or 3.13 is needed; install one, or name it: make PYTHON3=/path/to/python3.12" >&2; exit 2; fi
-	@echo "setting up $(VENV) (once, some minutes)"
-	@$(PYTHON3) -m venv --clear $(VENV) || { echo "error: $(PYTHON3) cannot make an environment; on Debian: apt install python3-venv" >&2; exit 2; }
-	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements.lock
-	@touch $@
+# The environment: made once, and updated in place when a lock changes, so that what you add to it stays. Commands that
+# run from it hold a lock on the file beside it, under which nothing is updated.
+$(VENV).lock:
+	@touch $@ 2>/dev/null || true
+$(VENV)/ready: requirements.lock | $(VENV).lock
+	$(INSTALL)
 $(VENV)/ready-jax: requirements-jax.lock $(VENV)/ready
-	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements-jax.lock
-	@touch $@
+	$(INSTALL)
 $(VENV)/ready-lab: requirements-lab.lock $(VENV)/ready
-	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements-lab.lock
-	@touch $@
+	$(INSTALL)
 $(VENV)/ready-bench: requirements-bench.lock $(VENV)/ready
-	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements-bench.lock
-	@touch $@
+	$(INSTALL)
 $(VENV)/ready-cluster: requirements-cluster.lock $(VENV)/ready
-	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements-cluster.lock
-	@touch $@
+	$(INSTALL)
+define INSTALL
+@if [ -z "$(or $(PYTHON3),$(wildcard $(PYTHON)))" ]; then \
+	echo "error: Python 3.11, 3.12 or 3.13 is needed; install one, or name it: make PYTHON3=/path/to/python3.12" >&2; exit 2; fi
+@$(or $(PYTHON3),$(PYTHON)) -I pipeline/environment.py $(VENV) $@ $< "$(PYTHON3)"
+endef

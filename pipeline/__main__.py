@@ -1,9 +1,13 @@
-"""``python -m pipeline``: from the first moment on, a signal ends it in one line. The rest is in ``command_line``."""
+"""``python -m pipeline``, and the console command ``tgs-salt``.
+
+From the first moment on, a signal ends it in one line. The rest is in ``command_line``.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+from typing import NoReturn
 
 from pipeline import EXIT_INTERRUPTED, INTERRUPTED
 
@@ -13,11 +17,21 @@ def _end(*_: object) -> None:
     os._exit(EXIT_INTERRUPTED)
 
 
-if __name__ == "__main__":
+def main() -> NoReturn:
+    """Run the command line as a process of its own; its exit status is the command's."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
 
+    # Imported only now: the imports take a while, and a signal may come meanwhile.
+    from pipeline import environment
+
+    environment.hold()
+
     from pipeline.command_line import run
 
     run()
+
+
+if __name__ == "__main__":
+    main()

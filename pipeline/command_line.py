@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from pipeline import EXIT_INTERRUPTED, INTERRUPTED, __version__, config, geometry
 from pipeline.artifacts import Artifact, Blend, Ledger, Tree, begun, blend_name, discard_damaged, verify
-from pipeline.config import DEFAULT_EXPERIMENT, ROOT, ClusterSettings, UserError, experiment_names, load
+from pipeline.config import DEFAULT_EXPERIMENT, ROOT, SCRIPT, ClusterSettings, UserError, experiment_names, load
 from pipeline.progress import duration, say
 from pipeline.stages import ROAD, Context
 
@@ -98,7 +98,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="python -m pipeline",
+        prog=SCRIPT if Path(sys.argv[0]).name == SCRIPT else "python -m pipeline",
         description="From the competition's archive to a checked submission. The road: " + " -> ".join(ROAD) + ". "
         "Each stage first brings the stages before it up to date; what is up to date is skipped.",
     )
@@ -347,11 +347,29 @@ def _stage(options: argparse.Namespace) -> None:
                 _forget(group)
                 _walk(group, target, road, 0, faults)
 
-        own = BLENDED if target == "submit" else BLENDED[:-1]
-        for context in _walk([blend], target, own, 0, faults, members):
+        # Whether there is a blend to submit is known once it is validated.
+        before = BLENDED[:-1]
+        validated = _walk([blend], target, before, 0, faults, members)
+        if target == "submit" and validated:
+            _refuse_only_member(blend)
+            validated = _walk([blend], target, BLENDED, len(before), faults, members)
+        for context in validated:
             _tell(context, options, several=True)
     if faults:
         raise UserError("; ".join(dict.fromkeys(faults)))
+
+
+def _refuse_only_member(blend: Context) -> None:
+    """Refuse to submit a blend that is one of its members: its CSV would be that member's.
+
+    Raises:
+        UserError: one member has all the weight; the line says what submits it.
+    """
+    from pipeline.summary import only_member
+
+    if told := only_member(blend):
+        _refresh_leaderboard(blend.tree)
+        raise UserError(told)
 
 
 def _walk(

@@ -21,8 +21,34 @@ from msgspec import Meta
 TILE = 101
 """Side of a competition tile in pixels."""
 
-ROOT = Path(__file__).resolve().parent.parent
-"""Where ``data/`` and ``submissions/`` lie unless somebody says otherwise, as make never does."""
+PROJECT = "tgs-salt-pipeline"
+"""The project's name in its ``pyproject.toml``."""
+SCRIPT = "tgs-salt"
+"""The console command of the installed package."""
+
+
+def _checkout() -> Path | None:
+    """The project's folder where the package lies in a checkout; None where it was installed."""
+    folder = Path(__file__).resolve().parent.parent
+    try:
+        lines = (folder / "pyproject.toml").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    return folder if f'name = "{PROJECT}"' in lines else None
+
+
+def _root() -> Path:
+    try:
+        return CHECKOUT or Path.cwd()
+    except OSError:  # the current folder was removed
+        return Path()
+
+
+CHECKOUT = _checkout()
+"""The project's folder; None where the package was installed."""
+ROOT = _root()
+"""Where ``data/`` and ``submissions/`` lie unless somebody says otherwise, as make never does: the checkout, or the
+current folder where the package was installed."""
 EXPERIMENTS = Path(__file__).parent / "experiments"
 """Where the experiments that ship with the project live."""
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline import metric
 from pipeline.artifacts import Manifest, measure, read_manifest, write_text
+from pipeline.checks import sole_member
 from pipeline.pages import figures, page, shown, table
 from pipeline.progress import say
 
@@ -51,7 +52,8 @@ def write(root: Path) -> None:
 def read(root: Path) -> list[Entry]:
     """Every experiment that was validated, the best cross-fitted score of each dataset first.
 
-    Test answers and Kaggle's scores come from the receipt, and only where it belongs to that very validation.
+    A blend in which one member has all the weight is left out: it is that member. Test answers and Kaggle's scores come
+    from the receipt, and only where it belongs to that very validation.
     """
     entries = []
     for path in sorted((root / "data").glob("*/experiments/*/cv.json")):
@@ -59,6 +61,8 @@ def read(root: Path) -> list[Entry]:
         if manifest is None or manifest.artifact != "validate":
             continue
         result = manifest.result
+        if sole_member(result.get("votes", {})):
+            continue  # its only member has a row already
         receipt = read_manifest(root / "submissions" / result["dataset"] / f"{result['experiment']}.json")
         own = receipt is not None and receipt.inputs.get("validate") == manifest.fingerprint
         row = _row(result, receipt.result if receipt is not None and own else {})

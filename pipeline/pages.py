@@ -34,6 +34,7 @@ th[aria-sort=ascending] button::after {{ content: " \\2191"; }}
 th[aria-sort=descending] button::after {{ content: " \\2193"; }}
 .big {{ font-size: 2rem; font-weight: 600; margin: 0; }}
 p.note {{ opacity: .8; }}
+p.warning {{ border-left: .4rem solid #d60; padding: .2rem .7rem; font-weight: 600; }}
 </style></head><body>
 <h1>{title}</h1>
 {body}
@@ -99,6 +100,11 @@ def shown(value: Any) -> str:
 def figures(*drawn: tuple[Figure, str]) -> str:
     """Figures of lines as inline SVG, side by side where there is room, each with its caption."""
     return f'<div class="figures">{"".join(_drawing(figure, caption) for figure, caption in drawn)}</div>'
+
+
+def warning(text: str) -> str:
+    """A paragraph that stands out."""
+    return f'<p class="warning">warning: {html.escape(text)}</p>'
 
 
 def picture(png: bytes, description: str) -> str:

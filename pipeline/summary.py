@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import DEFAULT_EXPERIMENT, ROOT
+from pipeline import checks
+from pipeline.config import CHECKOUT, DEFAULT_EXPERIMENT, ROOT, SCRIPT
 from pipeline.progress import duration, say
 from pipeline.stages import Context
 
@@ -19,6 +21,22 @@ def blended(context: Context) -> None:
     if validated is not None:
         _members(context, validated.result)
         _validated(context, validated.result, "submit")
+
+
+def only_member(context: Context) -> str:
+    """Of a blend in which one member has all the weight: that it is that member, and what submits it.
+
+    Returns:
+        One line, empty for any other blend.
+    """
+    validated = context.ledger.manifest(context.tree.validation(context.folds))
+    member = checks.sole_member(validated.result["votes"]) if validated is not None else None
+    if member is None:
+        return ""
+    return (
+        f"the blend {context.tree.experiment} is {member} alone (weight 1), so it gets no CSV and no row in the "
+        f"leaderboard; submit {member} itself: {next_command(context, 'submit', member)}"
+    )
 
 
 def trained(context: Context) -> None:
@@ -53,6 +71,8 @@ def submitted(context: Context) -> None:
     if tree.is_blend:
         _members(context, result)
     _score(result["cv"])
+    for text in checks.of_submission(result):
+        say(f"warning: {text}")
     if "score" in result:
         say(f"  test answers        {result['score']:.4f}  (the survey knows its own)")
     say(f"  salt predicted      in {result['tiles_with_salt']:,} of {result['tiles']:,} test tiles")
@@ -69,7 +89,8 @@ def _validated(context: Context, result: dict[str, Any], targets: str) -> None:
     _score(result["cv"])
     say(f"  report              {_shown(tree.experiment_folder / 'report.html')}")
     say(f"  leaderboard         {_shown(tree.leaderboard.with_suffix('.html'))}")
-    say(f"  next                {next_command(context, targets)}")
+    told = only_member(context) if tree.is_blend else ""
+    say(f"warning: {told}" if told else f"  next                {next_command(context, targets)}")
 
 
 def _members(context: Context, result: dict[str, Any]) -> None:
@@ -87,6 +108,8 @@ def _score(cv: dict[str, Any]) -> None:
     folds = " ".join(f"{score:.3f}" for score in cv["folds"].values())
     over = f"+- {cv['spread']:.4f} over folds {folds}, " if len(cv["folds"]) > 1 else ""
     say(f"  CV (cross-fitted)   {cv['score']:.4f}  {over}95 % interval over tiles {low:.3f} to {high:.3f}")
+    for text in checks.of_score(cv):
+        say(f"warning: {text}")
     say(f"  at 0.5, all kept    {cv['score_at_half']:.4f}")
     say(f"  chosen              threshold {cv['threshold']:.3f}, smallest mask {cv['min_area']} pixels")
     if cv["gains"]:
@@ -103,23 +126,33 @@ def _gain(found: dict[str, Any]) -> str:
     return f"{found['gain']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
 
 
-def next_command(context: Context, targets: str) -> str:
-    """The command that goes on with the same dataset, experiment and settings, all of which it has to be told again."""
-    tree = context.tree
+def next_command(context: Context, targets: str, experiment: str = "") -> str:
+    """The command that goes on with the same dataset, experiment and settings, all of which it has to be told again.
+
+    Args:
+        context: of the command that is done.
+        targets: stages, separated by spaces.
+        experiment: another experiment to go on with.
+    """
+    tree, experiment = context.tree, experiment or context.tree.experiment
     told = {
         "dataset": tree.dataset if tree.dataset != "tgs" else "",
-        "experiment": tree.experiment if tree.experiment != DEFAULT_EXPERIMENT else "",
+        "experiment": experiment if experiment != DEFAULT_EXPERIMENT else "",
         "set": " ".join(context.assignments),
     }
     said = {name: value for name, value in told.items() if value}
-    if tree.root.resolve() == ROOT:
+    if tree.root.resolve() == CHECKOUT:
         # Make takes a dollar for the beginning of a variable of its own.
         ours = (f"{name.upper()}={shlex.quote(value.replace('$', '$$'))}" for name, value in said.items())
         return " ".join(["make", targets, *ours])
     # Of another root make knows nothing. The last target brings those before it up to date.
-    said["root"] = str(tree.root)
+    if CHECKOUT is not None or tree.root.resolve() != ROOT.resolve():
+        said["root"] = str(tree.root)
     options = (f"--{name} {shlex.quote(value)}" for name, value in said.items())
-    return " ".join([shlex.quote(_shown(Path(sys.executable))), "-m pipeline", targets.split()[-1], *options])
+    program = f"{shlex.quote(_shown(Path(sys.executable)))} -m pipeline"
+    if CHECKOUT is None and shutil.which(SCRIPT):
+        program = SCRIPT
+    return " ".join([program, targets.split()[-1], *options])
 
 
 def _shown(path: Path) -> str:

@@ -51,6 +51,8 @@ class Validation:
     """Mean over tiles."""
     empty_accuracy: float
     """Share of the tiles that are rightly told to hold salt or none."""
+    nothing: float
+    """Score of predicting no salt in any tile, which is the share of tiles without salt."""
 
     @property
     def spread(self) -> float:
@@ -76,6 +78,7 @@ class Validation:
             "iou": float(self.tile_iou.mean()),
             "dice": self.dice,
             "empty_accuracy": self.empty_accuracy,
+            "nothing": self.nothing,
         }
 
 
@@ -127,6 +130,7 @@ def validate(
         predicted_area=predicted,
         dice=float(np.where(empty, 1.0, 2 * both / np.maximum(areas, 1)).mean()),
         empty_accuracy=metric.empty_accuracy(predicted, true),
+        nothing=float((true == 0).mean()),
     )
 
 

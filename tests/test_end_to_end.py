@@ -174,6 +174,14 @@ def test_changing_a_setting_reruns_only_what_depends_on_it(root: Path, capsys: p
     assert "threshold 0.400" in chain.printed
 
 
+def test_predictions_that_are_worth_nothing_are_warned_of(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain = Chain(root, capsys)
+    assert chain("submit", settings=TINY + " submit.min_area=10201 submit.rules=[]") == 0
+    assert "the score of predicting no salt in any tile: these predictions are worth nothing" in chain.printed
+    assert "warning: the CSV predicts no salt in any of the 12 test tiles" in chain.printed
+    assert '<p class="warning">warning: CV 0.' in (root / "data/demo/experiments/demo/report.html").read_text()
+
+
 def test_settings_that_turn_out_to_be_impossible_cost_nothing_that_is_done(
     root: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import artifacts, blend, figures, metric, pages, tables, tiles
+from pipeline import artifacts, blend, checks, figures, metric, pages, tables, tiles
 from pipeline.artifacts import Tree
-from pipeline.config import as_dict, differences
+from pipeline.config import TILE, as_dict, differences
 from pipeline.progress import say
 from pipeline.stages import Context
 
@@ -64,7 +64,10 @@ def _headline(result: dict) -> str:
         "tiles/s": training["tiles_per_second"],
         "backend": training["backend"],
     }
-    return "".join(lines) + pages.table([row])
+    warnings = checks.of_score(cv)
+    if member := checks.sole_member(result["votes"]):
+        warnings.append(f"this blend is {member} alone; it has no CSV and no row in the leaderboard of its own")
+    return "".join([*lines, *map(pages.warning, warnings), pages.table([row])])
 
 
 def _sections(context: Context, result: dict) -> list[tuple[str, str]]:
@@ -193,11 +196,27 @@ def _rules(cv: dict) -> str:
     return note + pages.table([{**each, "taken": "yes" if each["taken"] else "no"} for each in cv["gains"]])
 
 
+def _by_error(told: pd.DataFrame) -> np.ndarray:
+    """Rows from the worst tile to the best: by score, then by lost area, then by id.
+
+    Args:
+        told: the rows of ``scores.csv``.
+
+    Returns:
+        (n,) int64, positions of the rows.
+    """
+    predicted, true = (np.rint(told[name].to_numpy() * TILE**2) for name in ("predicted", "coverage"))
+    iou = told["iou"].to_numpy()
+    # The union less the intersection, from the sum of both areas and their ratio.
+    lost = np.rint((predicted + true) * (1 - iou) / (1 + iou))
+    return np.lexsort((told["id"].to_numpy(str), -lost, told["score"].to_numpy()))
+
+
 def _tiles(images: np.ndarray, truth: np.ndarray, found: np.ndarray, told: pd.DataFrame, threshold: float) -> str:
     """The worst, the median and the best tiles with a border of salt; all or nothing of one kind shows little."""
-    scores, iou = told["score"].to_numpy(), told["iou"].to_numpy()
-    salted = np.flatnonzero(told["coverage"].between(0.001, 0.97).to_numpy())
-    order = salted[np.lexsort((iou[salted], scores[salted]))]
+    scores = told["score"].to_numpy()
+    order = _by_error(told)
+    order = order[told["coverage"].between(0.001, 0.97).to_numpy()[order]]
     middle = max(len(order) // 2 - EACH // 2, 0)
     shown = {"worst": order[:EACH], "median": order[middle : middle + EACH], "best": order[-EACH:]}
     parts = [

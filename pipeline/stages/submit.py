@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterator
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from pipeline import artifacts, metric, rle, submission, tables, tiles
 from pipeline.artifacts import SOLUTION, Tree
-from pipeline.config import TILE, UserError
+from pipeline.config import CHECKOUT, TILE, UserError
 from pipeline.progress import Progress
 from pipeline.stages import Context
 from pipeline.uploads import MARK
@@ -47,10 +48,18 @@ def run(context: Context) -> None:
         submission.predicted_masks, found, store.test_images, how, [votes[member.experiment] for member, _ in parts]
     )
     ids = store.test["id"].tolist()
+    salt = 0
+
+    def counted(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        nonlocal salt
+        for chunk in chunks:
+            salt += int(np.count_nonzero(chunk))
+            yield chunk
+
     with artifacts.making(artifact) as folder:
         with artifacts.writing(folder / artifact.outputs[0]) as path:
             with Progress("encode", len(ids), "tiles") as progress:
-                submission.write(path, ids, masks(progress=progress))
+                submission.write(path, ids, counted(masks(progress=progress)))
             # Held against the tiles once more, from the file: what Kaggle will read is what was predicted.
             salted = submission.check(path, ids, masks())
         result = {
@@ -63,6 +72,7 @@ def run(context: Context) -> None:
             ),
             "tiles": len(ids),
             "tiles_with_salt": salted,
+            "salt": salt / max(len(ids) * TILE**2, 1),
             "versions": _versions(),
             "git_commit": _git_commit(),
         }
@@ -108,10 +118,12 @@ def _versions() -> dict[str, str]:
 
 def _git_commit() -> str | None:
     """Commit of the code, with ``-dirty`` where files were changed; None outside a checkout."""
+    if CHECKOUT is None:
+        return None  # the folder around an installed package may be a checkout of something else
     try:
         asked = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=Path(__file__).parent,
+            cwd=CHECKOUT,
             capture_output=True,
             text=True,
             timeout=10,

@@ -1,0 +1,122 @@
+"""The package works where it is installed, away from a checkout."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+from pipeline import __version__, config
+
+PROJECT = Path(__file__).parent.parent
+
+
+def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+    ran = subprocess.run(arguments, capture_output=True, text=True, timeout=240, **options)  # type: ignore[call-overload]
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel, built offline from a copy, since setuptools writes into the folder that it builds from."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, source)
+    shutil.copytree(PROJECT / "pipeline", source / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-index", "--no-deps")
+    run(*pip, "--no-build-isolation", "--wheel-dir", folder, source)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of installed packages beside those of the tests."""
+    folder = tmp_path_factory.mktemp("site")
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-index", "--no-deps")
+    run(*pip, "--quiet", "--no-compile", "--target", folder, wheel)
+    return folder
+
+
+def test_the_wheel_holds_every_module_and_every_experiment(wheel: Path):
+    files = (path for kind in ("*.py", "*.toml", "*.html", "*.j2") for path in (PROJECT / "pipeline").rglob(kind))
+    wanted = {path.relative_to(PROJECT).as_posix() for path in files}
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == wanted
+    assert {"pipeline/stages/submit.py", "pipeline/experiments/unet.toml"} <= names
+
+
+def test_the_wheel_says_what_it_needs_and_which_command_it_brings(wheel: Path):
+    with zipfile.ZipFile(wheel) as archive:
+        told = {Path(name).name: archive.read(name).decode() for name in archive.namelist() if ".dist-info/" in name}
+    metadata = Parser().parsestr(told["METADATA"])
+    assert (metadata["Name"], metadata["Version"]) == (config.PROJECT, __version__)
+    needed = metadata.get_all("Requires-Dist") or []
+    assert any(each.startswith("keras") for each in needed)
+    assert any(each.startswith("ray") and "cluster" in each.partition(";")[2] for each in needed)
+    entries = configparser.ConfigParser()
+    entries.read_string(told["entry_points.txt"])
+    assert dict(entries["console_scripts"]) == {config.SCRIPT: "pipeline.__main__:main"}
+
+
+def test_the_installed_command_works_in_an_empty_folder(site: Path, tmp_path: Path):
+    environment = os.environ | {"PYTHONPATH": str(site), "PATH": f"{site / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    survey = ("--dataset", "demo", "--experiment", "demo", "--set", "survey.train=10 survey.test=2 split.folds=2")
+    run(site / "bin" / config.SCRIPT, "split", *survey, cwd=tmp_path, env=environment)
+    folder = tmp_path / "data/demo"
+    assert (folder / "raw/train.csv").is_file()
+    assert (folder / "tiles/train_masks.npy").is_file()
+    assert list(folder.glob("folds/*/folds.csv"))
+    assert not (site / "data").exists()
+    # The same command in its other spelling finds what it made.
+    ran = run(sys.executable, "-m", "pipeline", "split", *survey, cwd=tmp_path, env=environment)
+    assert "split: up to date" in ran.stdout
+    assert "unet" in run(site / "bin" / config.SCRIPT, "experiments", cwd=tmp_path, env=environment).stdout
+    told = run(site / "bin" / config.SCRIPT, "--help", cwd=tmp_path, env=environment).stdout
+    assert told.startswith(f"usage: {config.SCRIPT} ")
+
+
+def test_the_next_command_of_an_installed_package_needs_no_make(site: Path, tmp_path: Path):
+    code = (
+        "from pathlib import Path\n"
+        "from pipeline import artifacts, config, summary\n"
+        "from pipeline.stages import Context\n"
+        "for root in (config.ROOT, Path('elsewhere')):\n"
+        "    tree = artifacts.Tree(root, 'demo', 'demo', config.load('demo'))\n"
+        "    print(summary.next_command(Context(tree, artifacts.Ledger(), (0,)), 'predict submit'))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(site), "PATH": f"{site / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    lines = run(sys.executable, "-c", code, cwd=tmp_path, env=environment).stdout.splitlines()
+    command = f"{config.SCRIPT} submit --dataset demo --experiment demo"
+    assert lines == [command, f"{command} --root elsewhere"]
+
+
+def test_in_a_checkout_the_root_is_the_checkout(tmp_path: Path):
+    code = "from pipeline import config; print(config.ROOT, config.CHECKOUT)"
+    ran = run(sys.executable, "-c", code, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(PROJECT)})
+    assert ran.stdout.split() == [str(PROJECT.resolve())] * 2
+
+
+def test_the_console_command_ends_in_one_line_from_the_first_moment_on():
+    code = (
+        "import os, signal, sys, types; import pipeline.__main__ as program\n"
+        "class Slow(types.ModuleType):\n"
+        "    def __getattr__(self, name):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.modules['pipeline.command_line'] = Slow('pipeline.command_line')\n"
+        "program.main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 130
+    assert ran.stderr == "error: interrupted; the same command goes on from here\n"
