@@ -7,98 +7,206 @@ import re
 import subprocess
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "pipeline"
+from tests import imports
 
-LEVELS = [
-    {"config", "geometry", "rle", "metric", "progress", "machine", "tables", "checks", "environment"},
-    {"artifacts", "tiles", "folds", "augment", "nn", "figures", "pages", "rules"},
-    {
-        "augment_pool",
-        "pseudo",
-        "batches",
-        "inference",
-        "views",
-        "checkpoint",
-        "board",
-        "sources",
-        "blend",
-        "validation",
-        "submission",
-        "uploads",
-        "leaderboard",
-        "store",
-    },
-    {"fit"},
-    {"work"},
-    {"launch"},
-    {"cluster"},
-    {"stages"},
-    {"summary"},
-    {"command_line"},
+PACKAGE = Path(__file__).parent.parent / "pipeline"
+LAYERS: imports.Layers = [
     {"__main__"},
+    {"command_line"},
+    {"summary"},
+    {"stages"},
+    {"cluster"},
+    {"launch"},
+    {"work"},
+    {"fit"},
+    {"batches", "inference"},
+    {"augment_pool", "submission", "uploads", "validation", "views"},
+    {"augment", "blend", "checkpoint", "leaderboard", "nn", "pseudo", "sources", "store", "tiles"},
+    {"artifacts", "board", "folds", "geometry", "rle", "rules"},
+    {"checks", "config", "environment", "figures", "machine", "metric", "pages", "progress", "tables"},
 ]
-TENSORFLOW_ALONE_CAN = {"nn/norm"}  # its fused batch norm, and the optimizer takes it from there
+"""A module imports only from the lines below its own, and within its own package; see ``tests/imports.py``."""
+TENSORFLOW_ALONE_CAN = {"pipeline.nn.norm"}  # its fused batch norm, and the optimizer takes it from there
 MAY_IMPORT_KERAS = {"nn", "batches", "inference", "views", "checkpoint", "fit"}
 
 
-def modules() -> dict[str, list[ast.AST]]:
-    return {
-        path.relative_to(PACKAGE).with_suffix("").as_posix(): list(
-            ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        )
-        for path in PACKAGE.rglob("*.py")
-    }
-
-
-def imported(nodes: list[ast.AST]) -> set[str]:
-    names: set[str] = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
-def room(module: str) -> str:
-    return module.split("/")[0]
-
-
-def test_every_module_has_a_level():
-    known = set().union(*LEVELS)
-    assert {room(module) for module in modules()} - {"__init__"} == known
-
-
 def test_imports_run_one_way_only():
-    level = {name: index for index, names in enumerate(LEVELS) for name in names}
-    for module, nodes in modules().items():
-        if module == "__init__":
-            continue
-        for name in imported(nodes):
-            parts = name.split(".")
-            if parts[0] == "pipeline" and len(parts) > 1 and parts[1] in level and parts[1] != room(module):
-                assert level[parts[1]] <= level[room(module)], f"{module} imports {name}"
+    assert imports.violations(PACKAGE, LAYERS) == []
+
+
+def test_imports_are_absolute():
+    assert {
+        name: found for name, source in imports.sources(PACKAGE).items() if (found := imports.relative(source))
+    } == {}
 
 
 def test_stages_never_import_each_other():
-    names = {path.stem for path in (PACKAGE / "stages").glob("*.py")} - {"__init__"}
-    for module, nodes in modules().items():
-        if room(module) == "stages":
-            others = names - {module.split("/")[-1]}
-            for name in imported(nodes):
-                assert not any(name.startswith(f"pipeline.stages.{other}") for other in others), f"{module}: {name}"
+    stages = {module: targets for module, targets in imports.graph(PACKAGE).items() if is_a_stage(module)}
+    assert len(stages) > 5
+    for module, targets in stages.items():
+        assert not [each for each in targets if is_a_stage(each)], module
+
+
+def is_a_stage(module: str) -> bool:
+    return module.startswith("pipeline.stages.")
+
+
+def roots(module: str, source: ast.AST) -> set[str]:
+    """The outermost packages that a module imports from."""
+    return {name.split(".")[0] for name in imports.imported(source, imports.home(PACKAGE, module))}
 
 
 def test_only_what_runs_in_a_fold_imports_keras_and_next_to_nothing_imports_tensorflow():
-    for module, nodes in modules().items():
-        roots = {name.split(".")[0] for name in imported(nodes)}
-        assert "tensorflow" not in roots or module in TENSORFLOW_ALONE_CAN, module
-        if room(module) not in MAY_IMPORT_KERAS:
-            assert "keras" not in roots, module
+    found = {module: roots(module, source) for module, source in imports.sources(PACKAGE).items()}
+    assert {module for module, names in found.items() if "tensorflow" in names} == TENSORFLOW_ALONE_CAN
+    assert {module.split(".")[1] for module, names in found.items() if "keras" in names} == MAY_IMPORT_KERAS
+
+
+# ---- The reader of imports, on trees made up for it -----------------------------------------------------------------
+
+SMALL = {
+    "__init__.py": "VERSION = 1",
+    "__main__.py": "from small.cli import main\n\nmain()",
+    "cli.py": "from small import VERSION\nfrom small.stages import train, split\n\ndef main(): ...",
+    "stages/__init__.py": "from small import data",
+    "stages/train.py": "import small.data.tiles as tiles\nfrom small.data import tables",
+    "stages/split.py": "import os\nfrom smaller import cli",
+    "data/__init__.py": "",
+    "data/tables.py": "from small.config import Settings, load",
+    "data/tiles.py": "from small.data.tables import read",
+    "network.py": "from small.config import *",
+    "config.py": "",
+}
+"""A package that keeps its layers."""
+SMALL_LAYERS = [{"__main__"}, {"cli"}, {"stages"}, {"data", "network"}, {"config"}]
+
+
+def broken(folder: Path, files: dict[str, str], layers: imports.Layers = SMALL_LAYERS) -> list[str]:
+    """What is found in the small package with some files put in the place of its own."""
+    for name, text in {**SMALL, **files}.items():
+        path = folder / "small" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return imports.violations(folder / "small", layers)
+
+
+def test_a_tree_that_keeps_its_layers_is_accepted(tmp_path: Path):
+    assert broken(tmp_path, {}) == []
+    assert imports.graph(tmp_path / "small")["small.cli"] == {"small", "small.stages.train", "small.stages.split"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import small.cli",
+        "import small.cli as c",
+        "import os, small.cli",
+        "from small import cli",
+        "from small import config, cli as c",
+        "from small.cli import main",
+        "from small.cli import *",
+        "def late():\n    from small.cli import main",
+        "class Late:\n    def __init__(self):\n        import small.cli",
+        "try:\n    import small.cli\nexcept ImportError:\n    pass",
+        "if TYPE_CHECKING:\n    from small.cli import main",
+        "importlib.import_module('small.cli')",
+        "import_module('small.cli')",
+        "from ..cli import main",
+        "from .. import cli",
+        "from .. import config, cli as c",
+        "def late():\n    from .. import cli",
+    ],
+)
+def test_an_import_upwards_is_found_however_it_is_written(tmp_path: Path, line: str):
+    told = "small.data.tables imports small.cli, which is on a layer above"
+    assert told in broken(tmp_path, {"data/tables.py": line})
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (
+            {"data/tiles.py": "from small.network import unet"},
+            "small.data.tiles imports small.network, which is on the",
+        ),
+        (
+            {"network.py": "from .data import tiles"},
+            "small.network imports small.data.tiles, which is on the same layer",
+        ),
+        ({"data/__init__.py": "from ..network import x"}, "small.data imports small.network, which is on the same"),
+        ({"__init__.py": "from small.config import load"}, "small imports small.config, which is on a layer above"),
+        (
+            {"config.py": "from small.data.table import x"},
+            "small.config imports small.data.table.x, which does not exist",
+        ),
+        ({"config.py": "from .conf import x"}, "small.config imports small.conf.x, which does not exist"),
+        ({"config.py": "from small.config import x"}, "small.config imports itself"),
+        ({"config.py": "from ..outside import x"}, "'from ..outside import x' in small leaves the package"),
+        ({"data/tables.py": "from ... import cli"}, "'from ... import cli' in small.data leaves the package"),
+        ({"plots.py": ""}, "plots is on no layer"),
+        ({"plots/deep.py": ""}, "plots is on no layer"),
+    ],
+)
+def test_whatever_else_breaks_the_layers_is_found(tmp_path: Path, files: dict[str, str], told: str):
+    (found,) = broken(tmp_path, files)
+    assert found.startswith(told)
+
+
+def test_a_layer_of_nothing_is_found(tmp_path: Path):
+    assert broken(tmp_path, {}, [{"reports"}, *SMALL_LAYERS]) == ["reports is on a layer, but there is no such module"]
+
+
+@pytest.mark.parametrize(
+    ("files", "circle"),
+    [
+        ({"data/tables.py": "from small.data import tiles"}, {"small.data.tables", "small.data.tiles"}),
+        ({"data/tables.py": "from . import tiles"}, {"small.data.tables", "small.data.tiles"}),
+        ({"data/tables.py": "def late():\n    from .tiles import x"}, {"small.data.tables", "small.data.tiles"}),
+        (
+            {"data/tables.py": "from .masks import x", "data/masks.py": "import small.data.tiles"},
+            {"small.data.tables", "small.data.masks", "small.data.tiles"},
+        ),
+        # By way of a package's ``__init__``, which takes up a name from the module that takes one from there.
+        (
+            {"data/__init__.py": "from .tables import x", "data/tables.py": "from small.data import y"},
+            {"small.data", "small.data.tables"},
+        ),
+    ],
+)
+def test_circles_within_a_package_are_found(tmp_path: Path, files: dict[str, str], circle: set[str]):
+    (found,) = broken(tmp_path, files)
+    kind, _, modules = found.partition(": ")
+    names = modules.split(" imports ")
+    assert kind == "circle"
+    assert names[0] == names[-1]
+    assert {*names} == circle
+    graph = imports.graph(tmp_path / "small")
+    assert all(target in graph[module] for module, target in pairwise(names))
+
+
+def test_each_circle_is_named(tmp_path: Path):
+    files = {
+        "data/tables.py": "from . import tiles",
+        "stages/train.py": "from . import split",
+        "stages/split.py": "from . import train",
+    }
+    found = broken(tmp_path, files)
+    assert len(found) == 2
+    assert all(each.startswith("circle: ") for each in found)
+
+
+def test_relative_imports_are_listed(tmp_path: Path):
+    broken(tmp_path, {"config.py": "from . import x\nfrom .data.tables import y\nimport os"})
+    source = imports.sources(tmp_path / "small")["small.config"]
+    assert imports.relative(source) == ["from . import x", "from .data.tables import y"]
+
+
+# ---- What is loaded, and what may not be called ---------------------------------------------------------------------
 
 
 def loaded(*arguments: str) -> set[str]:
@@ -134,14 +242,14 @@ def test_a_process_that_augments_tiles_loads_no_framework():
 
 def test_nothing_read_from_disk_can_run_code():
     forbidden = {"pickle", "marshal", "shelve", "dill", "joblib", "yaml"}
-    for module, nodes in modules().items():
-        assert not {name.split(".")[0] for name in imported(nodes)} & forbidden, module
-        for node in nodes:
+    for module, source in imports.sources(PACKAGE).items():
+        assert not roots(module, source) & forbidden, module
+        for node in ast.walk(source):
             if not isinstance(node, ast.Call):
                 continue
             called = ast.unparse(node.func)
             given = {word.arg: ast.unparse(word.value) for word in node.keywords}
-            assert called not in ("eval", "exec", "os.system", "keras.models.load_model"), f"{module}: {called}"
+            assert called.split(".")[-1] not in ("eval", "exec", "load_model", "system", "popen"), f"{module}: {called}"
             assert given.get("shell", "False") == "False", f"{module}: {called} in a shell"
             if called in ("np.load", "numpy.load"):
                 assert given.get("allow_pickle") == "False", f"{module}: np.load without allow_pickle=False"

@@ -62,6 +62,27 @@ def test_a_setting_newer_than_the_manifest_counts_as_its_default(first: Artifact
     assert (state.kind, state.why) == ("stale", "split.bins was 10, now 20")
 
 
+def test_a_setting_that_is_back_at_its_default_is_named(first: Artifact):
+    made(replace(first, settings={"split": {"folds": 3}}))
+    assert Ledger().state(first).why == "split.folds was 3, now 5"
+    assert (
+        Ledger().state(replace(first, settings={"split": {"folds": 5, "bins": 10}})).why == "split.folds was 3, now 5"
+    )
+
+
+def test_a_backup_is_of_its_settings_and_of_the_content_of_its_inputs(first: Artifact, second: Artifact):
+    made(first)
+    own = artifacts.backup_folder(second)
+    made(first)
+    assert artifacts.backup_folder(second) == own
+    assert artifacts.backup_folder(replace(second, settings={"split": {"folds": 3}})) != own
+    assert artifacts.backup_folder(replace(second, name="other")) != own
+    made(first, "other")
+    assert artifacts.backup_folder(second) != own
+    made(first)
+    assert artifacts.backup_folder(second) == own
+
+
 def test_an_input_made_again_with_other_content_is_named(first: Artifact, second: Artifact):
     made(first)
     made(second)
@@ -110,6 +131,153 @@ def test_a_damaged_manifest_never_counts(first: Artifact, content: bytes):
     made(first)
     first.manifest_path.write_bytes(content)
     assert Ledger().state(first).kind == "stale"
+
+
+def test_a_manifest_whose_content_was_changed_never_counts(first: Artifact):
+    made(first)
+    text = first.manifest_path.read_text()
+    assert text.count('"answer": 42') == 1
+    first.manifest_path.write_text(text.replace('"answer": 42', '"answer": 43'))
+    assert Ledger().manifest(first) is None
+    assert (Ledger().state(first).kind, Ledger().state(first).why) == ("stale", "manifest.json cannot be read")
+
+
+def test_a_manifest_of_another_format_never_counts(first: Artifact, monkeypatch: pytest.MonkeyPatch):
+    made(first)
+    monkeypatch.setitem(artifacts.FORMAT, "split", artifacts.FORMAT["split"] + 1)
+    assert (Ledger().state(first).kind, Ledger().state(first).why) == ("stale", "made in format 1, now 2")
+
+
+@pytest.mark.parametrize("outputs", [(), ("b.txt",), ("a.txt", "b.txt")])
+def test_a_manifest_of_other_files_never_counts(first: Artifact, outputs: tuple[str, ...]):
+    made(first)
+    state = Ledger().state(replace(first, outputs=outputs))
+    assert (state.kind, state.why) == ("stale", "its manifest names other files")
+
+
+def test_of_several_changed_settings_one_is_named_and_the_rest_counted(first: Artifact):
+    first = replace(first, settings={"split": {"folds": 5, "by": "depth", "seed": 0}})
+    made(first)
+    changed = replace(first, settings={"split": {"folds": 5, "by": "random", "seed": 1}})
+    assert Ledger().state(changed).why == "split.by was depth, now random and 1 more"
+
+
+def test_extra_files_are_checked_but_nothing_depends_on_them(first: Artifact, second: Artifact):
+    first = replace(first, extras=("log.txt",))
+    second = replace(second, inputs=(first,))
+
+    def make(log: str) -> artifacts.Manifest:
+        with artifacts.making(first) as folder:
+            (folder / "a.txt").write_text("content")
+            (folder / "log.txt").write_text(log)
+            return artifacts.finish(first, {}, time.monotonic())
+
+    make("in 3 s")
+    made(second)
+    manifest = make("in 4 s")
+    assert Ledger().state(second).done
+    (first.folder / "log.txt").write_text("in 5 s")
+    assert Ledger().state(first).done
+    assert artifacts.verify(first, manifest) == "log.txt has other content than its manifest says"
+    (first.folder / "log.txt").write_text("in 50 s")
+    assert Ledger().state(first).why == "log.txt has another size than its manifest says"
+    (first.folder / "log.txt").unlink()
+    assert Ledger().state(first).why == "log.txt is missing"
+
+
+def test_of_a_folder_the_names_the_contents_and_their_number_count(first: Artifact):
+    first = replace(first, outputs=("tiles",))
+    with artifacts.making(first) as folder:
+        (folder / "tiles").mkdir()
+        for name in ("a", "b", "c"):
+            (folder / "tiles" / name).write_text(name)
+        manifest = artifacts.finish(first, {}, time.monotonic())
+    tiles = first.folder / "tiles"
+    assert (manifest.outputs["tiles"].files, manifest.outputs["tiles"].bytes) == (3, 3)
+    assert artifacts.verify(first, manifest) == ""
+    (tiles / "c").rename(tiles / "d")
+    assert Ledger().state(first).done  # at a glance
+    assert artifacts.verify(first, manifest) == "tiles has other content than its manifest says"
+    (tiles / "d").rename(tiles / "c")
+    (tiles / "c").write_text("x")
+    assert artifacts.verify(first, manifest) == "tiles has other content than its manifest says"
+    (tiles / "c").unlink()
+    assert Ledger().state(first).why == "tiles holds another number of files"
+    assert artifacts.verify(first, manifest) == "tiles holds another number of files"
+    # Where one file ends and the next one begins counts as well.
+    found = []
+    for texts in (("a", "bc"), ("ab", "c")):
+        for name, text in zip(("a", "b"), texts, strict=True):
+            (tiles / name).write_text(text)
+        found.append(artifacts.measure(tiles))
+    assert (found[0].files, found[0].bytes) == (found[1].files, found[1].bytes) == (2, 3)
+    assert found[0].sha256 != found[1].sha256
+
+
+def test_a_ledger_reads_a_manifest_once_until_it_is_told_to_forget(first: Artifact):
+    ledger = Ledger()
+    assert ledger.manifest(first) is None
+    assert ledger.state(first).kind == "missing"
+    made(first)
+    assert ledger.manifest(first) is None
+    assert ledger.state(first).kind == "missing"
+    ledger.forget()
+    assert ledger.state(first).done
+    assert ledger.manifest(first) is not None
+
+
+def test_what_is_trusted_counts_by_its_manifest_alone(first: Artifact, second: Artifact):
+    made(first)
+    made(second)
+    shutil.rmtree(first.folder)
+    (second.folder / "b.txt").unlink()
+    assert Ledger([second]).state(second).done
+    assert not Ledger().state(second).done
+    assert not Ledger([first]).state(first).done  # it has no manifest
+    third = replace(second, folder=second.folder.with_name("third"), name="third", inputs=(second,))
+    made(third)
+    assert Ledger([second]).state(third).done
+    assert Ledger().state(third).why == "second is stale"
+
+
+def test_a_manifest_from_elsewhere_fits_where_settings_and_inputs_are_the_same(first: Artifact, second: Artifact):
+    made(first)
+    made(second)
+    manifest = Ledger().manifest(second)
+    assert manifest is not None
+    assert Ledger().fits(second, manifest)
+    assert not Ledger().fits(replace(second, settings={"split": {"folds": 3}}), manifest)
+    made(first, "other")
+    assert not Ledger().fits(second, manifest)
+    shutil.rmtree(first.folder)
+    assert not Ledger().fits(second, manifest)
+
+
+def test_what_is_damaged_loses_its_manifest_and_what_is_whole_keeps_it(first: Artifact, second: Artifact):
+    made(first)
+    made(second)
+    assert artifacts.discard_if_damaged(first) == ""
+    assert artifacts.discard_damaged([second]) == []
+    assert Ledger().state(second).done
+    (first.folder / "a.txt").write_text("contemt")
+    (line,) = artifacts.discard_damaged([second, second])
+    assert line == "first: a.txt has other content than its manifest says; making it again"
+    assert Ledger().state(first).kind == "missing"
+    assert artifacts.discard_if_damaged(first) == ""
+
+
+def test_what_becomes_known_later_is_added_to_the_result(first: Artifact, second: Artifact):
+    made(first)
+    before = Ledger().manifest(first)
+    artifacts.amend(first.manifest_path, {"score": 0.8})
+    after = Ledger().manifest(first)
+    assert before is not None
+    assert after is not None
+    assert after.result == {"answer": 42, "score": 0.8}
+    assert (after.outputs, after.inputs, after.fingerprint) == (before.outputs, before.inputs, before.fingerprint)
+    assert Ledger().state(first).done
+    artifacts.amend(second.manifest_path, {"score": 0.8})
+    assert not second.manifest_path.exists()
 
 
 def test_another_artifacts_manifest_never_counts(first: Artifact):

@@ -50,8 +50,9 @@ def test_a_mean_with_votes_is_rounded_to_the_nearest(monkeypatch: pytest.MonkeyP
         np.testing.assert_array_equal(blend.mixed(arrays, votes), literal(arrays, list(votes)))
         np.testing.assert_array_equal(blend.average(arrays, 2, 5, votes), literal(arrays, list(votes))[2:5])
     assert blend.mixed(arrays, (0, 2, 0)) is arrays[1]
-    many = [np.full((1, 2, 2), 255, np.uint8)] * 1000  # more than 16 bits hold
-    assert (blend.average(many, 0, 1, [12] * 1000) == 255).all()
+    for count, vote in ((2, 64), (2, 128), (257, 1), (2, 129), (1000, 12)):  # from 257 votes on more than 16 bits hold
+        many = [np.full((1, 2, 2), 255, np.uint8)] * count
+        assert (blend.average(many, 0, 1, [vote] * count) == 255).all()
 
 
 def test_members_that_err_apart_are_blended_equally_and_do_better_together():
@@ -88,6 +89,13 @@ def test_weights_are_found_by_adding_whichever_vote_helps_most():
     np.testing.assert_array_equal(pool.scores((4, 6), 0.5, 0), metric.tile_scores(masks, truth))
     small = np.where(masks.sum(axis=(1, 2), keepdims=True) < 2000, False, masks)
     np.testing.assert_array_equal(pool.scores((2, 3), 0.5, 2000), metric.tile_scores(small, truth))
+    # Also with another threshold than before, and with a smallest area that a mask has exactly.
+    higher = metric.apply(blend.mixed(members, (2, 3)), 0.7, 0)
+    assert not np.array_equal(metric.tile_scores(higher, truth), metric.tile_scores(masks, truth))
+    np.testing.assert_array_equal(pool.scores((2, 3), 0.7, 0), metric.tile_scores(higher, truth))
+    exact = int(masks[1].sum())
+    assert pool.scores((2, 3), 0.5, exact)[1] == metric.tile_scores(masks[1:2], truth[1:2])[0] > 0
+    assert pool.scores((2, 3), 0.5, exact + 1)[1] == 0
 
 
 def test_of_the_sums_on_the_way_the_best_is_kept():
@@ -101,6 +109,30 @@ def test_of_the_sums_on_the_way_the_best_is_kept():
             return np.full(40, 1 - abs(votes[0] / sum(votes) - 0.6))
 
     assert blend.choose(Ratio(), 2, np.ones(40, bool), 0.5, 0) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("path", "votes"),
+    [
+        ([(each, 0) for each in range(1, 12)] + [(11, 1)], (11, 1)),  # twelve votes are given away
+        ([(each, 0) for each in range(1, 12)] + [(11, 1), (12, 1)], (11, 1)),  # and no more
+        ([(0, 1), (0, 2), (1, 2), (2, 2), (3, 2), (4, 2)], (2, 1)),  # returned in the smallest whole numbers
+    ],
+)
+def test_twelve_votes_are_given_away(path: list[blend.Votes], votes: blend.Votes):
+    class Path(blend.Pool):
+        """Scores best along a path, the further the better."""
+
+        def __init__(self) -> None:
+            super().__init__([], np.zeros((40, 1, 1), np.uint8))
+
+        def scores(self, votes: blend.Votes, threshold: float, min_area: int) -> np.ndarray:
+            # What was found is asked for in the smallest numbers, by which halves of tiles are scored.
+            known = {blend.reduced(each): place for place, each in enumerate(path, start=1)}
+            place = path.index(votes) + 1 if votes in path else known.get(votes, 0)
+            return np.full(40, place / 20)
+
+    assert blend.choose(Path(), 2, np.ones(40, bool), 0.5, 0) == votes
 
 
 def test_weights_that_are_better_by_chance_are_not_taken():

@@ -5,6 +5,7 @@ What needs a cluster carries the marker ``cluster`` (make test-cluster): a real 
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import artifacts, cluster, inference, launch
+from pipeline import artifacts, cluster, inference, launch, rle
 from pipeline.artifacts import Ledger, Tree
 from pipeline.config import ClusterSettings, UserError, load
 from tests.conftest import TINY, Chain, common
@@ -328,7 +329,7 @@ def wait_for(what: Callable[[], bool], running: subprocess.Popen[str]) -> None:
 
 @pytest.mark.cluster
 def test_a_killed_worker_costs_nothing_that_was_saved(
-    nodes: Nodes, serial: Path, fresh: Path, monkeypatch: pytest.MonkeyPatch
+    nodes: Nodes, serial: Path, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     experiment = fresh / "data/demo/experiments/demo"
     running = begin("train", "--executor", "ray", "--address", nodes.address, root=fresh)
@@ -359,6 +360,17 @@ def test_a_killed_worker_costs_nothing_that_was_saved(
         assert (experiment / f"test/fold-{fold}.npy").read_bytes() == (
             serial / f"data/demo/experiments/demo/test/fold-{fold}.npy"
         ).read_bytes()
+    alone = shutil.copytree(serial, tmp_path / "alone")
+    for each in (fresh, alone):
+        end(begin("submit", root=each))
+    assert submitted(fresh) == submitted(alone)
+    ids, texts = zip(*(line.split(",") for line in submitted(fresh).decode().splitlines()[1:]), strict=True)
+    assert len({*ids}) == 600
+    assert rle.decode(texts).any()
+
+
+def submitted(root: Path) -> bytes:
+    return (root / "submissions/demo/demo.csv").read_bytes()
 
 
 @pytest.mark.cluster
@@ -411,27 +423,35 @@ def test_of_a_set_of_experiments_what_is_done_is_not_scheduled(nodes: Nodes, ser
     options = ("--executor", "ray", "--address", nodes.address, "--experiment", "demo,kernel,notebook", "--folds", "1")
     running = begin("train", root=root, settings=LONGER + " split.folds=2")
     assert "train: up to date" in end(running)
-    # The last --experiment holds; the first is that of every other test.
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline",
-        "train",
-        *common(root, LONGER + " input.size=32 input.fit=resize"),
-        *options,
-    ]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, env=os.environ | ONE_CORE)
-    assert ran.returncode == 0, ran.stderr
-    assert "train: 3 folds" in ran.stdout
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, env=os.environ | ONE_CORE)
-    assert "train: up to date" in ran.stdout
+
+    def train(root: Path, *options: str) -> str:
+        # The last --experiment holds; the first is that of every other test.
+        settings = LONGER + " input.size=32 input.fit=resize"
+        command = [sys.executable, "-m", "pipeline", "train", *common(root, settings), *options]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=600, env=os.environ | ONE_CORE)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    assert "train: 3 folds" in train(root, *options)
+    assert "train: up to date" in train(root, *options)
     shutil.rmtree(root / "data/demo/experiments/kernel/fold-1")
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, env=os.environ | ONE_CORE)
-    assert ran.returncode == 0, ran.stderr
-    assert "train: 1 fold, 1 at once" in ran.stdout
-    assert "train: experiment demo" not in ran.stdout
+    printed = train(root, *options)
+    assert "train: 1 fold, 1 at once" in printed
+    assert "train: experiment demo" not in printed
+    # The same command without Ray gives the same files, and the same scores but for the times.
+    alone = tmp_path / "alone"
+    shutil.copytree(serial, alone)
+    train(alone, *options[4:])
+    assert content(root) == content(alone)
+    assert scores(root) == scores(alone)
+    assert [row["experiment"] for row in scores(root)] == ["demo", "kernel", "notebook"]
+
+
+def scores(root: Path) -> list[dict[str, str]]:
+    """The rows of the leaderboard by name, without what a clock says."""
     with (root / "submissions/leaderboard.csv").open() as stream:
-        assert {line.split(",")[0] for line in stream} >= {"experiment"}
+        rows = [{**row, "minutes": "", "tiles/s": ""} for row in csv.DictReader(stream)]
+    return sorted(rows, key=lambda row: row["experiment"])
 
 
 @pytest.mark.cluster

@@ -127,8 +127,10 @@ def test_what_goes_together_may_be_said_in_any_order():
 
 @pytest.mark.parametrize("name", ["unnet", "../unet", "", "a/b", "x" * 300])
 def test_an_unknown_experiment_is_refused(name: str):
-    with pytest.raises(UserError):
+    why = "there is no experiment" if name == "unnet" else "a name is made of letters"
+    with pytest.raises(UserError, match=why) as fault:
         load(name)
+    assert repr(name) in str(fault.value)
 
 
 @pytest.mark.parametrize(

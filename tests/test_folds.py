@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,7 +49,7 @@ def test_every_tile_has_one_fold_and_folds_are_of_a_size(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         if tiles < count:
-            with pytest.raises(UserError, match="folds"):
+            with pytest.raises(UserError, match=f"{tiles} labelled tiles cannot be dealt to {count} folds"):
                 folds.assign(table, split)
             return
         dealt = folds.assign(table, split)
@@ -114,6 +115,29 @@ def test_rare_classes_join_a_neighbour() -> None:
     assert np.bincount(dealt[coverage == 0]).tolist() == [10, 10, 10, 10]
 
 
+def test_a_rare_class_of_depth_and_coverage_joins_one_that_differs_by_one_step() -> None:
+    # Shallow tiles without salt, then full ones; deep ones that are full, then without salt. The one shallow full tile
+    # joins the deep full ones, which are fewer than the shallow empty ones.
+    split = SplitSettings(folds=2, by="depth+coverage", bins=2)
+    coverage = np.repeat([0.0, 1.0, 1.0, 0.0], [9, 1, 3, 7])
+    depth = np.repeat([100, 200], 10)
+    table = pd.DataFrame({"id": [f"t{number:02d}" for number in range(20)], "depth": depth, "coverage": coverage})
+    for seed in range(10):
+        dealt = folds.assign(table, msgspec.structs.replace(split, seed=seed))
+        assert np.bincount(dealt[coverage == 1]).tolist() == [2, 2]
+
+
+def test_there_may_be_as_many_folds_as_tiles() -> None:
+    assert sorted(folds.assign(survey(5), SplitSettings(folds=5))) == [0, 1, 2, 3, 4]
+    with pytest.raises(UserError, match=r"5 labelled tiles cannot be dealt to 6 folds: lower split\.folds"):
+        folds.assign(survey(5), SplitSettings(folds=6))
+
+
+def test_the_fold_of_each_tile_is_in_the_order_of_the_tiles(tmp_path: Path) -> None:
+    folds.write(tmp_path / "folds.csv", survey(4), np.array([1, 0, 0, 2]))
+    assert folds.fold_of_tiles(tmp_path).tolist() == [1, 0, 0, 2]
+
+
 def test_an_id_that_comes_twice_is_refused() -> None:
     table = survey(20)
     table.loc[3, "id"] = table.loc[7, "id"]
@@ -126,9 +150,9 @@ def test_balance_describes_each_fold() -> None:
     found = folds.balance(table, np.array([1, 1, 0, 1]))
     assert found["fold"].tolist() == [0, 1]
     assert found["tiles"].tolist() == [1, 3]
+    assert found["empty"].tolist() == pytest.approx([0, 1 / 3])
+    assert found["coverage"].tolist() == pytest.approx([0.25, 1.25 / 3])
     last = found.iloc[1]
-    assert last["empty"] == pytest.approx(1 / 3)
-    assert last["coverage"] == pytest.approx(1.25 / 3)
     depths = [last[f"depth_{name}"] for name in ("mean", "min", "25", "50", "75", "max")]
     assert depths == pytest.approx([1300 / 3, 100, 200, 300, 600, 900])
 

@@ -6,19 +6,23 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline import config, folds, rle, tiles
-from pipeline.artifacts import read_manifest
+from pipeline.artifacts import RAW_FILES, RAW_FOLDERS, Manifest, Output, parse_manifest, write_manifest
 from pipeline.config import SurveySettings, UserError
 from pipeline.progress import Progress
 from pipeline.sources.archive import unpack
@@ -87,6 +91,9 @@ def test_run_length_codes(texts: list[str | None]):
     except UserError as fault:
         in_one_line(fault)
     else:
+        assert masks.shape == (len(texts), 101, 101)
+        runs = [[int(number) for number in (text or "").split()] for text in texts]
+        assert masks.sum(axis=(1, 2)).tolist() == [sum(numbers[1::2]) for numbers in runs]
         again = rle.decode(rle.encode(masks), 101, 101)
         np.testing.assert_array_equal(again, masks)
 
@@ -102,20 +109,35 @@ def test_tables_of_an_archive(survey: Path, tmp_path: Path, name: str, data: st.
     out.mkdir()
     (raw / name).write_bytes(mutated(data, (survey / name).read_bytes()))
     try:
-        tiles.decode(raw, out)
+        told = tiles.decode(raw, out)
     except UserError as fault:
         in_one_line(fault)
+    else:
+        assert (told["train"], told["test"]) == (6, 3)
+        store = tiles.load(out)
+        assert store.train_images.shape == store.train_masks.shape == (6, 101, 101)
+        assert store.train["id"].is_unique
+        assert np.isfinite(store.train["depth"]).all()
 
 
 @quickly
 @given(data=st.data())
 def test_tables_of_folds(tmp_path: Path, data: st.DataObject):
     path = tmp_path / "folds.csv"
-    path.write_bytes(mutated(data, b"id,fold,depth,coverage\na,0,100,0.5\nb,1,200,0.0\nc,0,300,1.0\n"))
+    whole = b"id,fold,depth,coverage\na,0,100,0.5\nb,1,200,0.0\nc,0,300,1.0\n"
+    path.write_bytes(whole)
+    assert folds.read(path)["fold"].tolist() == [0, 1, 0]
+    path.write_bytes(mutated(data, whole))
     try:
-        folds.read(path)
+        table = folds.read(path)
     except UserError as fault:
         in_one_line(fault)
+    else:
+        assert table["id"].is_unique
+        assert table["id"].astype(bool).all()
+        assert table["fold"].dtype == np.int64
+        assert (table["fold"] >= 0).all()
+        assert np.isfinite(table[["depth", "coverage"]].to_numpy(float)).all()
 
 
 @quickly
@@ -126,9 +148,11 @@ def test_settings_files(tmp_path: Path, data: st.DataObject):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(config, "EXPERIMENTS", tmp_path)
         try:
-            config.load("mine")
+            found = config.load("mine")
         except UserError as fault:
             in_one_line(fault)
+        else:
+            assert msgspec.convert(config.as_dict(found), config.Settings) == found
 
 
 @quickly
@@ -139,14 +163,17 @@ def test_settings_files(tmp_path: Path, data: st.DataObject):
 @example("=")
 def test_settings_of_the_command_line(assignment: str):
     try:
-        config.load("unet", [assignment])
+        found = config.load("unet", [assignment])
     except UserError as fault:
         in_one_line(fault)
+    else:
+        key = assignment.partition("=")[0].strip()
+        assert {*config.diff(config.as_dict(config.load("unet")), config.as_dict(found))} <= {key}
 
 
 @quickly
 @given(data=st.data())
-def test_archives(archive: bytes, tmp_path: Path, data: st.DataObject):
+def test_archives(survey: Path, archive: bytes, tmp_path: Path, data: st.DataObject):
     path, out = tmp_path / "archive.zip", tmp_path / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
@@ -155,7 +182,17 @@ def test_archives(archive: bytes, tmp_path: Path, data: st.DataObject):
         unpack(path, out)
     except UserError as fault:
         in_one_line(fault)
+    else:
+        # Checksums guard the content of each file, and a file that lost its name is missed.
+        assert files(out) == files(survey)
     assert {each.name for each in tmp_path.iterdir()} <= {"archive.zip", "out"}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """The files that every archive of the competition has, by their places."""
+    wanted = [folder / name for name in RAW_FILES]
+    wanted += [path for part in RAW_FOLDERS for path in (folder / part).glob("*.png")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in wanted}
 
 
 @quickly
@@ -166,12 +203,63 @@ def test_images(data: st.DataObject):
     for decode in (tiles.decode_image, tiles.decode_mask):
         array, fault = decode(content)
         assert (array is None) == bool(fault)
+        assert array is None or (array.shape, array.dtype) == ((101, 101), np.uint8)
+
+
+MANIFEST = Manifest(
+    artifact="split",
+    format=1,
+    settings={"split": {"folds": 5, "by": "depth"}},
+    inputs={"prepare": "0123456789abcdef"},
+    outputs={"folds.csv": Output(1234, "a" * 64, files=2)},
+    extras={"balance.txt": Output(77, "b" * 64, files=3)},
+    fingerprint="fedcba9876543210",
+    result={"tiles": 4000, "sizes": [800, 800]},
+    made={"at": "2018-10-19T12:00:00+00:00", "seconds": 1.5, "pipeline": "0.1.0"},
+)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a manifest that is believed."""
+    path = tmp_path_factory.mktemp("manifest") / "manifest.json"
+    write_manifest(path, MANIFEST)
+    return path.read_bytes()
+
+
+def read(content: bytes) -> Manifest | None:
+    """What the pipeline believes of a manifest's bytes, without their checksum."""
+    found = parse_manifest(content)
+    return None if found is None else msgspec.structs.replace(found, seal="")
 
 
 @quickly
 @given(data=st.data())
-def test_manifests(tmp_path: Path, data: st.DataObject):
-    path = tmp_path / "manifest.json"
-    text = b'{"artifact":"split","format":1,"settings":{},"inputs":{},"outputs":{},"extras":{},"fingerprint":"x"}'
-    path.write_bytes(mutated(data, text))
-    assert read_manifest(path) is None
+def test_manifests(manifest: bytes, data: st.DataObject):
+    assert read(manifest) == MANIFEST
+    # A change between the values, of a space for example, says the same.
+    assert read(mutated(data, manifest)) in (None, MANIFEST)
+
+
+def changes(value: Any) -> Iterator[Any]:
+    """Plain data with one value changed or left out, in every way."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield {name: rest for name, rest in value.items() if name != key}
+            yield from ({**value, key: other} for other in changes(each))
+    elif isinstance(value, list):
+        yield value[1:]
+        yield from ([*value[:at], other, *value[at + 1 :]] for at, each in enumerate(value) for other in changes(each))
+    else:
+        yield f"{value}." if isinstance(value, str) else value + 1
+
+
+def test_a_manifest_with_any_value_changed_is_not_believed(manifest: bytes):
+    plain = json.loads(manifest)
+    assert read(json.dumps(plain).encode()) == MANIFEST
+    changed = list(changes(plain))
+    changed += [{**plain, part: {**plain[part], "more": "1"}} for part in ("settings", "inputs", "result", "made")]
+    changed += [{**plain, part: {**plain[part], "more": {"bytes": 1, "sha256": ""}}} for part in ("outputs", "extras")]
+    assert len(changed) > 40
+    for each in changed:
+        assert read(json.dumps(each).encode()) is None, each

@@ -85,6 +85,25 @@ def test_tiles_without_salt() -> None:
     assert metric.tile_scores(something, something).tolist() == [1.0]
 
 
+@pytest.mark.parametrize("salt", [1, 2, 255])
+def test_whatever_is_not_zero_is_salt(salt: int) -> None:
+    predicted, truth = np.array([[[0, salt, salt, salt]]], np.uint8), np.array([[[0, 0, salt, salt]]], np.uint8)
+    for masks in ((predicted, truth), (predicted > 0, truth), (predicted, truth > 0)):
+        assert [each.tolist() for each in metric.mask_areas(*masks)] == [[3], [2], [2]]
+        assert metric.tile_scores(*masks).tolist() == [0.4]
+        assert metric.iou(*masks).tolist() == [2 / 3]
+        assert metric.dice(*masks).tolist() == [4 / 5]
+    probabilities = np.where(predicted, np.uint8(255), np.uint8(0))
+    assert metric.scores_at(metric.count(probabilities, truth), 0.5, 0).tolist() == [0.4]
+
+
+def test_the_search_goes_through_every_percent_and_up_to_four_hundred_pixels() -> None:
+    np.testing.assert_allclose(metric.SEARCHED_THRESHOLDS, np.linspace(0.05, 0.95, 91), atol=1e-12)
+    assert metric.SEARCHED_AREAS[0] == 0  # every mask kept
+    assert metric.SEARCHED_AREAS[-1] == 400
+    assert list(metric.SEARCHED_AREAS) == sorted({*metric.SEARCHED_AREAS})
+
+
 def test_thresholds_are_the_competition_s() -> None:
     assert metric.THRESHOLDS.tolist() == [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
 
@@ -115,9 +134,9 @@ def test_no_tiles_have_no_mean_score() -> None:
 
 
 def test_empty_accuracy_and_confusion() -> None:
-    predicted, truth = np.array([0, 5, 0, 9, 1]), np.array([0, 0, 7, 9, 2])
-    assert metric.empty_accuracy(predicted, truth) == pytest.approx(3 / 5)
-    assert metric.empty_confusion(predicted, truth).tolist() == [[1, 1], [1, 2]]
+    predicted, truth = np.array([0, 5, 0, 9, 1, 3]), np.array([0, 0, 7, 9, 2, 0])
+    assert metric.empty_accuracy(predicted, truth) == 3 / 6
+    assert metric.empty_confusion(predicted, truth).tolist() == [[1, 2], [1, 2]]
 
 
 @PROPERTY
@@ -157,9 +176,31 @@ def test_counts_of_every_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("call", [lambda p: metric.apply(p, 0.5, 0), lambda p: metric.count(p, p > 0)])
-def test_probabilities_in_floats_are_refused(call: object) -> None:
-    with pytest.raises(TypeError, match="uint8"):
-        call(np.zeros((1, 3, 3), np.float32))  # type: ignore[operator]
+@pytest.mark.parametrize("shape", [(1, 3, 3), (3, 3), (1, 3, 3, 1)])
+def test_probabilities_in_floats_or_of_another_shape_are_refused(call: object, shape: tuple[int, ...]) -> None:
+    with pytest.raises(TypeError, match=r"probabilities are float32 of shape .*, not \(n, h, w\) uint8"):
+        call(np.zeros(shape, np.float32))  # type: ignore[operator]
+    if len(shape) != 3:
+        with pytest.raises(TypeError, match=r"probabilities are uint8 of shape"):
+            call(np.zeros(shape, np.uint8))  # type: ignore[operator]
+
+
+@PROPERTY
+@given(PROBABILITIES, st.sampled_from(THRESHOLDS), st.integers(0, 26))
+def test_areas_are_those_of_what_apply_draws(pair: tuple[np.ndarray, np.ndarray], threshold: float, area: int) -> None:
+    drawn = metric.apply(pair[0], threshold, area)
+    predicted, both = metric.areas_at(metric.count(*pair), threshold, area)
+    assert predicted.tolist() == drawn.sum(axis=(1, 2)).tolist()
+    assert both.tolist() == (drawn & pair[1]).sum(axis=(1, 2)).tolist()
+
+
+def test_an_area_equal_to_the_smallest_is_kept() -> None:
+    probabilities, truth = np.full((1, 3, 3), 255, np.uint8), np.ones((1, 3, 3), bool)
+    counts = metric.count(probabilities, truth)
+    assert [int(metric.apply(probabilities, 0.5, area).sum()) for area in (8, 9, 10)] == [9, 9, 0]
+    assert [metric.areas_at(counts, 0.5, area)[0].tolist() for area in (8, 9, 10)] == [[9], [9], [0]]
+    assert [metric.areas_at(counts, 0.5, area)[1].tolist() for area in (8, 9, 10)] == [[9], [9], [0]]
+    assert [metric.scores_at(counts, 0.5, area).tolist() for area in (8, 9, 10)] == [[1.0], [1.0], [0.0]]
 
 
 def test_table_and_search_are_brute_force() -> None:
@@ -196,7 +237,19 @@ def test_search_passes_over_a_lucky_cell() -> None:
     thresholds = (0.2, 0.3, 0.4, 0.5, 0.6, 0.9)
     means = metric.table(counts, thresholds, (0,))[:, 0]
     assert means.argmax() == 5
-    assert metric.search(counts, thresholds, (0,)).threshold == 0.4
+    # The score is that of the choice, not that of the best cell.
+    assert metric.search(counts, thresholds, (0,)) == metric.Choice(0.4, 0, means[3])
+
+
+@PROPERTY
+@given(st.integers(0, 50), st.integers(3, 40))
+def test_a_choice_is_within_the_plateau_of_the_best_cell(seed: int, tiles: int) -> None:
+    counts = metric.count(*survey(tiles, seed))
+    thresholds, areas = (0.3, 0.4, 0.5, 0.6), (0, 10, 30)
+    choice = metric.search(counts, thresholds, areas)
+    means = metric.table(counts, thresholds, areas)
+    assert choice.score == means[thresholds.index(choice.threshold), areas.index(choice.min_area)]
+    assert choice.score >= means.max() - metric.PLATEAU / np.sqrt(tiles)
 
 
 @pytest.mark.parametrize(("tiles", "threshold"), [(60, 0.4), (6000, 0.9)])
@@ -264,5 +317,8 @@ def test_bootstrap_is_the_spread_of_a_mean() -> None:
     narrow = metric.bootstrap(scores, 0, level=0.5)
     assert low < narrow[0] < narrow[1] < high
     assert metric.bootstrap(np.full(5, 0.3), 0) == pytest.approx((0.3, 0.3))
-    with pytest.raises(ValueError, match="scores"):
+    with pytest.raises(ValueError, match="bootstrap of 0 scores"):
         metric.bootstrap(np.array([]), 0)
+    for level in (0, 1, -0.5, 1.5):
+        with pytest.raises(ValueError, match=f"at level {level}"):
+            metric.bootstrap(scores, 0, level=level)

@@ -207,9 +207,11 @@ def test_numbers_of_one_row_do_not_pair_with_those_of_the_next() -> None:
 )
 @example(["1 2", "\n", "3 4"])
 def test_decode_takes_what_check_takes_and_nothing_else(texts: list[str]) -> None:
-    if any(rle.check(text, 4, 3) for text in texts):
-        with pytest.raises(UserError):
+    faults = [fault for text in texts if (fault := rle.check(text, 4, 3))]
+    if faults:
+        with pytest.raises(UserError) as caught:
             rle.decode(texts, 4, 3)
+        assert f": {faults[0]}; " in str(caught.value)
     else:
         expected = np.array([literal_decode(text, 4, 3) for text in texts]).reshape(-1, 4, 3)
         np.testing.assert_array_equal(rle.decode(texts, 4, 3), expected)

@@ -47,6 +47,21 @@ def test_parts_below_a_tenth_of_the_largest_are_dropped(monkeypatch: pytest.Monk
     assert (expected != masks).any()
     np.testing.assert_array_equal(rules.drop_small_parts(masks), expected)
     assert not rules.drop_small_parts(np.zeros((0, 5, 5), bool)).size
+    tenth = np.zeros((2, 12, 12), bool)
+    tenth[:, 0, :10] = tenth[0, 5, 5] = True
+    tenth[1, 0, 10] = tenth[1, 5, 5] = True  # a little less than a tenth
+    assert rules.drop_small_parts(tenth).sum(axis=(1, 2)).tolist() == [11, 11]
+
+
+def test_holes_are_filled_before_small_parts_are_dropped():
+    # The ring has 36 pixels and 100 once it is filled, of which the 9 apart are less than a tenth.
+    mask = np.zeros((1, 20, 20), bool)
+    mask[0, :10, :10] = mask[0, 12:15, 12:15] = True
+    mask[0, 1:9, 1:9] = False
+    for named in (("fill_holes", "drop_small_parts"), ("drop_small_parts", "fill_holes")):
+        found = rules.shaped(mask, named)
+        assert found[0, :10, :10].all()
+        assert found.sum() == 100
 
 
 def test_constant_images_and_faint_tiles_are_told():
@@ -71,11 +86,19 @@ def test_what_is_scored_is_what_is_drawn(named: tuple[str, ...]):
     images[3] = 0
     found = noisy(truth)
     found[4, :30, :30], found[4, 10:20, 10:20] = 255, 0  # a hole
+    found[5:10] = truth[5:10] = 0
+    found[5].flat[:40], found[6].flat[:39] = 255, 255  # with the smallest area, and one pixel less
+    found[7, 5:15, 5:15], found[7, 6:14, 6:14] = 255, 0  # 36 pixels, and 100 without the hole
+    found[8].flat[:50], found[8].flat[:GATE_PIXELS] = 150, 255  # as many pixels above the gate as there must be
+    found[9].flat[:50], found[9].flat[: GATE_PIXELS - 1] = 150, 255
+    truth[5:10] = found[5:10] > 0
     how = PostProcessing(0.5, 40, named, 0.7 if "empty_gate" in named else None)
     drawn = rules.apply(found, images, how)
     trial = Trial(found, truth, rules.constant(images), metric.count(found, truth), 0.5)
     np.testing.assert_array_equal(trial.scores(how), metric.tile_scores(drawn, truth))
     np.testing.assert_array_equal(trial.areas(how)[0], drawn.sum(axis=(1, 2)))
+    filled, gated = "fill_holes" in named, "empty_gate" in named
+    assert drawn[5:10].any(axis=(1, 2)).tolist() == [True, False, filled, True, not gated]
     if not named:
         np.testing.assert_array_equal(drawn, metric.apply(found, 0.5, 40))
     if "constant_empty" in named:
@@ -165,6 +188,67 @@ def test_the_rules_of_a_fold_are_chosen_on_the_others():
     assert "fill_holes" in result.choice.rules
     assert result.folds[0] < 0.7
     assert result.folds[0] == pytest.approx(metric.score(found[dealt == 0] > 127, truth[dealt == 0]))
+
+
+class Known(Trial):
+    """Scores of forty tiles that are set for each rule, whatever rules there are besides, and for each level."""
+
+    def __init__(self, adds: dict[str, np.ndarray], levels: dict[float, float] | None = None) -> None:
+        self._adds, self._levels = adds, levels or {}
+
+    def scores(self, how: PostProcessing) -> np.ndarray:
+        base = np.full(40, 0.2) + self._levels.get(how.gate or 0, 0)
+        return base + sum(self._adds.get(rule, 0) for rule in how.rules)
+
+
+def on(tiles: int, gain: float) -> np.ndarray:
+    """A gain on some of forty tiles."""
+    return np.where(np.arange(40) < tiles, gain, 0)
+
+
+def chosen(trial: Trial, wanted: tuple[str, ...] | None = None) -> tuple[PostProcessing, list[rules.Gain]]:
+    return rules.choose(trial, PostProcessing(0.5, 0), np.ones(40, bool), wanted)
+
+
+def test_a_gain_is_a_mean_difference_with_an_interval_that_allows_for_all_rules():
+    assert pytest.approx(1 - 0.05 / 4) == rules.CONFIDENCE
+    apart = on(12, 0.1)
+    _, gains = chosen(Known({"fill_holes": apart}))
+    assert (gains[0].rule, gains[0].gain) == ("fill_holes", pytest.approx(0.03))
+    assert (gains[0].low, gains[0].high) == pytest.approx(metric.bootstrap(apart, level=1 - 0.05 / 4))
+    assert (gains[0].low, gains[0].high) != pytest.approx(metric.bootstrap(apart))
+
+
+def test_differences_that_are_equal_in_tenths_are_equal():
+    one, other = np.array([0.3, 0.8, 0.9, 0.4]), np.array([0.2, 0.7, 0.8, 0.3])
+    assert len(np.unique(one - other)) > 1
+    assert rules.paired(one, other) == (0.1, 0.1, 0.1)
+
+
+def test_a_sure_gain_goes_before_a_larger_one_that_may_be_chance():
+    how, gains = chosen(Known({"fill_holes": on(2, 0.8), "drop_small_parts": on(12, 0.1)}))
+    assert how.rules == ("drop_small_parts",)
+    assert (gains[0].rule, gains[0].taken) == ("drop_small_parts", True)
+    assert [gain.rule for gain in gains[1:]] == ["fill_holes", "constant_empty", "empty_gate"]
+    assert gains[1].gain > gains[0].gain
+    assert gains[1].low <= 0
+
+
+def test_the_larger_gain_is_told_first_and_the_rules_stay_in_their_order():
+    trial = Known({"fill_holes": on(20, 0.1), "drop_small_parts": on(20, 0.2)})
+    how, gains = chosen(trial)
+    assert [gain.rule for gain in gains if gain.taken] == ["drop_small_parts", "fill_holes"]
+    assert how.rules == ("fill_holes", "drop_small_parts")
+    # Those that are named are tried in that order.
+    how, gains = chosen(trial, ("drop_small_parts", "fill_holes"))
+    assert [gain.rule for gain in gains] == ["fill_holes", "drop_small_parts"]
+    assert how.rules == ("fill_holes", "drop_small_parts")
+
+
+def test_of_levels_that_are_as_good_the_lowest_is_taken():
+    how, gains = chosen(Known({}, {0.6: 0.1, 0.7: 0.3, 0.8: 0.3, 0.9: 0.1}))
+    assert (how.rules, how.gate) == (("empty_gate",), 0.7)
+    assert gains[0].gain == pytest.approx(0.3)
 
 
 def test_rules_that_are_named_are_taken_gain_or_not():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline import blend, submission
+from pipeline import blend, rle, submission
 from pipeline.config import UserError
 from pipeline.rules import PostProcessing
 from tests.conftest import blobs
@@ -29,9 +31,28 @@ def test_what_is_written_checks(tmp_path: Path, masks: np.ndarray):
     path = written(tmp_path / "s.csv", masks)
     assert submission.check(path, IDS, iter([masks])) == 6
     lines = path.read_text().splitlines()
-    assert lines[0] == "id,rle_mask"
+    assert lines == ["id,rle_mask", *(f"{name},{text}" for name, text in zip(IDS, rle.encode(masks), strict=True))]
     assert lines[1] == "tile0,"
-    assert len(lines) == 10
+
+
+def test_a_csv_is_checked_a_chunk_of_masks_at_a_time(tmp_path: Path, masks: np.ndarray):
+    path = written(tmp_path / "s.csv", masks)
+    chunks = [masks[:2], masks[2:3], masks[3:]]
+    assert submission.check(path, IDS, iter(chunks)) == 6
+    for wrong in range(9):
+        other = masks.copy()
+        other[wrong, 50, 50] ^= True
+        with pytest.raises(UserError, match=f"s.csv: tile tile{wrong} does not decode to its predicted mask"):
+            submission.check(path, IDS, iter([other[:2], other[2:3], other[3:]]))
+    with pytest.raises(UserError, match="9 rows for 8 predicted masks"):
+        submission.check(path, IDS, iter([masks[:8]]))
+
+
+def test_the_choice_of_the_validation_is_read_back(tmp_path: Path):
+    how = PostProcessing(0.45, 30, ("fill_holes", "empty_gate"), 0.8)
+    path = tmp_path / "choice.json"
+    path.write_text(json.dumps({**asdict(how), "votes": {"a": 2, "b": 1}}))
+    assert submission.read_choice(path) == (how, {"a": 2, "b": 1})
 
 
 @pytest.mark.parametrize(
@@ -46,6 +67,7 @@ def test_what_is_written_checks(tmp_path: Path, masks: np.ndarray):
         (lambda lines: [*lines[:2], "tile1,10201 2", *lines[3:]], "tile1"),
         (lambda lines: [*lines[:2], "tile1,1 5", *lines[3:]], "tile1"),
         (lambda lines: [*lines[:2], "tile1", *lines[3:]], "tile1"),
+        (lambda lines: [*lines[:2], f"{lines[2]},1", *lines[3:]], "tile1"),
         (lambda lines: [*lines[:2], "", *lines[2:]], "10 rows"),
         (lambda lines: [], "first line"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, astuple
+
 import numpy as np
 import pytest
 
@@ -16,23 +18,85 @@ def noisy(masks: np.ndarray, seed: int) -> np.ndarray:
     return np.clip(masks * 120.0 + 60 + draw.normal(0, 20, masks.shape), 0, 255).astype(np.uint8)
 
 
-def test_the_cross_validated_score_is_that_of_the_folds_and_no_better_than_choosing_on_itself():
+def test_each_fold_is_scored_with_what_the_other_folds_choose():
     images, truth = blobs(90)
     found = noisy(truth, 0)
-    told = validate([found], truth, images, np.repeat([0, 1, 2], 30), SubmitSettings())
+    dealt = np.repeat([2, 0, 1], 30)
+    told = validate([found], truth, images, dealt, SubmitSettings(rules=()))
     counts = metric.count(found, truth)
-    assert told.score == pytest.approx(np.mean(list(told.folds.values())))
-    assert told.score <= metric.search(counts).score + 1e-12
-    assert told.score > told.at_half  # 60 + 120 lies above a half of 255 only with luck
-    assert told.interval[0] <= told.score <= told.interval[1]
+    scores, areas = np.empty(90), np.empty(90, int)
+    for fold in range(3):
+        own = dealt == fold
+        choice = metric.search(counts.take(~own))
+        masks = metric.apply(found[own], choice.threshold, choice.min_area)
+        scores[own], areas[own] = metric.tile_scores(masks, truth[own]), masks.sum(axis=(1, 2))
+    np.testing.assert_array_equal(told.tile_scores, scores)
+    np.testing.assert_array_equal(told.predicted_area, areas)
+    assert told.score == told.without_rules == pytest.approx(scores.mean())
+    assert told.folds == {fold: pytest.approx(scores[dealt == fold].mean()) for fold in range(3)}
+    assert list(told.folds) == [2, 0, 1]
+    assert told.spread == pytest.approx(np.std([*told.folds.values()], ddof=1))
+    assert told.interval == metric.bootstrap(scores)
+    # What the test tiles get is chosen on all of them.
+    assert (told.choice.threshold, told.choice.min_area) == astuple(metric.search(counts))[:2]
+    assert told.at_half == pytest.approx(metric.score(found > 127, truth))
+    assert told.at_half < told.score  # at a half each tile without salt has a stray pixel above it
+
+
+def test_no_tile_has_a_say_in_how_it_is_scored():
+    images, truth = blobs(60)
+    dealt = np.arange(60) // 3 % 3
+    found = noisy(truth, 0)
+    other = found.copy()
+    other[dealt == 0] //= 2  # which needs a threshold of half the height
+    before, after = (validate([each], truth, images, dealt, SubmitSettings(rules=())) for each in (found, other))
+    assert metric.search(metric.count(other, truth).take(dealt == 0)).threshold < before.choice.threshold - 0.1
+    own = metric.search(metric.count(found, truth).take(dealt > 0))
+    halved = metric.apply(other[dealt == 0], own.threshold, own.min_area)
+    np.testing.assert_array_equal(after.predicted_area[dealt == 0], halved.sum(axis=(1, 2)))
+    assert after.folds[0] < before.folds[0]
+
+
+def test_the_receipt_has_every_figure():
+    images, truth = blobs(40)
+    found = noisy(truth, 0)
+    found[0, 20:60, 20:60] = 150  # faint, and not there
+    settings = SubmitSettings(threshold=0.5, min_area=7, rules=("empty_gate",))
+    told = validate([found], truth, images, np.arange(40) % 2, settings)
+    plain = told.as_dict()
+    assert told.without_rules < told.score
+    assert plain.pop("gains") == [asdict(each) for each in told.gains]
+    assert plain == {
+        "score": told.score,
+        "folds": {"0": told.folds[0], "1": told.folds[1]},
+        "spread": told.spread,
+        "interval": [*told.interval],
+        "score_at_half": told.at_half,
+        "score_without_rules": told.without_rules,
+        "threshold": told.choice.threshold,
+        "min_area": told.choice.min_area,
+        "rules": ["empty_gate"],
+        "gate": told.choice.gate,
+        "tiles": 40,
+        "iou": pytest.approx(told.tile_iou.mean()),
+        "dice": told.dice,
+        "empty_accuracy": told.empty_accuracy,
+    }
 
 
 def test_one_fold_is_cross_fitted_within_itself():
     images, truth = blobs(40)
-    told = validate([noisy(truth, 0)], truth, images, np.full(40, 3), SubmitSettings())
+    found = noisy(truth, 0)
+    told = validate([found], truth, images, np.full(40, 3), SubmitSettings())
     assert list(told.folds) == [3]
     assert told.spread == 0
     assert told.score > 0.8
+    # As five folds would be: every fifth tile is scored with what the others choose.
+    parts = validate([found], truth, images, np.arange(40) % 5, SubmitSettings())
+    np.testing.assert_array_equal(told.predicted_area, parts.predicted_area)
+    assert told.score == parts.score
+    halves = validate([found], truth, images, np.arange(40) % 2, SubmitSettings())
+    assert (told.predicted_area != halves.predicted_area).any()
 
 
 @pytest.mark.parametrize(
