@@ -318,7 +318,7 @@ def _stage(options: argparse.Namespace) -> None:
         except UserError as fault:
             raise UserError(f"experiment {context.tree.experiment}: {fault}") from None
     first = contexts[0]
-    if first.archive is not None and first.ledger.state(first.tree.raw).done:
+    if first.archive is not None:
         from pipeline.stages import download
 
         download.check_archive(first, first.archive)
