@@ -368,7 +368,7 @@ def load(experiment: str = DEFAULT_EXPERIMENT, overrides: list[str] | None = Non
     Args:
         experiment: name of a file in ``pipeline/experiments``, without ``.toml``.
         overrides: assignments such as ``"train.epochs=5"``; the value is a TOML literal, a bare word, or a list of
-            bare words.
+            bare words. A setting whose type is text takes the text as it is, or what a TOML string holds.
 
     Returns:
         The resolved, validated settings.
@@ -576,12 +576,34 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
     section, dot, name = key.strip().partition(".")
     if not equals or not dot or not name:
         raise UserError(f"--set {assignment}: write it as section.key=value, for example --set train.epochs=5")
-    try:
-        value = tomllib.loads(f"value = {text.strip()}")["value"]
-    except (ValueError, RecursionError):
-        value = _bare(text.strip())
+    text = text.strip()
     branch = tree.setdefault(section, {})
-    branch[name] = value
+    if _takes_text(section, name):
+        branch[name] = _unquoted(text)
+        return
+    try:
+        branch[name] = tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        branch[name] = _bare(text)
+
+
+def _takes_text(section: str, name: str) -> bool:
+    """Whether a setting may be any text, such as a message or a path."""
+    known = getattr(Settings(), section, None)
+    return isinstance(known, Section) and get_type_hints(type(known)).get(name) is str
+
+
+def _unquoted(text: str) -> str:
+    """The content of a TOML string, where the whole text is one; else the text as it was typed."""
+    try:
+        # Inside of brackets, so that a comment behind the string is no TOML.
+        parsed = tomllib.loads(f"value = [{text}]")
+    except (ValueError, RecursionError):
+        return text
+    match parsed:
+        case {"value": [str(value)]} if len(parsed) == 1 and text[:1] == text[-1:]:
+            return value
+    return text
 
 
 def _bare(text: str) -> str | list[str]:

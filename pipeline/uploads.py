@@ -40,7 +40,8 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
             return f"Kaggle could not score it: {self.fault or 'no reason given'}"
         if self.status != "complete":
             return "no score yet"
-        told = [f"{kind} {score:.5f}" for kind, score in (("public", self.public), ("private", self.private)) if score]
+        scores = {"public": self.public, "private": self.private}
+        told = [f"{kind} {score:.5f}" for kind, score in scores.items() if score is not None]
         return ", ".join(told) or "scored, but the scores are not shown"
 
 

@@ -94,6 +94,38 @@ def test_names_in_any_order_and_however_a_shell_left_them_are_the_same_setting(t
 
 
 @pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        ("2018-10-01", "2018-10-01"),
+        ("1.0", "1.0"),
+        ("7", "7"),
+        ("true", "true"),
+        ("nan", "nan"),
+        ("[x]", "[x]"),
+        ('["x"]', '["x"]'),
+        ("{a = 1}", "{a = 1}"),
+        ("", ""),
+        ('""', ""),
+        ("two  words", "two  words"),
+        ('"in quotes"', "in quotes"),
+        ("'in single quotes'", "in single quotes"),
+        ('"a \\"quote\\" inside"', 'a "quote" inside'),
+        ('"half', '"half'),
+        ('"one" and "two"', '"one" and "two"'),
+        ('"one", "two"', '"one", "two"'),
+        ('"one" # and "two"', '"one" # and "two"'),
+        ("# one", "# one"),
+        ('"a"]\nother = ["b"', '"a"]\nother = ["b"'),
+        ("a=b", "a=b"),
+    ],
+)
+def test_a_setting_that_is_text_takes_the_text_as_it_was_typed(typed: str, text: str):
+    settings = load("unet", [f"submit.message={typed}", f"network.weights={typed}"])
+    assert (settings.submit.message, settings.network.weights) == (text, text)
+    assert msgspec.convert(tomllib.loads(config.to_toml(settings)), Settings) == settings
+
+
+@pytest.mark.parametrize(
     ("assignments", "told"),
     [
         (["train.schedule=cosine_restarts", "train.cycles=6", "train.epochs=5"], "at least as many train.epochs"),

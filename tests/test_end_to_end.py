@@ -390,6 +390,20 @@ def test_an_archive_of_ones_own_gives_the_same_tiles(root: Path, capsys: pytest.
     assert chain("prepare", "--archive", str(root / "tiles.zip"), dataset="mine") == 0
 
 
+@pytest.mark.parametrize("stage", ["download", "train", "submit"])
+def test_an_archive_that_cannot_be_meant_is_refused_also_where_the_tiles_are_there(chain: Chain, stage: str):
+    assert chain("download") == 0
+    raw = chain.root / "data/demo/raw"
+    assert chain(stage, "--archive", str(raw)) == 2
+    assert "the dataset 'demo' is the built-in survey" in chain.error
+    assert chain(stage, "--archive", str(chain.root / "none.zip")) == 2
+    assert chain("download", "--archive", str(raw), dataset="mine") == 0
+    assert chain(stage, "--archive", str(chain.root / "none.zip"), dataset="mine") == 2
+    assert "none.zip: there is no such file or folder; check the path" in chain.error
+    assert chain("download", "--archive", str(raw), dataset="mine") == 0
+    assert "up to date" in chain.printed
+
+
 def test_killed_in_training_the_same_command_ends_with_the_same_submission(finished: Path, tmp_path: Path):
     shutil.copytree(finished, tmp_path / "root")
     root = tmp_path / "root"

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import blend, rle, submission
+from pipeline import blend, config, rle, submission
+from pipeline.artifacts import Tree
 from pipeline.config import UserError
 from pipeline.rules import PostProcessing
+from pipeline.stages import submit
 from tests.conftest import blobs
 
 IDS = [f"tile{index}" for index in range(9)]
@@ -108,3 +110,15 @@ def test_the_test_tiles_get_the_chosen_threshold_and_area():
     assert found.sum(axis=(1, 2)).tolist() == [0, 900]
     (found,) = submission.predicted_masks([fold], fold, PostProcessing(threshold=0.9, min_area=0))
     assert not found.any()
+
+
+@pytest.mark.parametrize("typed", ["2018-10-01", "1.0", "[x]", "two  words", "a#b"])
+def test_the_message_to_kaggle_holds_exactly_what_was_typed(tmp_path: Path, typed: str):
+    settings = config.load("unet", [f"submit.message={typed}"])
+    tree = Tree(tmp_path, "tgs", "unet", settings)
+    assert submit.message(tree, tuple(tree.folds), 0.5, "mark") == f"unet CV 0.5000 {typed} mark"
+
+
+def test_the_message_to_kaggle_is_one_line(tmp_path: Path):
+    tree = Tree(tmp_path, "tgs", "unet", config.load("unet", ['submit.message="one\\ntwo "']))
+    assert submit.message(tree, tuple(tree.folds), 0.5, "mark") == "unet CV 0.5000 one two mark"

@@ -17,11 +17,6 @@ def run(context: Context) -> None:
     tree, artifact = context.tree, context.tree.raw
     started = time.monotonic()
     if tree.dataset == "demo":
-        if context.archive is not None:
-            raise UserError(
-                "the dataset 'demo' is the built-in survey; for an archive of your own use another name, "
-                "for example DATASET=tgs"
-            )
         from pipeline.sources.synthetic import write_survey
 
         with artifacts.replacing(artifact) as folder:
@@ -54,14 +49,27 @@ def run(context: Context) -> None:
 
 
 def check_archive(context: Context, archive: Path) -> None:
-    """Refuse another archive than the one that the dataset was made from, before anything made from it is lost."""
+    """Refuse an archive that the dataset cannot be made from, before anything is made or lost.
+
+    Args:
+        context: of the command.
+        archive: the zip or folder that the user named.
+
+    Raises:
+        UserError: the dataset is the built-in survey, there is no such file, or the dataset was made from another one.
+    """
     from pipeline.sources import archive as source
 
-    manifest = context.ledger.manifest(context.tree.raw)
-    if manifest is None or context.tree.dataset == "demo":
-        return
+    if context.tree.dataset == "demo":
+        raise UserError(
+            "the dataset 'demo' is the built-in survey; for an archive of your own use another name, "
+            "for example DATASET=tgs"
+        )
+    identity = source.quick_identity(archive)
+    raw = context.tree.raw
+    manifest = context.ledger.manifest(raw) if context.ledger.state(raw).done else None
     # Reading the whole archive again is only needed where a glance cannot tell.
-    if manifest.result.get("seen") == source.quick_identity(archive):
+    if manifest is None or manifest.result.get("seen") == identity:
         return
     found, known = source.fingerprint(archive), manifest.result.get("source", {})
     if found.get("sha256") != known.get("sha256"):

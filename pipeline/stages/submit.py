@@ -85,7 +85,8 @@ def run(context: Context) -> None:
 def message(tree: Tree, folds: tuple[int, ...], score: float, mark: str) -> str:
     """The line that goes with the CSV to Kaggle; by the mark at its end an upload is known again."""
     some = "" if len(folds) == len(tree.folds) else f" (folds {','.join(map(str, folds))} of {len(tree.folds)})"
-    own = " ".join(tree.settings.submit.message.split())
+    # Kaggle shows one line; within it, the text stays as it was typed.
+    own = " ".join(tree.settings.submit.message.splitlines()).strip()
     return f"{tree.experiment}{some} CV {score:.4f}{' ' + own if own else ''} {mark}"
 
 
