@@ -15,6 +15,7 @@ DRY_RUN    ?=
 WAIT       ?=
 NO_WAIT    ?=
 FORCE      ?=
+RETRAIN    ?=
 TILE       ?=
 
 export NO_ALBUMENTATIONS_UPDATE = 1
@@ -32,6 +33,7 @@ PLACE    = --executor "$$EXECUTOR" $(if $(ADDRESS),--address "$$ADDRESS") $(if $
 said     = $(filter-out 0 no false,$($(1)))
 UPLOAD   = $(if $(call said,DRY_RUN),--dry-run) $(if $(call said,NO_WAIT),--no-wait) $(if $(WAIT),--wait "$$WAIT") \
 	$(if $(call said,FORCE),--force)
+AGAIN    = $(if $(call said,RETRAIN),--retrain)
 # The first Python from 3.11 to 3.13; PYTHON3=... names another.
 PYTHON3 ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
@@ -50,12 +52,12 @@ report:   ## draw the experiment's page and the leaderboard; training ends with 
 predict:  ## predict the test tiles with every trained fold
 submit:   ## write and check the CSV, upload it to Kaggle, wait for the score
 download prepare split train validate report predict submit: | $(VENV)/ready$(if $(filter ray,$(EXECUTOR)),-cluster)
-	@$(PYTHON) -m pipeline $@ $(OPTIONS) $(if $(filter submit,$@),$(UPLOAD))
+	@$(PYTHON) -m pipeline $@ $(OPTIONS) $(if $(filter-out download prepare split,$@),$(AGAIN)) $(if $(filter submit,$@),$(UPLOAD))
 
 ##@ To begin with
 .PHONY: demo status show submissions experiments lab board clean-% help
 demo: | $(VENV)/ready ## the whole road on the built-in survey: no account, no download
-	@$(PYTHON) -m pipeline submit --dataset demo --experiment demo --jobs "$$JOBS" $(if $(SET),--set "$$SET")
+	@$(PYTHON) -m pipeline submit --dataset demo --experiment demo --jobs "$$JOBS" $(if $(SET),--set "$$SET") $(AGAIN)
 status: | $(VENV)/ready ## what is done, stale (and why) or missing
 	@$(PYTHON) -m pipeline status $(CHOICE)
 show: | $(VENV)/ready ## draw one tile, image, truth and prediction: make show TILE=id

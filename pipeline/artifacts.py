@@ -25,11 +25,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from pipeline import __version__
+from pipeline import __version__, results
 from pipeline.config import Settings, SplitSettings, TrainSettings, UserError, as_dict, diff, fingerprint, to_toml
 from pipeline.progress import say
 
@@ -58,6 +59,8 @@ ASKED = "folds.json"
 """Which folds of an experiment were asked for."""
 STATE = "state.npz"
 """The file of a backup that says how far a training has come."""
+CONSENT = "replaces.txt"
+"""The file of a backup that names, by its checksum, the manifest of the finished training that it may replace."""
 CHUNK = 512
 """Tiles that are predicted at once. Where chunks of the test tiles are made apart, they begin at multiples of it."""
 LOCKS = ".locks"
@@ -117,7 +120,7 @@ class Output(msgspec.Struct, frozen=True):
     """One file (``files`` is 1), or one folder of files."""
 
     bytes: int
-    sha256: str
+    sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
     files: int = 1
 
 
@@ -438,11 +441,9 @@ class Ledger:
         self._states: dict[Artifact, State] = {}
 
     def manifest(self, artifact: Artifact) -> Manifest | None:
-        """The artifact's manifest, or None where there is none that can be read."""
-        path = artifact.manifest_path
-        if path not in self._manifests:
-            self._manifests[path] = read_manifest(path)
-        return self._manifests[path]
+        """The artifact's manifest, or None where there is none that can be read, or its result is not of its stage."""
+        manifest = self._read(artifact)
+        return None if manifest is None or _misfit(artifact, manifest) else manifest
 
     def state(self, artifact: Artifact) -> State:
         """Whether the artifact is done, and if not, why."""
@@ -453,20 +454,27 @@ class Ledger:
     def fits(self, artifact: Artifact, manifest: Manifest) -> bool:
         """Whether a manifest from elsewhere is of this artifact, made from the very inputs that are here."""
         here = {each.label: found.fingerprint for each in artifact.inputs if (found := self.manifest(each))}
-        return not _mismatch(artifact, manifest) and manifest.inputs == here
+        named = {*manifest.outputs} == {*artifact.outputs} and {*manifest.extras} <= {*artifact.extras}
+        return named and not (_mismatch(artifact, manifest) or _misfit(artifact, manifest)) and manifest.inputs == here
 
     def forget(self) -> None:
         self._manifests.clear()
         self._states.clear()
 
+    def _read(self, artifact: Artifact) -> Manifest | None:
+        path = artifact.manifest_path
+        if path not in self._manifests:
+            self._manifests[path] = read_manifest(path)
+        return self._manifests[path]
+
     def _judge(self, artifact: Artifact) -> State:
-        manifest = self.manifest(artifact)
+        manifest = self._read(artifact)
         if manifest is None:
             damaged = artifact.manifest_path.exists()
             return State("stale", f"{artifact.manifest_name} cannot be read") if damaged else State("missing")
         if artifact in self._trusted:
             return State("done")
-        if why := _mismatch(artifact, manifest):
+        if why := _mismatch(artifact, manifest) or _misfit(artifact, manifest):
             return State("stale", why)
         for name, output in {**manifest.outputs, **manifest.extras}.items():
             fault = _quick_fault(artifact.folder / name, output)
@@ -490,9 +498,7 @@ def _mismatch(artifact: Artifact, manifest: Manifest) -> str:
         return f"its manifest is that of {manifest.artifact!r}"
     if manifest.format != FORMAT[artifact.stage]:
         return f"made in format {manifest.format}, now {FORMAT[artifact.stage]}"
-    if manifest.settings == artifact.settings:
-        return ""
-    changed = diff(_completed(manifest.settings, artifact.settings), artifact.settings)
+    changed = changed_settings(artifact, manifest)
     if not changed:
         return ""
     key, (old, new) = next(iter(changed.items()))
@@ -500,11 +506,27 @@ def _mismatch(artifact: Artifact, manifest: Manifest) -> str:
     return f"{key} was {old}, now {new}{more}"
 
 
+def changed_settings(artifact: Artifact, manifest: Manifest) -> dict[str, tuple[Any, Any]]:
+    """What differs between a manifest's settings and those of now: dotted key -> (value then, value now)."""
+    if manifest.settings == artifact.settings:
+        return {}
+    return diff(_completed(manifest.settings, artifact.settings), artifact.settings)
+
+
+def _misfit(artifact: Artifact, manifest: Manifest) -> str:
+    """Why a manifest's result is not one that the artifact's stage leaves; an empty string where it is."""
+    why = results.fault(manifest.result, results.RESULTS[artifact.stage])
+    experiment = {"validate": artifact.folder.name, "submit": artifact.manifest_path.stem}.get(artifact.stage)
+    if not why and experiment and manifest.result["experiment"] != experiment:
+        why = f"it is of experiment {manifest.result['experiment']}"
+    return f"{artifact.manifest_name} holds a result that cannot be used: {why}" if why else ""
+
+
 def _completed(then: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """Settings of an older manifest, with those that there were not yet at their defaults."""
     completed = dict(then)
     for section, plain in as_dict(Settings()).items():
-        if section in then and section in now:
+        if isinstance(then.get(section), dict) and isinstance(now.get(section), dict):
             completed[section] = {key: plain[key] for key in now[section] if key in plain} | then[section]
     return completed
 
@@ -535,9 +557,16 @@ def parse_manifest(content: bytes) -> Manifest | None:
     """The manifest in a file's content; None where there is none that can be believed."""
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
+        msgspec.convert(manifest.settings, results.Settings)
+        msgspec.convert(manifest.made, results.Made)
+        parts = [*manifest.extras, *(part for name in manifest.outputs for part in name.split("/"))]
+        return manifest if manifest.seal == _seal(manifest) and all(map(_is_file_name, parts)) else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return manifest if manifest.seal == _seal(manifest) else None
+
+
+def _is_file_name(name: str) -> bool:
+    return name not in ("", ".", "..") and not {"/", "\\", "\0"} & {*name}
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -761,6 +790,29 @@ def remove_backup(artifact: Artifact) -> None:
     shutil.rmtree(backup_folder(artifact), ignore_errors=True)
 
 
+def finished(artifact: Artifact) -> Manifest | None:
+    """The manifest of a training that has come to its end, whatever its settings and inputs were.
+
+    Returns:
+        None where there is no manifest, or one of its files is missing or has another hash.
+    """
+    manifest = read_manifest(artifact.manifest_path)
+    whole = manifest is not None and manifest.outputs and not verify(artifact, manifest)
+    return manifest if whole else None
+
+
+def agree(artifact: Artifact, replaced: Manifest) -> None:
+    """Write down that a training may replace a finished one; it lasts until the training is done."""
+    write_text(backup_folder(artifact) / CONSENT, replaced.seal)
+
+
+def agreed(artifact: Artifact, replaced: Manifest) -> bool:
+    """Whether a training with these very settings and inputs may replace a finished one."""
+    with contextlib.suppress(OSError):
+        return (backup_folder(artifact) / CONSENT).read_bytes() == replaced.seal.encode()
+    return False
+
+
 def begun(artifact: Artifact) -> bool:
     """Whether a training with these very settings and inputs would go on, not begin."""
     return (backup_folder(artifact) / STATE).is_file()
@@ -924,6 +976,7 @@ def adopt(tree: Tree, fold: int) -> str:
                         raise _OtherFilesError
                 retire(artifact)
             write_manifest(artifact.manifest_path, manifest)
+            remove_backup(artifact)
             return folder.parent.name
     return ""
 

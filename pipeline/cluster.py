@@ -36,6 +36,7 @@ from pipeline.artifacts import (
     Tree,
     backup_folder,
     backup_name,
+    begun,
     finish,
     held,
     inputs_now,
@@ -414,7 +415,7 @@ def _offer(store: Store, tree: Tree, fold: int) -> None:
     backup = backup_folder(tree.train(fold))
     if Ledger().state(tree.train(fold)).done:
         store.push(tree.train(fold))
-    elif backup.is_dir() and not store.names(backup):
+    elif begun(tree.train(fold)) and not store.names(backup):
         store.mirror(backup)
 
 

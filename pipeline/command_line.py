@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from pipeline import EXIT_INTERRUPTED, INTERRUPTED, __version__, config, geometry
+from pipeline import EXIT_INTERRUPTED, INTERRUPTED, __version__, config, geometry, retrain
 from pipeline.artifacts import (
     Artifact,
     Blend,
@@ -122,6 +122,12 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--archive", type=_path, metavar="PATH", help="a zip or folder to take the tiles from")
         command.add_argument("--jobs", type=_positive, default=1, metavar="N", help="folds at once (default 1)")
         _place(command)
+        if stage in ROAD[ROAD.index("train") :]:
+            command.add_argument(
+                "--retrain",
+                action="store_true",
+                help="train finished folds again, and replace them, where settings or inputs have changed",
+            )
         if stage == "submit":
             command.add_argument("--dry-run", action="store_true", help="write and check the CSV, upload nothing")
             wait = command.add_mutually_exclusive_group()
@@ -249,6 +255,7 @@ def _context(options: argparse.Namespace, experiment: str = "") -> Context:
         jobs=getattr(options, "jobs", 1),
         cluster=_cluster(options),
         assignments=tuple(_assignments(options)),
+        retrain=getattr(options, "retrain", False),
     )
 
 
@@ -359,6 +366,8 @@ def _stage(options: argparse.Namespace) -> None:
     _walk(contexts, target, shared, 0, faults)
     if faults:
         raise UserError(faults[0])
+    if "train" in road:
+        retrain.check(contexts)
     # A cluster has the folds of all experiments at once; without one, each is finished before the next begins.
     groups = [contexts] if first.cluster is not None else [[context] for context in contexts]
     for group in groups:
@@ -422,6 +431,7 @@ def _walk(
     while stages and contexts:
         stage = stages.pop(0)
         if stage == "train":
+            retrain.check(contexts)  # once more: damaged inputs may have been made again with other content
             for context in contexts:
                 context.tree.ask_for({*context.folds, *context.tree.asked_folds()})
                 context.tree.write_config()

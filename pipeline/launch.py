@@ -162,7 +162,7 @@ def fold_line(tree: Tree, fold: int, ledger: Ledger) -> str:
     trained, found = ledger.manifest(tree.train(fold)), ledger.manifest(tree.out_of_fold(fold))
     if not trained or not found:
         return f"fold {fold}: not trained"
-    epochs = trained.result["kept_epochs"]
+    epochs = trained.result.get("kept_epochs", [trained.result["best_epoch"]])
     best = f"best epoch {epochs[0]}" if len(epochs) == 1 else f"snapshots of epochs {', '.join(map(str, epochs))}"
     return (
         f"fold {fold}: {best} of {trained.result['epochs']}, "

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import metric
+from pipeline import metric, results
 from pipeline.artifacts import Manifest, measure, read_manifest, write_text
 from pipeline.checks import sole_member
 from pipeline.pages import figures, page, shown, table
@@ -58,14 +58,15 @@ def read(root: Path) -> list[Entry]:
     entries = []
     for path in sorted((root / "data").glob("*/experiments/*/cv.json")):
         manifest = read_manifest(path)
-        if manifest is None or manifest.artifact != "validate":
+        if manifest is None or manifest.artifact != "validate" or results.fault(manifest.result, results.Scored):
             continue
         result = manifest.result
         if sole_member(result.get("votes", {})):
             continue  # its only member has a row already
         receipt = read_manifest(root / "submissions" / result["dataset"] / f"{result['experiment']}.json")
         own = receipt is not None and receipt.inputs.get("validate") == manifest.fingerprint
-        row = _row(result, receipt.result if receipt is not None and own else {})
+        known = receipt is not None and own and not results.fault(receipt.result, results.Answered)
+        row = _row(result, receipt.result if receipt is not None and known else {})
         entries.append(Entry(row, _scores(path.parent / SCORES, manifest)))
     return sorted(entries, key=lambda entry: (entry.row["dataset"], -entry.row["CV"]))
 

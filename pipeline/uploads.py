@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline import artifacts
+from pipeline import artifacts, results
 from pipeline.artifacts import Manifest
 from pipeline.sources.kaggle import Submission
 
@@ -83,9 +83,14 @@ def keep(folder: Path, upload: Upload) -> None:
 
 
 def receipts(folder: Path) -> list[tuple[Path, Manifest]]:
-    """The receipts of a dataset's submissions, in the order of their names."""
+    """The receipts of a dataset's submissions, in the order of their names; those that cannot be used are left out."""
     found = [(path, artifacts.read_manifest(path)) for path in sorted(folder.glob("*.json"))]
-    return [(path, manifest) for path, manifest in found if manifest is not None and manifest.artifact == "submit"]
+    return [(path, manifest) for path, manifest in found if manifest is not None and _is_receipt(manifest)]
+
+
+def _is_receipt(manifest: Manifest) -> bool:
+    one = manifest.artifact == "submit" and len(manifest.outputs) == 1
+    return one and not results.fault(manifest.result, results.Listed)
 
 
 def mark_of(manifest: Manifest) -> str:

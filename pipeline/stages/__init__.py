@@ -32,6 +32,8 @@ class Context:
     """Where folds run, if on Ray."""
     assignments: tuple[str, ...] = ()
     """What was set by ``--set``."""
+    retrain: bool = False
+    """Finished folds may be replaced."""
 
     def artifacts(self, stage: str) -> list[Artifact]:
         """What a stage makes for this command."""
