@@ -14,7 +14,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pipeline"
 
 LEVELS = [
-    {"config", "geometry", "rle", "metric", "progress", "machine"},
+    {"config", "geometry", "rle", "metric", "progress", "machine", "disk"},
     {"artifacts", "tiles", "folds", "augment", "nn", "figures", "pages", "rules"},
     {
         "augment_pool",
