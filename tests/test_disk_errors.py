@@ -12,9 +12,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -135,8 +136,8 @@ def chained(fault: Exception, cause: Exception) -> Exception:
     try:
         try:
             raise cause
-        except Exception:
-            raise fault
+        except Exception as first:
+            raise fault from first
     except Exception as both:
         return both
 
@@ -223,29 +224,49 @@ def arguments(command: str, root: Path) -> list[str]:
     return [command, *FOLDS, *common(root, SETTINGS)]
 
 
-@pytest.fixture(scope="module")
-def snapshots(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the root folder after each stage of an undisturbed run, and of two that were stopped midway."""
-    place = tmp_path_factory.mktemp("snapshots").resolve()
-    root = place / "root"
-    for command in ("download", "prepare", "split", "train", "predict", "submit"):
-        ran = server(root, *arguments(command, root))
+class Snapshots:
+    """The root folder after each command of an undisturbed run, made when it is first asked for."""
+
+    def __init__(self, server: Server, place: Path) -> None:
+        self._server, self._place = server, place
+
+    def __call__(self, name: str) -> Path:
+        """The folder of a snapshot, which is only to be read."""
+        folder = self._place / name
+        if not folder.is_dir():
+            making = self._place / "making"
+            shutil.rmtree(making, ignore_errors=True)
+            getattr(self, f"_{name}", lambda making: self._ran(name, making))(making)
+            making.rename(folder)
+        return folder
+
+    def _ran(self, command: str, making: Path) -> None:
+        before = STAGES[command].before
+        if before:
+            shutil.copytree(self(before), making)
+        ran = self._server(making, *arguments(command, making))
         assert ran.status == 0, ran.error
-        shutil.copytree(root, place / command)
-    # All epochs are done, and nothing of it is exported yet.
-    shutil.copytree(place / "split", place / "trained")
-    ran = server(place / "trained", *arguments("train", place / "trained"), at=0)
-    shutil.rmtree(place / "trained")
-    shutil.copytree(place / "split", place / "trained")
-    at = 1 + next(number for number, call in enumerate(ran.calls) if "best.weights.h5" in call)
-    ran = server(place / "trained", *arguments("train", place / "trained"), at=at, how="kill")
-    assert ran.status == -9
-    # The fold is done, and not scored yet.
-    shutil.copytree(place / "train", place / "exported")
-    for name in ("cv.json", "report.json"):
-        (place / "exported/data/demo/experiments/demo" / name).unlink()
-    shutil.rmtree(place / "exported/submissions")
-    return place
+
+    def _trained(self, making: Path) -> None:
+        """All epochs are done, and nothing of them is exported yet."""
+        shutil.copytree(self("split"), making)
+        ran = self._server(making, *arguments("train", making), at=0)
+        at = 1 + next(number for number, call in enumerate(ran.calls) if "best.weights.h5" in call)
+        shutil.rmtree(making)
+        shutil.copytree(self("split"), making)
+        assert self._server(making, *arguments("train", making), at=at, how="kill").status == -signal.SIGKILL
+
+    def _exported(self, making: Path) -> None:
+        """The fold is done, and not scored yet."""
+        shutil.copytree(self("train"), making)
+        for name in ("cv.json", "report.json"):
+            (making / "data/demo/experiments/demo" / name).unlink()
+        shutil.rmtree(making / "submissions")
+
+
+@pytest.fixture(scope="module")
+def snapshots(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Snapshots:
+    return Snapshots(server, tmp_path_factory.mktemp("snapshots").resolve())
 
 
 def whole(root: Path) -> dict[str, str]:
@@ -299,7 +320,7 @@ def wrong(server: Server, root: Path, stage: Stage, wanted: dict[str, str], at: 
             return f"not a word: {place}"
         if content(root) != wanted:
             return f"wrong, and content with it: {place}"
-    elif ran.status != -9 or how != "kill":
+    elif ran.status != -signal.SIGKILL or how != "kill":
         return f"not one line: {place}"
     try:
         again = server(root, *arguments(stage.command, root))
@@ -316,20 +337,20 @@ def wrong(server: Server, root: Path, stage: Stage, wanted: dict[str, str], at: 
 @pytest.mark.parametrize("reads", [False, True], ids=["writing", "reading"])
 @pytest.mark.parametrize("name", STAGES)
 def test_after_any_error_the_same_command_ends_with_the_same_bytes(
-    server: Server, snapshots: Path, tmp_path: Path, name: str, reads: bool
+    server: Server, snapshots: Snapshots, tmp_path: Path, name: str, reads: bool
 ):
     stage, root = STAGES[name], tmp_path.resolve() / "root"
 
     def begin() -> None:
         shutil.rmtree(root, ignore_errors=True)
         if stage.before:
-            shutil.copytree(snapshots / stage.before, root)
+            shutil.copytree(snapshots(stage.before), root)
 
     begin()
     ran = server(root, *arguments(stage.command, root), at=0, reads=reads)
     assert ran.status == 0, ran.error
     wanted = whole(root)
-    assert wanted == whole(snapshots / stage.command if stage.command != "report" else snapshots / "train")
+    assert wanted == whole(snapshots("train" if stage.command == "report" else stage.command))
     first = next((number for number, call in enumerate(ran.calls, start=1) if stage.first in call), 1)
     faults = []
     ways = ["EIO"] if reads else list(HOW)

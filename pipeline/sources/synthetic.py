@@ -169,7 +169,7 @@ def _bands(mask: np.ndarray) -> np.ndarray | None:
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
-    # OpenCV's own writer reports a full disk as False. Waiting for the disk after each of thousands of small files takes
+    # OpenCV's own writer reports a full disk as False. Waiting for the disk after each of thousands of files takes
     # minutes; what it loses of them later is found by the hash in the manifest, and made again.
     disk.write(path, cv2.imencode(".png", image)[1].tobytes(), durable=False)
 
