@@ -15,6 +15,7 @@ import contextlib
 import errno
 import glob
 import hashlib
+import io
 import os
 import re
 import secrets
@@ -30,7 +31,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from pipeline import __version__, results
+from pipeline import __version__, disk, results
 from pipeline.config import Settings, SplitSettings, TrainSettings, UserError, as_dict, diff, fingerprint, to_toml
 from pipeline.progress import say
 
@@ -357,8 +358,8 @@ class Tree:
     def asked_folds(self) -> tuple[int, ...]:
         """The folds that somebody wanted trained so far; empty where nobody has asked for any."""
         folds: list[int] = []
-        with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-            folds = msgspec.json.decode((self.experiment_folder / ASKED).read_bytes(), type=list[int])
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            folds = msgspec.json.decode(_read_if_any(self.experiment_folder / ASKED) or b"[]", type=list[int])
         # What was begun was wanted, also where the note of it was lost or overwritten by another process.
         begun = [fold for fold in self.folds if self.fold_folder(fold).is_dir()]
         return tuple(sorted({fold for fold in (*folds, *begun) if fold in self.folds}))
@@ -546,10 +547,23 @@ def verify(artifact: Artifact, manifest: Manifest) -> str:
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """The manifest in a file; None where there is none, or none that can be believed."""
+    """The manifest in a file; None where there is none, or none that can be believed.
+
+    Raises:
+        OSError: the disk failed: what it holds may be whole, and must not be made again for that.
+    """
+    content = _read_if_any(path)
+    return None if content is None else parse_manifest(content)
+
+
+def _read_if_any(path: Path) -> bytes | None:
+    """Content of a file; None where it is missing or cannot be opened, but an error of the disk is raised."""
     try:
-        return parse_manifest(path.read_bytes())
-    except OSError:
+        with disk.naming(path):
+            return path.read_bytes()
+    except OSError as fault:
+        if disk.is_failure(fault):
+            raise
         return None
 
 
@@ -628,7 +642,9 @@ def _quick_fault(path: Path, output: Output) -> str:
             return "" if path.stat().st_size == output.bytes else "has another size than its manifest says"
         with os.scandir(path) as entries:
             return "" if sum(1 for _ in entries) == output.files else "holds another number of files"
-    except OSError:
+    except OSError as fault:
+        if disk.is_failure(fault):
+            raise
         return "is missing"
 
 
@@ -905,7 +921,11 @@ def remove_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Write a file atomically: fill the path that is yielded; it takes the file's place when the block ends well."""
+    """Write a file atomically: fill the path that is yielded; it takes the file's place when the block ends well.
+
+    What a library would write there is serialised to memory and written by ``disk.write``: libraries do not check
+    every write.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     start = f".{path.name}.writing-"
     here = f"{start}{_host()}-"
@@ -914,14 +934,15 @@ def writing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f"{here}{os.getpid()}-{secrets.token_hex(4)}{''.join(path.suffixes[-2:])}")
     try:
         yield temporary
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
+        disk.sync(temporary)
         # By the file system's clock, which wrote both times; clocks of hosts may differ.
         oldest = temporary.stat().st_mtime - DAY
         _remove_leftovers(path.parent, start, lambda leftover: leftover.stat().st_mtime < oldest)
         temporary.replace(path)
+        disk.sync_folder(path.parent)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the error that led here is the one to report
+            temporary.unlink(missing_ok=True)
         raise
 
 
@@ -993,21 +1014,44 @@ def remove_parts(tree: Tree, fold: int) -> None:
 def mapped(path: Path, shape: tuple[int, ...]) -> Any:
     """A new memory-mapped .npy file of this shape, uint8, all of whose bytes have their place on the disk.
 
-    Without that, writing to it on a full disk would kill the process.
+    Without that, writing to it on a full disk would kill the process. The caller ends with its ``flush`` and with
+    ``disk.sync`` on its file (``writing`` does that): both raise what writing its pages failed with.
     """
     import numpy as np
 
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     if hasattr(os, "posix_fallocate"):
-        with path.open("rb+") as stream:
+        with disk.naming(path), path.open("rb+") as stream:
             os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
     return out
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically."""
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write a file atomically, and read it back before it takes its place.
+
+    Raises:
+        OSError: a write, a sync, a close or the renaming failed, or other bytes were read back.
+    """
     with writing(path) as temporary:
-        temporary.write_bytes(content)
+        disk.write(temporary, content)
+
+
+def write_array(path: Path, array: Any) -> None:
+    """Write a NumPy array as a .npy file atomically, by way of memory."""
+    import numpy as np
+
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    write_bytes(path, stream.getbuffer())
+
+
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Write named NumPy arrays as an .npz file atomically, by way of memory."""
+    import numpy as np
+
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, **arrays)
+    write_bytes(path, stream.getbuffer())
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ processes load no framework, so that none of them takes hold of a GPU.
 
 from __future__ import annotations
 
+import io
 import mmap
 import multiprocessing
 import multiprocessing.connection
@@ -24,6 +25,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pipeline import disk
 from pipeline.augment import Augmenter
 from pipeline.config import AugmentSettings, UserError
 
@@ -72,7 +74,9 @@ def _file(array: np.ndarray, copies: ExitStack) -> Path:
     if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and str(array.filename).endswith(".npy"):
         return Path(str(array.filename))
     path = Path(copies.enter_context(tempfile.TemporaryDirectory(prefix="augment-"))) / "tiles.npy"
-    np.save(path, array)
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
+    disk.write(path, content.getbuffer(), durable=False)
     return path
 
 

@@ -13,14 +13,15 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from pipeline.artifacts import STATE, writing
+from pipeline import disk
+from pipeline.artifacts import STATE, write_arrays
 
 _DAMAGED = (
     *(OSError, ValueError, KeyError, EOFError, MemoryError, SyntaxError, RuntimeError, OverflowError),
@@ -67,16 +68,13 @@ class Checkpoint:
         arrays |= {f"average-{index:05d}": array for index, array in enumerate(average)}
         about = {"identity": self.identity, "history": history, "best_epochs": [*best_epochs], "averages": len(average)}
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
-        with writing(self.folder / STATE) as path:
-            np.savez(path, **arrays)
+        write_arrays(self.folder / STATE, arrays)
         for old in {*self.folder.glob("best-*.npz")} - {self.best_path(epoch) for epoch in best_epochs}:
             old.unlink(missing_ok=True)
 
     def save_best(self, arrays: list[np.ndarray], epoch: int) -> None:
         """Write the weights that a new best epoch leaves."""
-        named: dict[str, Any] = {f"{index:05d}": array for index, array in enumerate(arrays)}
-        with writing(self.best_path(epoch)) as path:
-            np.savez(path, **named)
+        write_arrays(self.best_path(epoch), {f"{index:05d}": array for index, array in enumerate(arrays)})
 
     def load_best(self, epoch: int) -> list[np.ndarray]:
         """Weights of a best epoch, in the order of ``model.weights``."""
@@ -89,9 +87,12 @@ class Checkpoint:
         Returns:
             The history of the epochs that are done, and the average of the weights that was saved; both empty where
             there is no state that fits, and then nothing was touched.
+
+        Raises:
+            OSError: the disk failed: what it holds may be whole, and hours of training would be lost.
         """
         variables = _variables(model)
-        with contextlib.suppress(*_DAMAGED):
+        with _damage_suppressed():
             with np.load(self.folder / STATE, allow_pickle=False) as arrays:
                 about = json.loads(arrays["about"].tobytes())
                 if about["identity"] != self.identity or len(arrays.files) != len(variables) + about["averages"] + 1:
@@ -108,9 +109,19 @@ class Checkpoint:
         return [], []
 
 
+@contextlib.contextmanager
+def _damage_suppressed() -> Iterator[None]:
+    """A damaged file counts as none; a disk that cannot be read is another matter."""
+    try:
+        yield
+    except _DAMAGED as fault:
+        if disk.failure(fault):
+            raise
+
+
 def epochs_done(folder: Path) -> int:
     """Epochs of the training whose state lies in a folder; 0 where there is none that can be read."""
-    with contextlib.suppress(*_DAMAGED), np.load(folder / STATE, allow_pickle=False) as arrays:
+    with _damage_suppressed(), np.load(folder / STATE, allow_pickle=False) as arrays:
         return len(json.loads(arrays["about"].tobytes())["history"])
     return 0
 

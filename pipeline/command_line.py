@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from pipeline import EXIT_INTERRUPTED, INTERRUPTED, __version__, config, geometry, retrain
+from pipeline import EXIT_INTERRUPTED, INTERRUPTED, __version__, config, disk, geometry, retrain
 from pipeline.artifacts import (
     Artifact,
     Blend,
@@ -31,6 +31,9 @@ from pipeline.artifacts import (
 from pipeline.config import DEFAULT_EXPERIMENT, ROOT, SCRIPT, ClusterSettings, UserError, experiment_names, load
 from pipeline.progress import duration, say
 from pipeline.stages import ROAD, Context
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 HELP = {
     "download": "get the tiles: from Kaggle, from --archive, or from the built-in survey (dataset demo)",
@@ -77,8 +80,10 @@ def _explained(fault: Exception) -> int:
         return _fault(str(fault), EXIT_USER)
     if isinstance(fault, BrokenPipeError):
         # Whoever read our output has had enough (status | head), which is no fault.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence(sys.stdout)
         return EXIT_PIPE
+    if told := disk.failure(fault):
+        return _fault(told, EXIT_USER)
     if isinstance(fault, OSError):
         place = f"{fault.filename}: " if fault.filename else ""
         return _fault(f"{place}{fault.strerror or fault}; mend that and run the same command again", EXIT_USER)
@@ -91,7 +96,36 @@ def _explained(fault: Exception) -> int:
 
 
 def _fault(text: str, status: int) -> int:
-    print(f"error: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    try:
+        print(f"error: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    except OSError:
+        _silence(sys.stderr)  # there is nowhere left to say it; the status does
+    return status
+
+
+def _silence(stream: TextIO) -> None:
+    """Let a stream lead nowhere: Python would try to write what it holds once more, as its last act."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _flushed(status: int) -> int:
+    """Bring what was printed to its end, and see whether it arrived; returns the exit status."""
+    for stream in (sys.stderr, sys.stdout):
+        if stream is None or stream.closed:  # closed by whoever started us: nobody wants it
+            continue
+        try:
+            stream.flush()
+            # Some file systems, NFS among them, report a failed write only when a descriptor is closed.
+            os.close(os.dup(stream.fileno()))
+        except OSError as fault:
+            _silence(stream)
+            if not status and isinstance(fault, BrokenPipeError):
+                status = EXIT_PIPE
+            elif not status:
+                fault.filename = "standard output" if stream is sys.stdout else "standard error"
+                status = _explained(fault)
     return status
 
 
@@ -106,6 +140,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message.removeprefix('argument ')} ({self.prog} --help tells more)")
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        # argparse hides errors of an unbuffered output.
+        print(self.format_help(), end="", file=file)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -676,7 +714,11 @@ def _experiments(options: argparse.Namespace) -> None:
 def run() -> NoReturn:
     """Run the command line as a process of its own, to its end, which nothing interrupts any more."""
     try:
-        status = main()
+        try:
+            status = main()
+        except SystemExit as ended:  # of --help and --version
+            status = int(ended.code or 0)
+        status = _flushed(status)
         # What is done is done. Python gives back the signals' default ways when it ends, and a framework takes its time
         # to be gone: a signal in these moments would end in the signal's own status.
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import math
 import shutil
 import statistics
@@ -20,8 +22,8 @@ import keras
 import msgspec
 import numpy as np
 
-from pipeline import metric
-from pipeline.artifacts import backup_name, weight_files, writing
+from pipeline import disk, metric
+from pipeline.artifacts import backup_name, weight_files, write_bytes, write_text
 from pipeline.augment import Frame
 from pipeline.batches import Batches
 from pipeline.board import Board
@@ -136,9 +138,33 @@ def _read_weights(model: keras.Model, weights: Path) -> None:
             # Keras only warns where a file lacks some of the layers, and leaves their random weights in place.
             warnings.simplefilter("error")
             model.load_weights(weights)
-    except (OSError, ValueError, KeyError, Warning) as fault:
+    except (OSError, ValueError, KeyError, RuntimeError, Warning) as fault:
+        if disk.failure(fault):
+            raise  # the weights may be whole
         reason = str(fault).strip().splitlines()[0]
         raise UserError(f"{weights}: cannot be loaded into this network ({reason}); train the fold again") from None
+
+
+class _H5(io.BytesIO):
+    """A file in memory that Keras takes for one of weights: it looks at the name before it writes."""
+
+    def __str__(self) -> str:
+        return "memory.weights.h5"
+
+
+def serialized(model: keras.Model) -> memoryview:
+    """The weights of a network as the content of a ``.weights.h5`` file.
+
+    HDF5 reports a failed write of a file only from a destructor, and Keras not at all, so that a full disk would leave
+    a damaged file and no error.
+    """
+    stream = _H5()
+    model.save_weights(stream)
+    return stream.getbuffer()
+
+
+def _differ(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.shape != other.shape or one.dtype != other.dtype or one.tobytes() != other.tobytes()
 
 
 def fit_fold(
@@ -424,15 +450,19 @@ def _leave(
     for network, name in zip(networks, names, strict=True):
         for weight, value in zip(model.weights, network, strict=True):
             weight.assign(value)
-        with writing(folder / name) as path:
-            model.save_weights(path)
+        write_bytes(folder / name, serialized(model))
+        # By the same way as prediction reads it: only then may a manifest name it.
+        _read_weights(model, folder / name)
+        if any(map(_differ, arrays_of(model.weights), network)):
+            raise OSError(errno.EIO, "Other weights were read back than were written", str(folder / name))
     for old in folder.glob("*.weights.h5"):
         if old.name not in names:  # of a run that kept another number of snapshots
             old.unlink()
-    with writing(folder / "history.csv") as path, path.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.DictWriter(stream, list(history[0]))
-        table.writeheader()
-        table.writerows(history)
+    stream = io.StringIO(newline="")
+    table = csv.DictWriter(stream, list(history[0]))
+    table.writeheader()
+    table.writerows(history)
+    write_text(folder / "history.csv", stream.getvalue())
     seconds = sum(row["seconds"] for row in history)
     # The median: a first epoch holds the tracing of the network, another one that of the later loss.
     epoch = statistics.median(row["seconds"] for row in history)

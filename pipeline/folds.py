@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import tables
+from pipeline import disk, tables
 from pipeline.config import SplitSettings, UserError
 
 COLUMNS = ("id", "fold", "depth", "coverage")
@@ -88,7 +88,7 @@ def balance_text(table: pd.DataFrame, folds: np.ndarray) -> str:
 def write(path: Path, table: pd.DataFrame, folds: np.ndarray) -> None:
     """Write ``folds.csv``: columns ``id,fold,depth,coverage``, a row per tile in the order of the table."""
     table = table.assign(fold=np.asarray(folds))
-    table.to_csv(path, columns=list(COLUMNS), index=False, lineterminator="\n")
+    disk.write(path, table.to_csv(columns=list(COLUMNS), index=False, lineterminator="\n").encode())
 
 
 def read(path: Path) -> pd.DataFrame:

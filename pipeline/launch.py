@@ -16,7 +16,7 @@ from multiprocessing.context import SpawnContext
 from multiprocessing.sharedctypes import Synchronized
 from types import ModuleType
 
-from pipeline import artifacts, machine
+from pipeline import artifacts, disk, machine
 from pipeline.artifacts import Ledger, Tree
 from pipeline.config import UserError
 from pipeline.progress import Epoch, Progress, Watcher, duration, say
@@ -58,7 +58,8 @@ def _run(task: Callable[[Tree, int, int, int], None], tree: Tree, folds: Sequenc
             if isinstance(fault, UserError):
                 faults.append(str(fault))
             elif fault is not None:
-                faults.append(f"fold {running[done]}: its process ended with {fault or type(fault).__name__}")
+                told = disk.failure(fault) or f"its process ended with {fault or type(fault).__name__}"
+                faults.append(f"fold {running[done]}: {told}")
     if faults:
         raise UserError("; ".join(faults))
 

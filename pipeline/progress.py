@@ -23,7 +23,12 @@ def duration(seconds: float) -> str:
 
 def say(text: str) -> None:
     """Print one line of a command's answer at once, even into a pipe."""
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except OSError as fault:
+        if fault.filename is None:
+            fault.filename = "standard output"
+        raise
 
 
 class Progress:

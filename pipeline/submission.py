@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pipeline import rle, rules
+from pipeline import disk, rle, rules
 from pipeline.blend import average
 from pipeline.config import UserError
 from pipeline.rules import PostProcessing
@@ -55,13 +56,14 @@ def read_choice(path: Path) -> tuple[PostProcessing, dict[str, int]]:
 
 def write(path: Path, ids: Sequence[str], masks: Iterator[np.ndarray]) -> None:
     """Write the CSV that Kaggle takes: a header and one row per test tile, ``id,rle_mask``."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(["id", "rle_mask"])
-        start = 0
-        for chunk in masks:
-            table.writerows(zip(ids[start : start + len(chunk)], rle.encode(chunk), strict=True))
-            start += len(chunk)
+    stream = io.StringIO(newline="")
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(["id", "rle_mask"])
+    start = 0
+    for chunk in masks:
+        table.writerows(zip(ids[start : start + len(chunk)], rle.encode(chunk), strict=True))
+        start += len(chunk)
+    disk.write(path, stream.getvalue().encode())
 
 
 def check(path: Path, ids: Sequence[str], masks: Iterator[np.ndarray]) -> int:

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import rle, tables
+from pipeline import disk, rle, tables
+from pipeline.artifacts import mapped
 from pipeline.config import TILE, UserError
 
 TRAIN_COLUMNS = {"id": str, "depth": float, "coverage": float, "constant": bool, "vertical": bool}
@@ -99,9 +100,7 @@ def decode(raw: Path, out: Path, progress: Callable[[int, int], None] | None = N
         ("train_masks", "train/masks", train),
         ("test_images", "test/images", test),
     ):
-        array = np.lib.format.open_memmap(
-            out / f"{name}.npy", mode="w+", dtype=np.uint8, shape=(len(table), TILE, TILE)
-        )
+        array = mapped(out / f"{name}.npy", (len(table), TILE, TILE))
         arrays[name] = array
         present = _stems(raw / part)
         _compare(table["id"], present, part, faults)
@@ -118,10 +117,12 @@ def decode(raw: Path, out: Path, progress: Callable[[int, int], None] | None = N
     train["coverage"] = masks.mean(axis=(1, 2))
     train["constant"], test["constant"] = _constant(arrays["train_images"]), _constant(arrays["test_images"])
     train["vertical"] = _vertical(masks)
-    for array in arrays.values():
-        array.flush()
-    train[list(TRAIN_COLUMNS)].to_csv(out / "train.csv", index=False, lineterminator="\n")
-    test[list(TEST_COLUMNS)].to_csv(out / "test.csv", index=False, lineterminator="\n")
+    for name, array in arrays.items():
+        with disk.naming(out / f"{name}.npy"):
+            array.flush()
+        disk.sync(out / f"{name}.npy")
+    for name, table, columns in (("train", train, TRAIN_COLUMNS), ("test", test, TEST_COLUMNS)):
+        disk.write(out / f"{name}.csv", table[list(columns)].to_csv(index=False, lineterminator="\n").encode())
     return {
         "train": len(train),
         "test": len(test),

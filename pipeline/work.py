@@ -72,8 +72,7 @@ def predict_out_of_fold(tree: Tree, fold: int) -> None:
             tiles.train_images[rows], np.empty(truth.shape, np.uint8), tree.settings.predict.tta, depths=depths
         )
         artifacts.retire(artifact, seen)
-        with artifacts.writing(folder / "oof.npy") as path:
-            np.save(path, found)
+        artifacts.write_array(folder / "oof.npy", found)
         masks = metric.apply(found, 0.5, 0)
         areas, true_areas = masks.sum(axis=(1, 2)), truth.sum(axis=(1, 2))
         result = {
@@ -131,8 +130,7 @@ def predict_test_parts(
             artifacts.retire(artifact, seen)
             depths = _depths(tree, tiles.test.iloc[start : start + artifacts.CHUNK])
             found = answer(images, np.empty(images.shape, np.uint8), tree.settings.predict.tta, depths=depths)
-            with artifacts.writing(artifact.folder / artifact.outputs[0]) as path:
-                np.save(path, found)
+            artifacts.write_array(artifact.folder / artifact.outputs[0], found)
             artifacts.finish(artifact, {"tiles": len(images)}, started, seen=seen)
         made(artifact, len(images))
 

@@ -9,6 +9,7 @@ others hold, how many images are constant, and how many masks are plain vertical
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline import rle
+from pipeline import disk, rle
 from pipeline.artifacts import SOLUTION
 from pipeline.config import TILE, SurveySettings
 from pipeline.sources.geology import DEEPEST, HEIGHT, SHALLOWEST, WIDTH, Section, model_section
@@ -168,12 +169,14 @@ def _bands(mask: np.ndarray) -> np.ndarray | None:
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
-    # OpenCV's own writer reports a full disk as False; a file object raises.
-    path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    # OpenCV's own writer reports a full disk as False. Waiting for the disk after each of thousands of files takes
+    # minutes; what it loses of them later is found by the hash in the manifest, and made again.
+    disk.write(path, cv2.imencode(".png", image)[1].tobytes(), durable=False)
 
 
 def _write_csv(path: Path, header: tuple[str, str], rows: list[tuple[str, object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    disk.write(path, text.getvalue().encode())
