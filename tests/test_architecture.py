@@ -28,7 +28,19 @@ LAYERS: imports.Layers = [
     {"augment_pool", "submission", "uploads", "validation", "views"},
     {"augment", "blend", "checkpoint", "leaderboard", "nn", "pseudo", "sources", "store", "tiles"},
     {"artifacts", "board", "folds", "geometry", "rle", "rules"},
-    {"checks", "config", "disk", "environment", "figures", "machine", "metric", "pages", "progress", "results", "tables"},
+    {
+        "checks",
+        "config",
+        "disk",
+        "environment",
+        "figures",
+        "machine",
+        "metric",
+        "pages",
+        "progress",
+        "results",
+        "tables",
+    },
 ]
 """A module imports only from the lines below its own, and within its own package; see ``tests/imports.py``."""
 TENSORFLOW_ALONE_CAN = {"pipeline.nn.norm"}  # its fused batch norm, and the optimizer takes it from there
