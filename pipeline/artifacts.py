@@ -12,9 +12,14 @@ fresh.
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
 import hashlib
 import os
+import re
+import secrets
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -26,6 +31,7 @@ import msgspec
 
 from pipeline import __version__
 from pipeline.config import Settings, SplitSettings, TrainSettings, UserError, as_dict, diff, fingerprint, to_toml
+from pipeline.progress import say
 
 FORMAT = {
     "download": 1,
@@ -54,11 +60,21 @@ STATE = "state.npz"
 """The file of a backup that says how far a training has come."""
 CHUNK = 512
 """Tiles that are predicted at once. Where chunks of the test tiles are made apart, they begin at multiples of it."""
+LOCKS = ".locks"
+"""Name of the folders of lock files."""
+PATIENCE = {"download": 3600.0, **dict.fromkeys(("prepare", "split", "validate", "report", "submit"), 600.0)}
+"""Seconds to wait for the lock of a stage's artifact. Training and prediction may take hours; nobody waits for them."""
+DAY = 86_400.0
+"""Seconds after which a temporary file of another host counts as left behind."""
 TILE_FILES = ("train_images.npy", "train_masks.npy", "test_images.npy", "train.csv", "test.csv")
 
 
 class BusyError(UserError):
     """Another process is making the artifact."""
+
+
+class ChangedError(UserError):
+    """Another process has made the artifact again while it was being read."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +90,7 @@ class Artifact:
     """Files and folders, relative to ``folder``, that what follows depends on."""
     extras: tuple[str, ...] = ()
     """Files that are checked alike, but that nothing depends on (they hold times, for example)."""
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict, hash=False)
     inputs: tuple[Artifact, ...] = ()
     owner: str = ""
     """The experiment that it is of, where it is an input beside the same of other experiments."""
@@ -87,6 +103,14 @@ class Artifact:
     @property
     def manifest_path(self) -> Path:
         return self.folder / self.manifest_name
+
+    @property
+    def lock_path(self) -> Path:
+        """The file that is locked while the artifact is made, outside the folder, which may be replaced."""
+        parts = [self.folder.name, self.name.replace(" ", "-")]
+        if self.stage == "submit":  # of all experiments in one folder
+            parts.insert(1, Path(self.manifest_name).stem)
+        return self.folder.absolute().parent / LOCKS / f"{'-'.join(parts)}.lock"
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -313,6 +337,16 @@ class Tree:
             ),
         )
 
+    def every(self) -> list[Artifact]:
+        """All artifacts in the experiment's folder, and its submission; also of folds that the settings do not have."""
+        places = (self.experiment_folder, self.experiment_folder / LOCKS, self.test(0).folder)
+        names = [path.name for place in places if place.is_dir() for path in place.iterdir()]
+        folds = {int(found[1]) for name in names if (found := re.search(r"fold-(\d{1,9})(?!\d)", name))}
+        return [
+            *(of(fold) for fold in sorted({*folds, *self.folds}) for of in (self.train, self.out_of_fold, self.test)),
+            *(of(()) for of in (self.validation, self.report, self.submission)),
+        ]
+
     def _of_members(self, made: Callable[[Tree], Iterable[Artifact]]) -> Iterator[Artifact]:
         """Artifacts of this experiment; of a blend, those of each member, told apart."""
         yield from made(self)
@@ -398,9 +432,10 @@ class Ledger:
     """
 
     def __init__(self, trusted: Iterable[Artifact] = ()) -> None:
-        self._trusted = {artifact.manifest_path for artifact in trusted}
+        self._trusted = {*trusted}
         self._manifests: dict[Path, Manifest | None] = {}
-        self._states: dict[Path, State] = {}
+        # By artifact: the same manifest may be asked about with other settings, folds or inputs.
+        self._states: dict[Artifact, State] = {}
 
     def manifest(self, artifact: Artifact) -> Manifest | None:
         """The artifact's manifest, or None where there is none that can be read."""
@@ -411,10 +446,9 @@ class Ledger:
 
     def state(self, artifact: Artifact) -> State:
         """Whether the artifact is done, and if not, why."""
-        path = artifact.manifest_path
-        if path not in self._states:
-            self._states[path] = self._judge(artifact)
-        return self._states[path]
+        if artifact not in self._states:
+            self._states[artifact] = self._judge(artifact)
+        return self._states[artifact]
 
     def fits(self, artifact: Artifact, manifest: Manifest) -> bool:
         """Whether a manifest from elsewhere is of this artifact, made from the very inputs that are here."""
@@ -430,7 +464,7 @@ class Ledger:
         if manifest is None:
             damaged = artifact.manifest_path.exists()
             return State("stale", f"{artifact.manifest_name} cannot be read") if damaged else State("missing")
-        if artifact.manifest_path in self._trusted:
+        if artifact in self._trusted:
             return State("done")
         if why := _mismatch(artifact, manifest):
             return State("stale", why)
@@ -479,8 +513,11 @@ def verify(artifact: Artifact, manifest: Manifest) -> str:
     """Compare every output with the hash in its manifest; returns the first fault, or an empty string."""
     for name, output in {**manifest.outputs, **manifest.extras}.items():
         fault = _quick_fault(artifact.folder / name, output)
-        if not fault and measure(artifact.folder / name).sha256 != output.sha256:
-            fault = "has other content than its manifest says"
+        try:
+            if not fault and measure(artifact.folder / name).sha256 != output.sha256:
+                fault = "has other content than its manifest says"
+        except FileNotFoundError:
+            fault = "is missing"
         if fault:
             return f"{name} {fault}"
     return ""
@@ -521,16 +558,38 @@ def discard_damaged(artifacts: Iterable[Artifact]) -> list[str]:
     What is not what its manifest says loses its manifest, so that it is made again; a line for each tells what it was.
     """
     used = {each.manifest_path: each for artifact in artifacts for each in artifact.inputs}
-    return [f"{each.label}: {fault}; making it again" for each in used.values() if (fault := discard_if_damaged(each))]
+    lines = []
+    for each in used.values():
+        try:
+            if fault := discard_if_damaged(each):
+                lines.append(f"{each.label}: {fault}; making it again")
+        except ChangedError:
+            lines.append(f"{each.label}: another process has made it again meanwhile")
+    return lines
 
 
 def discard_if_damaged(artifact: Artifact) -> str:
-    """Take the manifest from an artifact that is not what it says; returns the first fault, or an empty string."""
-    manifest = read_manifest(artifact.manifest_path)
-    fault = verify(artifact, manifest) if manifest is not None else ""
-    if fault:
-        artifact.manifest_path.unlink(missing_ok=True)
-    return fault
+    """Remove the manifest of an artifact whose files are not what it says; returns the first fault, or an empty string.
+
+    Raises:
+        BusyError: the files do not match, and another process is making the artifact. Nothing was removed.
+        ChangedError: another process has made the artifact again meanwhile, and it is whole. Nothing was removed.
+    """
+    read = read_manifest(artifact.manifest_path)
+    fault = verify(artifact, read) if read is not None else ""
+    if not fault:
+        return ""
+    # The files may have been replaced since the manifest was read. Whoever does that holds the lock, so under it a
+    # manifest and its files belong together, and the manifest that is removed is the one that was compared.
+    with held(artifact):
+        now = read_manifest(artifact.manifest_path)
+        if now is None:
+            return fault
+        if fault := verify(artifact, now):
+            artifact.manifest_path.unlink(missing_ok=True)
+        elif now != read:
+            raise ChangedError(f"{artifact.label}: another process has made it again meanwhile; run this command again")
+        return fault
 
 
 def _quick_fault(path: Path, output: Output) -> str:
@@ -707,37 +766,89 @@ def begun(artifact: Artifact) -> bool:
     return (backup_folder(artifact) / STATE).is_file()
 
 
+_held: set[Path] = set()
+"""Locks that this process holds."""
+
+
 @contextlib.contextmanager
-def held(artifact: Artifact) -> Iterator[None]:
+def held(artifact: Artifact, patience: float | None = None) -> Iterator[None]:
     """Hold an artifact's lock. A lock that a dead process left behind does not block.
 
-    Raises:
-        BusyError: another process is making the artifact; its process id is named.
-    """
-    from filelock import FileLock, Timeout
+    Within one process the lock is reentrant: what holds it may call what takes it.
 
-    folder = artifact.folder.parent / ".locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{artifact.folder.name}-{artifact.name.replace(' ', '-')}.lock"
-    # What takes seconds is worth waiting for; what takes hours is not.
-    patience = 60 if artifact.stage in ("validate", "report", "submit") else 0
-    owner = path.with_suffix(".pid")
-    lock = FileLock(path)
+    Args:
+        artifact: what is to be made, or removed.
+        patience: seconds to wait for another process that holds the lock; by default those of the stage in
+            ``PATIENCE``. A wait of more than a second is announced on screen.
+
+    Raises:
+        BusyError: another process holds the lock; its process id is named.
+    """
+    from filelock import FileLock
+
+    path = artifact.lock_path
+    if path in _held:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    owner, lock = path.with_suffix(".pid"), FileLock(path)
+    _acquire(lock, artifact, PATIENCE.get(artifact.stage, 0.0) if patience is None else patience, owner)
     try:
-        lock.acquire(timeout=patience)
-    except Timeout:
-        with contextlib.suppress(OSError):
-            pid = owner.read_text(encoding="utf-8").strip()
-            raise BusyError(
-                f"{artifact.name}: process {pid} is making it right now; wait for it, or stop it and run this again"
-            ) from None
-        raise BusyError(f"{artifact.name}: another process is making it right now; wait for it") from None
-    try:
-        owner.write_text(str(os.getpid()), encoding="utf-8")
+        _held.add(path)
+        owner.write_text(f"{os.getpid()} {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
+        _held.discard(path)
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _acquire(lock: Any, artifact: Artifact, patience: float, owner: Path) -> None:
+    from filelock import Timeout
+
+    with contextlib.suppress(Timeout):
+        lock.acquire(timeout=min(patience, 1.0))
+        return
+    if patience > 0:
+        say(f"{artifact.name}: {_holder(owner)} is making it; waiting for it")
+        with contextlib.suppress(Timeout):
+            lock.acquire(timeout=patience, poll_interval=0.2)
+            return
+    raise BusyError(
+        f"{artifact.name}: {_holder(owner)} is making it right now; wait for it, or stop it and run this again"
+    )
+
+
+def _holder(owner: Path) -> str:
+    """The process that holds a lock, as its owner file tells."""
+    with contextlib.suppress(OSError, ValueError):
+        pid, host = owner.read_text(encoding="utf-8").split()
+        if host != socket.gethostname():
+            return f"process {pid} on {host}"
+        if _alive(pid):
+            return f"process {pid}"
+    return "another process"
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it, locks last: until then nobody else begins to write there.
+
+    The caller holds the locks of what is in the folder.
+    """
+    if not (folder / LOCKS).is_dir() or folder.is_symlink():
+        shutil.rmtree(folder)
+        return
+    for path in folder.iterdir():
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+        elif path.name != LOCKS:
+            shutil.rmtree(path)
+    shutil.rmtree(folder / LOCKS)
+    try:
+        folder.rmdir()
+    except OSError as fault:
+        if fault.errno != errno.ENOTEMPTY:  # by now somebody may have begun anew there
+            raise
 
 
 @contextlib.contextmanager
@@ -745,22 +856,41 @@ def writing(path: Path) -> Iterator[Path]:
     """Write a file atomically: fill the path that is yielded; it takes the file's place when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     start = f".{path.name}.writing-"
-    for leftover in path.parent.glob(f"{start}*"):
-        if not _alive(leftover.name.removeprefix(start).split(".")[0]):
-            leftover.unlink(missing_ok=True)
-    # The process's number keeps two processes apart. The suffix stays last because Keras and NumPy choose by it.
-    temporary = path.with_name(f"{start}{os.getpid()}{''.join(path.suffixes[-2:])}")
+    here = f"{start}{_host()}-"
+    _remove_leftovers(path.parent, here, lambda leftover: not _alive(leftover.name.removeprefix(here).split("-")[0]))
+    # Unique also where several hosts share the folder. The suffix stays last because Keras and NumPy choose by it.
+    temporary = path.with_name(f"{here}{os.getpid()}-{secrets.token_hex(4)}{''.join(path.suffixes[-2:])}")
     try:
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
+        # By the file system's clock, which wrote both times; clocks of hosts may differ.
+        oldest = temporary.stat().st_mtime - DAY
+        _remove_leftovers(path.parent, start, lambda leftover: leftover.stat().st_mtime < oldest)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
+def _remove_leftovers(folder: Path, start: str, dead: Callable[[Path], bool]) -> None:
+    """Remove temporary files that a killed process has left behind."""
+    for leftover in folder.glob(f"{glob.escape(start)}*"):
+        with contextlib.suppress(OSError):  # removed by another process, or not ours to remove
+            if dead(leftover):
+                leftover.unlink()
+
+
+def _host() -> str:
+    """A short hash of the host, and in a container of the container: where a process id means the same."""
+    processes = ""
+    with contextlib.suppress(OSError):
+        processes = str(Path("/proc/self/ns/pid").readlink())
+    return fingerprint([socket.gethostname(), processes])[:8]
+
+
 def _alive(pid: str) -> bool:
+    """Whether this host runs a process with this id."""
     try:
         os.kill(int(pid), 0)
     except (ValueError, OverflowError, ProcessLookupError):

@@ -155,7 +155,7 @@ def predict(work: Work, place: ClusterSettings) -> None:
         store = _open(place, work, ledger)
         if store is not None:
             for tree, fold in pairs:
-                store.push(tree.train(fold))
+                _push(store, tree.train(fold))
         todo = [
             [start for start in _starts(tree, ledger) if not _part_is_here(store, tree, fold, start)]
             for tree, fold in pairs
@@ -380,8 +380,15 @@ def _open(place: ClusterSettings, work: Work, ledger: Ledger) -> Store | None:
         return None
     store = Store(place.store, work[0][0].root)
     for artifact in {each.manifest_path: each for tree, _ in work for each in (tree.tiles, tree.split)}.values():
-        store.push(artifact)
+        _push(store, artifact)
     return store
+
+
+def _push(store: Store, artifact: Artifact) -> None:
+    """Copy an artifact to the store; one command at a time does so."""
+    if not store.has(artifact):
+        with held(artifact):
+            store.push(artifact)
 
 
 def _brought(store: Store, tree: Tree, fold: int) -> bool:

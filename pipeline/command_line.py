@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -17,7 +16,18 @@ from types import FrameType
 from typing import NoReturn
 
 from pipeline import EXIT_INTERRUPTED, INTERRUPTED, __version__, config, geometry
-from pipeline.artifacts import Artifact, Blend, Ledger, Tree, begun, blend_name, discard_damaged, verify
+from pipeline.artifacts import (
+    Artifact,
+    Blend,
+    Ledger,
+    Tree,
+    begun,
+    blend_name,
+    discard_damaged,
+    held,
+    remove_folder,
+    verify,
+)
 from pipeline.config import DEFAULT_EXPERIMENT, ROOT, ClusterSettings, UserError, experiment_names, load
 from pipeline.progress import duration, say
 from pipeline.stages import ROAD, Context
@@ -318,10 +328,7 @@ def _stage(options: argparse.Namespace) -> None:
         except UserError as fault:
             raise UserError(f"experiment {context.tree.experiment}: {fault}") from None
     first = contexts[0]
-    if first.archive is not None and first.ledger.state(first.tree.raw).done:
-        from pipeline.stages import download
-
-        download.check_archive(first, first.archive)
+    _check_archive(first)
     contexts, blend = _with_blend(contexts, options)
     if ROAD.index(target) > ROAD.index("train") and not options.folds:
         contexts = [_asked_only(context) for context in contexts]
@@ -412,11 +419,37 @@ def _make(stage: str, contexts: list[Context], faults: list[str]) -> bool:
         try:
             # One experiment may have made what the next one needs, too.
             if any(context.pending(stage) for context in group):
-                _module(stage).run(*group)
+                _run(stage, group)
         except UserError as fault:
             faults.append(str(fault))
         _forget(contexts)
     return len(faults) > before
+
+
+def _run(stage: str, contexts: list[Context]) -> None:
+    """Run a stage. What another process made while this one waited for its lock is not made again."""
+    if stage in ("train", "predict"):  # whose folds have locks of their own, which nobody waits for
+        _module(stage).run(*contexts)
+        return
+    (context,) = contexts
+    with contextlib.ExitStack() as stack:
+        for artifact in context.artifacts(stage):
+            stack.enter_context(held(artifact))
+        context.ledger.forget()
+        if context.pending(stage):
+            _module(stage).run(context)
+            return
+    say(f"{stage}: another process has made it")
+    if stage == "download":
+        _check_archive(context)
+
+
+def _check_archive(context: Context) -> None:
+    """Refuse another archive than the one that the dataset was made from."""
+    if context.archive is not None and context.ledger.state(context.tree.raw).done:
+        from pipeline.stages import download
+
+        download.check_archive(context, context.archive)
 
 
 def _forget(contexts: list[Context]) -> None:
@@ -531,12 +564,15 @@ def _told(context: Context, artifact: Artifact, thorough: bool) -> str:
 
 
 def _clean(options: argparse.Namespace) -> None:
-    """Remove what a stage or an experiment has left, and nothing else."""
+    """Remove what a stage or an experiment has left, and nothing else.
+
+    Raises:
+        BusyError: another process is making some of it. Nothing was removed.
+    """
     if options.what in ROAD:
         context = _context(options, _one(options))
-        gone = [path for artifact in context.artifacts(options.what) for path in _paths(artifact)]
-        if options.what == "train" and context.tree.experiment_folder.is_dir():
-            context.tree.ask_for({*context.tree.asked_folds()} - {*context.folds})
+        made = context.artifacts(options.what)
+        gone = [path for artifact in made for path in _paths(artifact)]
         if options.what == "predict":
             gone += [context.tree.test_part(fold, 0).folder for fold in context.folds]
         if options.what == "download":
@@ -550,18 +586,21 @@ def _clean(options: argparse.Namespace) -> None:
             known = ", ".join([*ROAD, *sorted({*experiment_names(), *left})])
             raise UserError(f"there is nothing called {options.what!r} to clean; there are: {known}")
         tree = Tree(plain.root, plain.dataset, name, plain.settings)
+        made = tree.every()
         gone = [tree.experiment_folder, *_paths(tree.submission(()))]
-    removed = 0
-    for path in gone:
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.exists():
-            path.unlink()
-        else:
-            continue
-        removed += 1
-        say(f"removed {path}")
-    if not removed:
+    gone = [path for path in dict.fromkeys(gone) if path.exists()]
+    with contextlib.ExitStack() as stack:
+        for artifact in made if gone else ():
+            stack.enter_context(held(artifact, patience=0))
+        if options.what == "train" and context.tree.experiment_folder.is_dir():
+            context.tree.ask_for({*context.tree.asked_folds()} - {*context.folds})
+        for path in gone:
+            if path.is_dir():
+                remove_folder(path)
+            else:
+                path.unlink(missing_ok=True)
+            say(f"removed {path}")
+    if not gone:
         say("nothing to remove")
     elif (options.root / "submissions").is_dir():
         from pipeline import leaderboard

@@ -8,6 +8,7 @@ is compared with the hashes of its manifest before it counts here.
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -47,13 +48,19 @@ class Store:
         self._buckets = bool(_BUCKETS & {*([kinds] if isinstance(kinds, str) else kinds)})
 
     def push(self, artifact: Artifact) -> None:
-        """Copy an artifact that is done from here to the store; what is the same there already stays."""
-        content = artifact.manifest_path.read_bytes()
-        if self._read(artifact.manifest_path) == content:
+        """Copy an artifact that is done from here to the store; what is the same there already stays.
+
+        The caller holds the artifact's lock, or is the only task that makes it.
+        """
+        if self.has(artifact):
             return
         self.remove(artifact.manifest_path)
         for name in (*artifact.outputs, *artifact.extras, artifact.manifest_name):
             self._put(artifact.folder / name)
+
+    def has(self, artifact: Artifact) -> bool:
+        """Whether an artifact that is done here is the same in the store."""
+        return self._read(artifact.manifest_path) == artifact.manifest_path.read_bytes()
 
     def pull(self, artifact: Artifact, wanted: Callable[[Manifest], bool]) -> bool:
         """Copy an artifact from the store to here, and compare it with the hashes of its manifest.
@@ -69,7 +76,7 @@ class Store:
 
         Raises:
             UserError: what arrived is not what its manifest says. The manifest there is removed, so that the artifact
-                is made again.
+                is made again, unless another one has taken its place meanwhile.
         """
         content = self._read(artifact.manifest_path)
         manifest = parse_manifest(content) if content else None
@@ -83,6 +90,8 @@ class Store:
         for name in names:
             self._get(artifact.folder / name)
         if fault := verify(artifact, manifest):
+            if self._read(path) != content:
+                raise UserError(f"{self.address}: {artifact.name} was replaced meanwhile; run this command again")
             self.remove(path)
             raise UserError(f"{self.address}: {artifact.name}: {fault}; the same command makes it again")
         artifacts.write_bytes(path, content or b"")
@@ -119,12 +128,12 @@ class Store:
     def _put(self, path: Path) -> None:
         """Copy one file to the store; it has its name there only once it is whole."""
         parent, key = self._key(path.parent), self._key(path)
-        arriving = f"{parent}/.{path.name}{_ARRIVING}{socket.gethostname()}-{os.getpid()}"
+        arriving = f"{parent}/.{path.name}{_ARRIVING}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         with self._answering():
             if not self._buckets:
                 self._files.makedirs(parent, exist_ok=True)
             for name in self._listed(path.parent):
-                # Left there by a worker that was lost; a fold is in the hands of one at a time.
+                # Left there by a worker that was lost: nobody else copies the artifact now, see ``push``.
                 if name.startswith(f".{path.name}{_ARRIVING}"):
                     self._files.rm_file(f"{parent}/{name}")
             self._files.put_file(str(path), arriving)

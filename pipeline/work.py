@@ -29,6 +29,8 @@ def train_fold(tree: Tree, fold: int, watcher: Watcher | None = None) -> None:
     tiles = tiles_store.load(tree.tiles.folder)
     dealt = fold_of_tiles(tree.split.folder)
     with artifacts.making(artifact, retired=False) as folder:
+        if Ledger().state(artifact).done:  # another process has trained it since the caller looked
+            return
         seen = artifacts.inputs_now(artifact)
         result = fit_fold(
             tree.settings,

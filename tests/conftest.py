@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -26,6 +27,8 @@ from pipeline import command_line
 
 if TYPE_CHECKING:
     import keras
+
+    from pipeline.artifacts import Artifact
 
 TINY = (
     "survey.train=40 survey.test=12 split.folds=2 split.bins=4 network.width=4 network.levels=1 network.blocks=1 "
@@ -107,6 +110,39 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def root(finished: Path, tmp_path: Path) -> Path:
     shutil.copytree(finished, tmp_path / "root")
     return tmp_path / "root"
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from pipeline.artifacts import Artifact, held
+name, stage, folder, manifest = sys.argv[1:]
+with held(Artifact(name, stage, Path(folder), manifest, ())):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_elsewhere(artifact: Artifact) -> Iterator[tuple[int, Callable[[], None]]]:
+    """Another process holds an artifact's lock; yields its process id, and what makes it release the lock."""
+
+    def release() -> None:
+        assert holder.stdin is not None
+        holder.stdin.close()
+        holder.wait(60)
+
+    asked = [artifact.name, artifact.stage, str(artifact.folder), artifact.manifest_name]
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, *asked], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        yield holder.pid, release
+    finally:
+        holder.kill()
+        holder.wait(60)
 
 
 def command(*arguments: str, root: Path, settings: str = TINY) -> subprocess.CompletedProcess[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
+import socket
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline import artifacts
-from pipeline.artifacts import Artifact, Ledger, Tree
+from pipeline import artifacts, launch
+from pipeline.artifacts import Artifact, BusyError, ChangedError, Ledger, Manifest, Tree
 from pipeline.config import UserError, load
-from tests.conftest import TINY
+from tests.conftest import TINY, held_elsewhere
 
 DEEP = b'{"artifact": "first", "format": 1, "settings": {"a": ' + b"[" * 99_999
 
@@ -185,6 +186,60 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def ended() -> int:
+    """The id of a process that has come to its end."""
+    process = subprocess.Popen(["true"])
+    process.wait(60)
+    return process.pid
+
+
+def test_a_file_that_another_host_is_writing_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, pid = tmp_path / "file.npy", ended()
+    with contextlib.ExitStack() as stack:
+        with monkeypatch.context() as elsewhere:
+            # Its process id says nothing here.
+            elsewhere.setattr(os, "getpid", lambda: pid)
+            elsewhere.setattr(socket, "gethostname", lambda: "elsewhere")
+            theirs = stack.enter_context(artifacts.writing(path))
+            theirs.write_text("theirs")
+        artifacts.write_text(path, "ours")
+        assert path.read_text() == "ours"
+        assert theirs.read_text() == "theirs"
+    assert path.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_hosts_with_one_process_id_write_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as elsewhere, artifacts.writing(tmp_path / "a.txt") as ours:
+        elsewhere.setattr(socket, "gethostname", lambda: "elsewhere")
+        with artifacts.writing(tmp_path / "a.txt") as theirs:
+            assert ours.name != theirs.name
+            ours.write_text("ours")
+            theirs.write_text("theirs")
+        assert (tmp_path / "a.txt").read_text() == "theirs"
+    assert (tmp_path / "a.txt").read_text() == "ours"
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def left(host: str, pid: int, age: float) -> Path:
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(socket, "gethostname", lambda: host)
+            elsewhere.setattr(os, "getpid", lambda: pid)
+            elsewhere.setattr(Path, "replace", lambda *_: None)  # as if killed before
+            with artifacts.writing(tmp_path / "a.txt") as path:
+                path.write_text("half")
+        then = time.time() - age
+        os.utime(path, (then, then))
+        return path
+
+    here, dead, alive = socket.gethostname(), ended(), os.getppid()
+    kept = [left(here, alive, 0), left("elsewhere", dead, artifacts.DAY - 3600)]
+    gone = [left(here, dead, 0), left("another", dead, artifacts.DAY + 3600)]
+    artifacts.write_text(tmp_path / "a.txt", "whole")
+    assert [path.exists() for path in kept] == [True, True]
+    assert [path.exists() for path in gone] == [False, False]
+
+
 def test_who_reads_the_old_file_is_not_disturbed_by_the_new_one(tmp_path: Path):
     path = tmp_path / "file.npy"
     path.write_text("old")
@@ -194,38 +249,121 @@ def test_who_reads_the_old_file_is_not_disturbed_by_the_new_one(tmp_path: Path):
     assert path.read_text() == "new"
 
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from pipeline.artifacts import Artifact, held
-with held(Artifact("first", "split", Path(sys.argv[1]), "manifest.json", ("a.txt",))):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
 def test_two_at_once_is_refused_with_the_others_process_id(first: Artifact):
-    other = subprocess.Popen([sys.executable, "-c", HOLD, str(first.folder)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match=str(other.pid)), artifacts.held(first):
-            pass
-    finally:
-        other.kill()
-        other.wait(10)
-    with artifacts.held(first):  # a dead process's lock does not block
+    trained = replace(first, stage="train")
+    with (
+        held_elsewhere(trained) as (pid, _),
+        pytest.raises(BusyError, match=f"process {pid} is"),
+        artifacts.held(trained),
+    ):
+        pass
+    with artifacts.held(trained):  # a dead process's lock does not block
         pass
 
 
-def test_what_takes_only_seconds_is_waited_for(first: Artifact):
-    brief = HOLD.replace('"split"', '"validate"').replace("time.sleep(60)", "time.sleep(0.5)")
-    other = subprocess.Popen([sys.executable, "-c", brief, str(first.folder)], stdout=subprocess.PIPE, text=True)
-    assert other.stdout is not None
-    assert other.stdout.readline() == "held\n"
-    with artifacts.held(replace(first, stage="validate")):
-        assert other.stdout.read() == ""  # it has come to its end
-    assert other.wait(10) == 0
+def test_a_process_of_another_host_is_named_with_its_host(first: Artifact):
+    trained = replace(first, stage="train")
+    with held_elsewhere(trained):
+        trained.lock_path.with_suffix(".pid").write_text("77 elsewhere")
+        with pytest.raises(BusyError, match="process 77 on elsewhere is"), artifacts.held(trained):
+            pass
+
+
+@pytest.mark.parametrize("stage", ["download", "prepare", "split", "validate", "report", "submit"])
+def test_what_takes_only_seconds_is_waited_for(first: Artifact, stage: str, monkeypatch: pytest.MonkeyPatch):
+    def say(text: str) -> None:
+        said.append(text)
+        release()
+
+    artifact, said = replace(first, stage=stage), list[str]()
+    with held_elsewhere(artifact) as (pid, release):
+        monkeypatch.setattr(artifacts, "say", say)
+        with artifacts.held(artifact):
+            pass
+        assert said == [f"first: process {pid} is making it; waiting for it"]
+
+
+def test_a_wait_comes_to_an_end(first: Artifact):
+    with held_elsewhere(first), pytest.raises(BusyError), artifacts.held(first, patience=1.2):
+        pass
+
+
+def test_what_holds_a_lock_may_call_what_takes_it(first: Artifact):
+    with artifacts.held(first):
+        made(first)
+        assert first.lock_path.with_suffix(".pid").is_file()
+    assert Ledger().state(first).done
+    with held_elsewhere(first):  # released for all others
+        pass
+
+
+def test_what_is_made_again_while_it_is_compared_keeps_its_manifest(
+    first: Artifact, second: Artifact, monkeypatch: pytest.MonkeyPatch
+):
+    def slowly(artifact: Artifact, manifest: Manifest) -> str:
+        """Its training ends after the files were compared with what the manifest said before."""
+        fault = compare(artifact, manifest)
+        monkeypatch.setattr(artifacts, "verify", compare)
+        made(first, "another")
+        return fault
+
+    def prepared() -> None:
+        made(first)
+        (first.folder / "a.txt").write_text("damaged")
+        monkeypatch.setattr(artifacts, "verify", slowly)
+
+    compare = artifacts.verify
+    prepared()
+    assert artifacts.discard_damaged([second]) == ["first: another process has made it again meanwhile"]
+    assert Ledger().state(first).done
+    prepared()
+    with pytest.raises(ChangedError, match="run this command again"):
+        artifacts.discard_if_damaged(first)
+    assert Ledger().state(first).done
+    manifest = artifacts.read_manifest(first.manifest_path)
+    assert manifest is not None
+    assert artifacts.verify(first, manifest) == ""
+
+
+def test_damage_is_removed_only_where_nobody_makes_it(first: Artifact):
+    made(first)
+    (first.folder / "a.txt").write_text("damaged")
+    trained = replace(first, stage="train")
+    with held_elsewhere(trained) as (pid, _), pytest.raises(BusyError, match=str(pid)):
+        artifacts.discard_if_damaged(trained)
+    assert first.manifest_path.is_file()
+    assert artifacts.discard_if_damaged(trained) == "a.txt has other content than its manifest says"
+    assert not first.manifest_path.exists()
+
+
+def test_a_file_that_vanishes_while_it_is_compared_is_missing(first: Artifact, monkeypatch: pytest.MonkeyPatch):
+    def gone(path: Path) -> artifacts.Output:
+        path.unlink()
+        return measure(path)
+
+    made(first)
+    manifest, measure = artifacts.read_manifest(first.manifest_path), artifacts.measure
+    assert manifest is not None
+    monkeypatch.setattr(artifacts, "measure", gone)
+    assert artifacts.verify(first, manifest) == "a.txt is missing"
+
+
+def test_one_ledger_tells_settings_with_the_same_manifest_apart(first: Artifact, root: Path):
+    made(first)
+    other, ledger = replace(first, settings={"split": {"folds": 3}}), Ledger()
+    assert [ledger.state(each).kind for each in (first, other, first)] == ["done", "stale", "done"]
+    tree = Tree(root, "demo", "demo", load("demo", TINY.split()))
+    assert ledger.state(tree.validation((0, 1))).done
+    assert ledger.state(tree.validation((0,))).kind == "stale"
+    assert ledger.state(tree.report((0,))).why == "validate is stale"
+
+
+def test_what_another_process_has_trained_meanwhile_is_not_trained_again(root: Path, monkeypatch: pytest.MonkeyPatch):
+    work = launch.load_work()
+    monkeypatch.setattr(work, "fit_fold", lambda *_, **__: 1 / 0)
+    tree = Tree(root, "demo", "demo", load("demo", TINY.split()))
+    work.train_fold(tree, 0)
+    assert Ledger().state(tree.train(0)).done
 
 
 def test_changing_the_learning_rate_reruns_training_not_the_split(tmp_path: Path):
@@ -264,7 +402,7 @@ def test_experiments_and_splits_never_share_a_folder(tmp_path: Path):
 def test_the_owner_is_forgotten_when_the_lock_is_free(first: Artifact):
     with artifacts.held(first):
         owners = list(first.folder.parent.glob(".locks/*.pid"))
-        assert [int(path.read_text()) for path in owners] == [os.getpid()]
+        assert [path.read_text() for path in owners] == [f"{os.getpid()} {socket.gethostname()}"]
     assert not list(first.folder.parent.glob(".locks/*.pid"))
 
 

@@ -333,7 +333,7 @@ def test_a_killed_worker_costs_nothing_that_was_saved(
     experiment = fresh / "data/demo/experiments/demo"
     running = begin("train", "--executor", "ray", "--address", nodes.address, root=fresh)
     wait_for(lambda: any((experiment / "fold-1").glob("backup-*/state.npz")), running)
-    os.kill(int((experiment / ".locks/fold-1-train-fold-1.pid").read_text()), signal.SIGKILL)
+    os.kill(int((experiment / ".locks/fold-1-train-fold-1.pid").read_text().split()[0]), signal.SIGKILL)
     printed = end(running)
     assert "train: 2 folds, 2 at once, 1 core each" in printed
     assert "fold 1: its worker on" in printed
@@ -468,7 +468,7 @@ def test_this_machine_alone_interrupted_and_gone_on(serial: Path, fresh: Path):
     options = ("train", "--executor", "ray", "--cpus-per-fold", "1")
     running = begin(*options, root=fresh)
     wait_for(lambda: any((fresh / "data/demo/experiments/demo/fold-0").glob("backup-*/state.npz")), running)
-    worker = int((fresh / "data/demo/experiments/demo/.locks/fold-0-train-fold-0.pid").read_text())
+    worker = int((fresh / "data/demo/experiments/demo/.locks/fold-0-train-fold-0.pid").read_text().split()[0])
     running.send_signal(signal.SIGTERM)
     assert "interrupted" in end(running, status=130)
     deadline = time.monotonic() + 60

@@ -14,9 +14,10 @@ def run(context: Context) -> None:
     tree, artifact = context.tree, context.tree.tiles
     started = time.monotonic()
     with artifacts.replacing(artifact) as folder:
+        seen = artifacts.inputs_now(artifact)
         with Progress("decode", 1, "tiles") as progress:
             summary = tiles.decode(tree.raw.folder, folder, progress)
-        artifacts.finish(artifact, summary, started, at=folder)
+        artifacts.finish(artifact, summary, started, at=folder, seen=seen)
     say(
         f"prepare: {summary['train']:,} labelled tiles ({summary['empty']:.0%} without salt, mean coverage "
         f"{summary['coverage']:.2f}, {summary['constant']} constant, {summary['vertical']} with a vertical mask) "

@@ -31,7 +31,7 @@ def run(context: Context) -> None:
     """Write ``report.html`` beside the experiment's artifacts."""
     tree, folds = context.tree, context.folds
     artifact = tree.report(folds)
-    started = time.monotonic()
+    started, seen = time.monotonic(), artifacts.inputs_now(artifact)
     validated = context.ledger.manifest(tree.validation(folds))
     assert validated is not None  # the road leads past it
     result = validated.result
@@ -39,7 +39,7 @@ def run(context: Context) -> None:
         sections = [("", _headline(result)), *_sections(context, result), ("Settings", _settings(context))]
         title = f"{tree.experiment} on {tree.dataset}"
         artifacts.write_text(folder / "report.html", pages.page(title, sections))
-        artifacts.finish(artifact, {}, started)
+        artifacts.finish(artifact, {}, started, seen=seen)
     say(f"report: {folder / 'report.html'}")
 
 

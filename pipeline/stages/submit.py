@@ -34,7 +34,7 @@ def run(context: Context) -> None:
     """Write ``submissions/<dataset>/<experiment>.csv`` and its receipt."""
     tree, folds = context.tree, context.folds
     artifact = tree.submission(folds)
-    started = time.monotonic()
+    started, seen = time.monotonic(), artifacts.inputs_now(artifact)
     store = tiles.load(tree.tiles.folder)
     validated = context.ledger.manifest(tree.validation(folds))
     assert validated is not None  # the road leads past it
@@ -69,7 +69,7 @@ def run(context: Context) -> None:
         solution = tree.raw.folder / SOLUTION
         if tree.dataset == "demo":
             result["score"] = _score_against(solution, ids, masks())
-        artifacts.finish(artifact, result, started)
+        artifacts.finish(artifact, result, started, seen=seen)
 
 
 def message(tree: Tree, folds: tuple[int, ...], score: float, mark: str) -> str:

@@ -21,7 +21,7 @@ def run(context: Context) -> None:
     """Write ``scores.csv`` (a row per out-of-fold tile), ``choice.json``, and the score into the manifest."""
     tree, folds = context.tree, context.folds
     artifact = tree.validation(folds)
-    started = time.monotonic()
+    started, seen = time.monotonic(), artifacts.inputs_now(artifact)
     store, dealt = tiles.load(tree.tiles.folder), fold_of_tiles(tree.split.folder)
     rows = np.concatenate([np.flatnonzero(dealt == fold) for fold in folds])
     found = [
@@ -48,7 +48,7 @@ def run(context: Context) -> None:
             "training": _training(context),
             "settings_fingerprint": fingerprint(_settings(tree)),
         }
-        artifacts.finish(artifact, result, started)
+        artifacts.finish(artifact, result, started, seen=seen)
 
 
 def _settings(tree: Tree) -> Any:
