@@ -12,6 +12,7 @@ STORE      ?=
 CPUS       ?=
 GPUS       ?=
 DRY_RUN    ?=
+WAIT       ?=
 NO_WAIT    ?=
 FORCE      ?=
 TILE       ?=
@@ -23,13 +24,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
 # By way of the environment, so that a shell makes nothing of quotation marks in them.
-export DATASET EXPERIMENT FOLDS ARCHIVE SET JOBS TILE EXECUTOR ADDRESS STORE CPUS GPUS
+export DATASET EXPERIMENT FOLDS ARCHIVE SET JOBS TILE EXECUTOR ADDRESS STORE CPUS GPUS WAIT
 CHOICE   = --dataset "$$DATASET" --experiment "$$EXPERIMENT" --folds "$$FOLDS" $(if $(SET),--set "$$SET")
 OPTIONS  = $(CHOICE) --jobs "$$JOBS" $(if $(ARCHIVE),--archive "$$ARCHIVE") $(PLACE)
 PLACE    = --executor "$$EXECUTOR" $(if $(ADDRESS),--address "$$ADDRESS") $(if $(STORE),--store "$$STORE") \
 	$(if $(CPUS),--cpus-per-fold "$$CPUS") $(if $(GPUS),--gpus-per-fold "$$GPUS")
 said     = $(filter-out 0 no false,$($(1)))
-UPLOAD   = $(if $(call said,DRY_RUN),--dry-run) $(if $(call said,NO_WAIT),--no-wait) $(if $(call said,FORCE),--force)
+UPLOAD   = $(if $(call said,DRY_RUN),--dry-run) $(if $(call said,NO_WAIT),--no-wait) $(if $(WAIT),--wait "$$WAIT") \
+	$(if $(call said,FORCE),--force)
 # The first Python from 3.11 to 3.13; PYTHON3=... names another.
 PYTHON3 ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)

@@ -35,6 +35,8 @@ HELP = {
 BLENDED = ("validate", "report", "submit")
 """Stages that, asked for several experiments, go on with their blend."""
 EXIT_USER, EXIT_BUG, EXIT_PIPE = 2, 1, 141
+WAIT, LONGEST_WAIT = 600, 86_400
+"""Seconds to wait for Kaggle's score: the default and the most. 18,000 tiles usually take less than one minute."""
 _interrupted = threading.Event()
 """Set once a signal has asked this command to end."""
 
@@ -112,7 +114,17 @@ def _parser() -> argparse.ArgumentParser:
         _place(command)
         if stage == "submit":
             command.add_argument("--dry-run", action="store_true", help="write and check the CSV, upload nothing")
-            command.add_argument("--no-wait", action="store_true", help="do not wait for Kaggle's score")
+            wait = command.add_mutually_exclusive_group()
+            wait.add_argument(
+                "--wait",
+                type=_seconds,
+                default=WAIT,
+                metavar="SECONDS",
+                help=f"how long to wait for Kaggle's score (default {WAIT})",
+            )
+            wait.add_argument(
+                "--no-wait", dest="wait", action="store_const", const=0, help="do not wait for Kaggle's score"
+            )
             command.add_argument("--force", action="store_true", help="upload a CSV that Kaggle has already")
         command.set_defaults(run=_stage, stage=stage)
     command = commands.add_parser("submissions", help="Kaggle's past submissions beside our receipts, CV against score")
@@ -181,6 +193,12 @@ def _path(text: str) -> Path:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, not {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or int(text) > LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(f"must be a whole number of seconds, 0 to {LONGEST_WAIT}, not {text!r}")
     return int(text)
 
 
@@ -441,10 +459,11 @@ def _tell(context: Context, options: argparse.Namespace, several: bool) -> None:
             trained(context)
     if target == "submit":
         from pipeline.stages import upload
-        from pipeline.summary import submitted
+        from pipeline.summary import next_command, submitted
 
         submitted(context)
-        upload.run(context, dry=options.dry_run, wait=not options.no_wait, force=options.force)
+        again = next_command(context, "submit")
+        upload.run(context, dry=options.dry_run, wait=options.wait, force=options.force, again=again)
 
 
 def _refresh_leaderboard(tree: Tree) -> None:

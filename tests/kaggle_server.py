@@ -36,6 +36,10 @@ class Kaggle:
         """Bytes of the archive after which the connection breaks, once."""
         self.slow = 0.0
         """Seconds between two pieces of the archive."""
+        self.stall: dict[str, int] = {}
+        """Method, or ``download``, ``upload`` for the storage -> bytes of the answer after which nothing more comes,
+        though the connection stays; before 1 byte, not even the headers come."""
+        self.closed = threading.Event()
         self.ranges = True
         self.damage_once = False
         self.submissions: list[dict[str, Any]] = []
@@ -86,6 +90,7 @@ class Kaggle:
         return found
 
     def close(self) -> None:
+        self.closed.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -100,6 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
         method = urlparse(self.path).path.rsplit("/", 1)[-1]
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or b"{}")
         self.kaggle.calls.append(method)
+        if method in self.kaggle.stall:
+            return self._stall(method)
         if method in self.kaggle.refuse:
             return self._refuse(method)
         if method == "IntrospectToken":
@@ -122,6 +129,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         content = self.rfile.read(int(self.headers["Content-Length"] or 0))
         self.kaggle.calls.append("upload")
+        if "upload" in self.kaggle.stall:
+            return self._stall("upload")
         if "upload" in self.kaggle.refuse:
             return self._refuse("upload")
         self.kaggle.uploaded["token-of-the-file"] = content
@@ -142,6 +151,19 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(self, what: str) -> None:
         status, message = self.kaggle.refuse[what]
         self._json({"code": status, "message": message}, status)
+
+    def _stall(self, what: str) -> None:
+        if count := self.kaggle.stall[what]:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(count + 100))
+            self.end_headers()
+            self.wfile.write(b" " * count)
+        self._fall_silent()
+
+    def _fall_silent(self) -> None:
+        self.close_connection = True
+        self.kaggle.closed.wait(300)
 
     def _locate(self, body: dict[str, Any]) -> None:
         del body
@@ -176,17 +198,20 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, content: bytes) -> None:
         piece = 16_384
         for at in range(0, len(content), piece):
+            if at >= self.kaggle.stall.get("download", len(content)):
+                return self._fall_silent()
             if self.kaggle.drop_after is not None and at >= self.kaggle.drop_after:
                 self.kaggle.drop_after = None
                 self.close_connection = True
                 self.connection.close()
-                return
+                return None
             try:
                 self.wfile.write(content[at : at + piece])
             except OSError:
-                return
+                return None
             self.kaggle.sent += len(content[at : at + piece])
             time.sleep(self.kaggle.slow)
+        return None
 
     def _start(self, body: dict[str, Any]) -> None:
         del body

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
+import os
 import threading
 import zipfile
 import zlib
@@ -27,10 +29,23 @@ WITHOUT_ACCOUNT = "without an account: make demo, or ARCHIVE=path to a zip or fo
 PAST_PAGES, PER_PAGE = 10, 100
 """How far back submissions are listed."""
 MB = 1_000_000
+SILENCE = 60.0
+"""Seconds without a byte from Kaggle after which a call ends, unless ``TIMEOUT`` is set."""
+TIMEOUT = "PIPELINE_TIMEOUT"
+"""Environment variable with other seconds."""
+LONGEST_SILENCE = 86_400
 
 
 class NoCredentialsError(UserError):
     """Nobody has told the client who the user is."""
+
+
+class _SilenceError(BaseException):
+    """Kaggle has sent nothing for too long.
+
+    Not an ``Exception``, because the client retries or swallows those: five times during a download, ten times during
+    an upload, and while it is imported.
+    """
 
 
 @dataclass(frozen=True)
@@ -62,7 +77,8 @@ def download(folder: Path) -> Path:
         Path of the zip, whose every member has been read and matches its checksum.
 
     Raises:
-        UserError: no or wrong credentials, rules not accepted, no network, or an archive that arrives damaged twice.
+        UserError: no or wrong credentials, rules not accepted, no network, a download that stalls, or an archive that
+            arrives damaged twice.
     """
     path = folder / f"{COMPETITION}.zip"
     marker = _marker(path)
@@ -105,16 +121,19 @@ def upload(path: Path, message: str) -> int:
     return int(answer.ref)
 
 
-def past_submissions() -> list[Submission]:
+def past_submissions(longest: float = math.inf) -> list[Submission]:
     """The user's submissions to the competition, the newest first.
+
+    Args:
+        longest: seconds without an answer after which a call ends, where that is less than the usual timeout.
 
     Raises:
         UserError: they cannot be listed.
     """
-    api = client()
+    api = client(longest)
     found: list[Submission] = []
     for page in range(1, PAST_PAGES + 1):
-        with _talking("list of submissions"):
+        with _talking("list of submissions", longest):
             listed = api.competition_submissions(COMPETITION, page_number=page, page_size=PER_PAGE) or []
         found += [_submission(each) for each in listed]
         if len(listed) < PER_PAGE:
@@ -122,14 +141,17 @@ def past_submissions() -> list[Submission]:
     return found
 
 
-def client() -> Any:
+def client(longest: float = math.inf) -> Any:
     """Kaggle's client, signed in with the user's credentials, of whichever kind it knows.
+
+    Args:
+        longest: seconds without an answer after which a call ends, where that is less than the usual timeout.
 
     Raises:
         NoCredentialsError: there are none; the line says how to get them.
         UserError: there are some, but they do not work.
     """
-    with _talking("sign-in"):
+    with _talking("sign-in", longest):
         try:
             # Importing it signs in, too, and prints pages of help where it cannot.
             from kaggle.api.kaggle_api_extended import KaggleApi
@@ -188,20 +210,32 @@ def _watching(path: Path, progress: Progress) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _talking(what: str) -> Iterator[None]:
-    """Let the client talk to Kaggle: its words are not passed on, and its faults become one line each."""
+def _talking(what: str, longest: float = math.inf) -> Iterator[None]:
+    """Let the client talk to Kaggle: its words are not passed on, and its faults become one line each.
+
+    Args:
+        what: the call, a noun for messages.
+        longest: seconds of silence after which a call ends, where that is less than the usual timeout.
+    """
     import requests
 
+    seconds = min(_timeout(), longest)
     quiet: contextlib.AbstractContextManager[Any] = contextlib.ExitStack()
     if what != "download":  # which prints nothing, and would silence our own progress
         quiet = contextlib.ExitStack()
         quiet.enter_context(contextlib.redirect_stdout(io.StringIO()))
         quiet.enter_context(contextlib.redirect_stderr(io.StringIO()))
     try:
-        with quiet:
+        with quiet, _time_limit(seconds):
             yield
     except UserError:
         raise
+    except _SilenceError:
+        again = ": the download goes on where it stopped" if what == "download" else ""
+        hint = f" ({TIMEOUT}=SECONDS before it sets how long to wait)" if seconds < longest else ""
+        raise UserError(
+            f"Kaggle has sent nothing for {seconds:g} s during the {what}; run the same command again{again}{hint}"
+        ) from None
     except requests.HTTPError as fault:
         raise UserError(_explain(what, fault)) from None
     except requests.RequestException as fault:
@@ -218,6 +252,81 @@ def _talking(what: str) -> Iterator[None]:
             f"Kaggle's client failed during the {what} ({type(fault).__name__}); run the same command again, and see "
             f"{PAGE} if that does not help"
         ) from None
+
+
+def _timeout() -> float:
+    """Seconds of silence after which a call ends.
+
+    Raises:
+        UserError: the environment variable does not hold a number of seconds.
+    """
+    text = os.environ.get(TIMEOUT, "").strip()
+    if not text:
+        return SILENCE
+    with contextlib.suppress(ValueError):
+        if 0 < (seconds := float(text)) <= LONGEST_SILENCE:
+            return seconds
+    raise UserError(f"{TIMEOUT}={text}: write a number of seconds, more than 0 and at most {LONGEST_SILENCE:,}")
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Give every HTTP call of the client the same connect and read timeout, and no retries after it.
+
+    Most of the client's calls have no timeout and no way to set one, and it makes its sessions and adapters itself,
+    some of them while it is imported. All of them send by way of this one method of requests.
+
+    Raises:
+        _SilenceError: nothing came for so many seconds, however much came before.
+    """
+    from requests import PreparedRequest, RequestException, Response
+    from requests.adapters import HTTPAdapter
+    from urllib3.util.retry import Retry
+
+    send = HTTPAdapter.send
+
+    @contextlib.contextmanager
+    def silence() -> Iterator[None]:
+        try:
+            yield
+        except RequestException as fault:
+            if _is_timeout(fault):
+                raise _SilenceError from None
+            raise
+
+    def limited(self: HTTPAdapter, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
+        # requests' own default. The client's adapter for uploads repeats a timeout ten times, and waits as long as a
+        # server's Retry-After says.
+        self.max_retries = Retry(0, read=False)
+        # By position the first argument is ``stream``, the second the timeout.
+        with silence():
+            response = send(self, request, *arguments[:1], **{**options, "timeout": seconds})
+        read = response.iter_content
+
+        def iter_content(*arguments: Any, **options: Any) -> Iterator[Any]:
+            with silence():
+                yield from read(*arguments, **options)
+
+        response.iter_content = iter_content
+        return response
+
+    HTTPAdapter.send = limited
+    try:
+        yield
+    finally:
+        HTTPAdapter.send = send
+
+
+def _is_timeout(fault: BaseException) -> bool:
+    """Whether an exception of requests stands for a timeout, which may be wrapped in others."""
+    from requests import Timeout
+    from urllib3.exceptions import NewConnectionError
+    from urllib3.exceptions import TimeoutError as LibraryTimeout
+
+    # urllib3 calls every failed connection a timeout, also one that is refused at once.
+    if isinstance(fault, (Timeout, LibraryTimeout, TimeoutError)) and not isinstance(fault, NewConnectionError):
+        return True
+    return any(_is_timeout(each) for each in (*fault.args, fault.__cause__) if isinstance(each, BaseException))
 
 
 def _explain(what: str, fault: Any) -> str:

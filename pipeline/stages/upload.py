@@ -9,29 +9,28 @@ from pathlib import Path
 
 from pipeline import artifacts, uploads
 from pipeline.config import UserError
-from pipeline.progress import Progress, say
+from pipeline.progress import Progress, duration, say
 from pipeline.sources import kaggle
 from pipeline.stages import Context
 from pipeline.uploads import Upload
 
-LONGEST_WAIT = 600
-"""Seconds to wait for a score; 18,000 tiles usually take Kaggle less than one minute."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 20.0
 """Seconds between two questions: short at first, then longer and longer."""
 KNOWN = "upload: Kaggle has this CSV already (FORCE=1 or --force uploads it again)"
 
 
-def run(context: Context, dry: bool, wait: bool, force: bool) -> None:
-    """Upload what ``submit`` made, unless Kaggle has that very CSV already.
+def run(context: Context, dry: bool, wait: float, force: bool, again: str) -> None:
+    """Upload what ``submit`` made, unless Kaggle has that very CSV already and could score it.
 
     Args:
         context: of the command.
         dry: stop before anything is sent.
-        wait: wait for the score.
+        wait: seconds to wait for the score; 0 does not wait.
         force: upload a CSV that Kaggle has already.
+        again: the command that uploads a CSV again that Kaggle could not score.
 
     Raises:
-        UserError: the CSV was changed after its check, Kaggle did not take it, or could not score it.
+        UserError: the CSV was changed after its check, Kaggle did not take it, could not score it, or does not answer.
     """
     tree = context.tree
     artifact = tree.submission(context.folds)
@@ -44,8 +43,8 @@ def run(context: Context, dry: bool, wait: bool, force: bool) -> None:
         return
     path, mark = artifact.folder / artifact.outputs[0], uploads.mark_of(receipt)
     message = receipt.result["message"]
-    known = None if force else uploads.find(artifact.folder, mark)
-    recorded = known is not None and receipt.result.get("kaggle", {}).get("ref") == known.ref
+    record = None if force else uploads.find(artifact.folder, mark)
+    known = record if record is not None and record.status != "error" else None
     if known is None:
         if fault := artifacts.verify(artifact, receipt):
             raise UserError(f"{path}: {fault}; make it again: make clean-submit, then make submit")
@@ -53,7 +52,7 @@ def run(context: Context, dry: bool, wait: bool, force: bool) -> None:
             say(f"dry run: not uploaded; the message would be: {message}")
             return
         try:
-            known = None if force else _adopt(mark, tree.experiment)
+            known = None if force else _adopt(mark, tree.experiment, record)
             if known is None:
                 say(f"upload: {path.name} to Kaggle: {message}")
                 known = _send(path, message, mark, tree.experiment)
@@ -62,10 +61,12 @@ def run(context: Context, dry: bool, wait: bool, force: bool) -> None:
             return
     elif known.status == "complete":
         say(KNOWN)
+    recorded = known == record and receipt.result.get("kaggle", {}).get("ref") == known.ref
     if not recorded:
         # Before the wait, so that nobody who stops it uploads again.
         uploads.keep(artifact.folder, known)
-    answered = _wait(known) if known.status == "pending" and wait and not dry else known
+    waited = known.status == "pending" and wait > 0 and not dry
+    answered, unanswered = _wait(known, wait) if waited else (known, "")
     if answered != known:
         uploads.keep(artifact.folder, answered)
     if answered != known or not recorded:
@@ -75,19 +76,37 @@ def run(context: Context, dry: bool, wait: bool, force: bool) -> None:
         leaderboard.write(tree.root)
         context.ledger.forget()
     if answered.status == "error":
-        raise UserError(f"submission {answered.ref}: {answered.scores}; see {kaggle.PAGE}/submissions")
-    say(
-        f"submission {answered.ref}: {answered.scores}"
-        + (" (ask with: make submissions)" if answered.status == "pending" else "")
-    )
+        raise UserError(
+            f"submission {answered.ref}: {answered.scores}; see {kaggle.PAGE}/submissions; "
+            f"to upload the same CSV again: {again}"
+        )
+    if unanswered:
+        raise UserError(f"submission {answered.ref} is uploaded, but its score cannot be asked for: {unanswered}")
+    ask = " (ask with: make submissions)" if answered.status == "pending" else ""
+    after = f" after {duration(wait)}" if ask and waited else ""
+    say(f"submission {answered.ref}: {answered.scores}{after}{ask}")
 
 
-def _adopt(mark: str, experiment: str) -> Upload | None:
-    """The upload of this CSV that Kaggle knows of, though the record here does not."""
-    for each in kaggle.past_submissions():
-        if mark in each.message.split() and each.status != "error":
+def _adopt(mark: str, experiment: str, record: Upload | None) -> Upload | None:
+    """The upload of this CSV that Kaggle knows of and did not fail to score, though the record here does not say so.
+
+    Args:
+        mark: of the CSV.
+        experiment: that made it.
+        record: of an upload that Kaggle could not score when it was last asked.
+
+    Returns:
+        The newest such upload; None where there is none, or none but those that Kaggle could not score.
+    """
+    own = [each for each in kaggle.past_submissions() if mark in each.message.split()]
+    for each in own:
+        if each.status != "error":
             say(KNOWN)
             return uploads.upload_of(each, mark, experiment)
+    failed = uploads.upload_of(own[0], mark, experiment) if own else record
+    if failed is not None:
+        reason = failed.fault or "no reason given"
+        say(f"upload: Kaggle could not score submission {failed.ref} ({reason}); uploading again")
     return None
 
 
@@ -97,23 +116,40 @@ def _send(path: Path, message: str, mark: str, experiment: str) -> Upload:
     return Upload(mark=mark, experiment=experiment, ref=ref, date=date, message=message)
 
 
-def _wait(upload: Upload) -> Upload:
-    """Ask until there is a score, or the longest wait is over; a connection that fails meanwhile is tried again."""
+def _wait(upload: Upload, longest: float) -> tuple[Upload, str]:
+    """Ask until there is a score, or the longest wait is over; a connection that fails meanwhile is tried again.
+
+    Args:
+        upload: what was uploaded.
+        longest: seconds to wait.
+
+    Returns:
+        What Kaggle says of the upload, and why no question had an answer; an empty string where one had.
+
+    Raises:
+        NoCredentialsError: there are none.
+    """
+    say(f"submission {upload.ref}: waiting for Kaggle's score, {duration(longest)} at most")
     started, pause = time.monotonic(), FIRST_PAUSE
-    with Progress("wait for the score", LONGEST_WAIT, "s at most") as progress:
-        while (elapsed := time.monotonic() - started) < LONGEST_WAIT:
+    left, answers, fault = longest, 0, ""
+    with Progress(f"wait for the score of submission {upload.ref}", round(longest), "s at most") as progress:
+        while True:
             try:
-                same = (each for each in kaggle.past_submissions() if each.ref == upload.ref)
+                listed = kaggle.past_submissions(longest=max(left, FIRST_PAUSE))
+                answers += 1
+                same = (each for each in listed if each.ref == upload.ref)
                 upload = next((uploads.upload_of(each, upload.mark, upload.experiment) for each in same), upload)
-            except UserError:
-                if elapsed + pause >= LONGEST_WAIT:
-                    raise
-            if upload.status != "pending":
-                break
-            time.sleep(pause)
+            except kaggle.NoCredentialsError:
+                raise
+            except UserError as failed:
+                fault = str(failed)
+            left = longest - (time.monotonic() - started)
+            if upload.status != "pending" or left <= 0:
+                return upload, "" if answers else fault
+            time.sleep(min(pause, left))
             pause = min(pause * 1.5, LONGEST_PAUSE)
-            progress(int(elapsed))
-    return upload
+            left = longest - (time.monotonic() - started)
+            progress(min(round(longest - left), round(longest)))
 
 
 def _tell_how(path: Path, message: str) -> None:

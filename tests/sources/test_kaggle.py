@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,10 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import SurveySettings
+from pipeline.config import SurveySettings, UserError
 from pipeline.progress import Progress
+from pipeline.sources import kaggle as client_of
 from pipeline.sources.synthetic import write_survey
-from tests.conftest import TINY
+from pipeline.stages import upload
+from pipeline.uploads import Upload
+from tests.conftest import TINY, Chain
 from tests.kaggle_server import COMPETITION, SECRET, SIGNATURE, TOKEN, Kaggle, nested_archive
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -43,11 +47,17 @@ class User:
 
     def __init__(self, kaggle: Kaggle, folder: Path, credentials: str = "key") -> None:
         self.kaggle, self.root, self.home, self.credentials = kaggle, folder / "root", folder / "home", credentials
+        self.timeout = ""
 
     @property
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KAGGLE")}
-        return {**kept, **self.kaggle.environment(self.home, self.credentials), "PYTHONPATH": str(PROJECT)}
+        return {
+            **kept,
+            **self.kaggle.environment(self.home, self.credentials),
+            "PYTHONPATH": str(PROJECT),
+            "PIPELINE_TIMEOUT": self.timeout,
+        }
 
     def _arguments(self, *arguments: str) -> list[str]:
         common = [] if arguments[0] == "submissions" else ["--experiment", "unet", "--set", TINY]
@@ -216,6 +226,65 @@ def test_an_archive_that_arrives_damaged_is_fetched_again_by_itself(user: User):
     assert user.kaggle.calls.count("download") == 2
 
 
+def test_a_download_that_stalls_ends_in_one_line_and_goes_on_next_time(user: User):
+    user.kaggle.stall["download"], user.timeout = len(user.kaggle.archive) * 3 // 4, "1"
+    line = refused(user.types("download"))
+    assert "has sent nothing for 1 s during the download" in line
+    assert "goes on where it stopped" in line
+    assert user.kaggle.calls.count("download") == 1
+    partial = (user.data / f"download/{COMPETITION}.zip").stat().st_size
+    assert partial > 0
+    user.kaggle.stall.clear()
+    user.timeout = ""
+    assert user.types("download").returncode == 0
+    assert user.kaggle.starts[-1] == partial
+    assert (user.data / "raw/manifest.json").is_file()
+
+
+def test_a_slow_download_is_no_stall_though_it_takes_longer_than_the_timeout(user: User):
+    user.kaggle.slow, user.timeout = 0.03, "3"
+    assert user.types("download").returncode == 0
+    assert user.kaggle.starts == [0]
+
+
+@pytest.mark.parametrize(
+    ("where", "count", "credentials", "what"),
+    [
+        ("DownloadDataFiles", 0, "key", "download"),
+        ("DownloadDataFiles", 10, "key", "download"),
+        ("IntrospectToken", 0, "token", "sign-in"),
+        ("ListSubmissions", 10, "key", "list of submissions"),
+    ],
+)
+def test_each_call_of_the_client_has_a_timeout(
+    kaggle: Kaggle, tmp_path: Path, where: str, count: int, credentials: str, what: str
+):
+    user = User(kaggle, tmp_path, credentials)
+    kaggle.stall[where], user.timeout = count, "1"
+    line = refused(user.types("submissions" if where == "ListSubmissions" else "download"))
+    assert f"has sent nothing for 1 s during the {what}; run the same command again" in line
+    assert kaggle.calls.count(where) == 1
+    assert not (user.data / "download").exists()
+
+
+def test_a_server_that_does_not_read_is_a_stall_too():
+    import requests
+
+    send = requests.adapters.HTTPAdapter.send
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        with pytest.raises(UserError, match=r"nothing for 0\.5 s during the upload"), client_of._talking("upload", 0.5):
+            requests.put(address, data=bytes(50_000_000), proxies={"http": ""})
+    assert requests.adapters.HTTPAdapter.send is send
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon", "1e9"])
+def test_a_timeout_that_is_no_number_of_seconds_is_refused(monkeypatch: pytest.MonkeyPatch, text: str):
+    monkeypatch.setenv("PIPELINE_TIMEOUT", text)
+    with pytest.raises(UserError, match="write a number of seconds"):
+        client_of.past_submissions()
+
+
 @pytest.mark.parametrize("how", ["truncated", "altered"])
 def test_a_damaged_archive_on_disk_is_found_and_fetched_again(user: User, how: str):
     assert user.types("download").returncode == 0
@@ -303,6 +372,51 @@ def test_no_wait_leaves_the_score_for_later(ready: User):
     assert len(ready.kaggle.submissions) == 1
 
 
+def test_waiting_for_a_score_ends_after_a_time_that_can_be_set(ready: User):
+    ready.kaggle.pending = 1_000_000
+    ran = ready.types("submit", "--wait", "2")
+    assert ran.returncode == 0, ran.stderr
+    assert "submission 1000: waiting for Kaggle's score, 2 s at most" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "submission 1000: no score yet after 2 s (ask with: make submissions)"
+    assert receipt(ready)["result"]["kaggle"]["status"] == "pending"
+    ready.kaggle.pending = 0
+    assert ready.types("submissions").returncode == 0
+    assert receipt(ready)["result"]["kaggle"]["private"] == 0.83456
+    assert len(ready.kaggle.submissions) == 1
+
+
+@pytest.mark.parametrize("text", ["-1", "soon", "1.5", "1000000"])
+def test_a_wrong_time_to_wait_is_refused(chain: Chain, text: str):
+    assert chain("submit", f"--wait={text}") == 2
+    assert "--wait: must be a whole number of seconds" in chain.error
+
+
+def test_an_upload_whose_score_cannot_be_asked_for_is_called_uploaded(monkeypatch: pytest.MonkeyPatch):
+    asked: list[float] = []
+
+    def silent(longest: float) -> list[client_of.Submission]:
+        asked.append(longest)
+        raise UserError("Kaggle has sent nothing")
+
+    monkeypatch.setattr(client_of, "past_submissions", silent)
+    pending = Upload(mark="a", experiment="unet", ref=7, date="", message="")
+    assert upload._wait(pending, 1.5) == (pending, "Kaggle has sent nothing")
+    assert len(asked) > 1
+    assert max(asked) <= 1.5
+
+
+@pytest.mark.parametrize("where", ["StartSubmissionUpload", "upload", "CreateSubmission"])
+def test_an_upload_that_stalls_ends_in_one_line_and_is_made_by_the_next_command(ready: User, where: str):
+    ready.kaggle.stall[where], ready.timeout = 0, "1"
+    assert "has sent nothing for 1 s during the upload; run the same command" in refused(ready.types("submit"))
+    assert ready.kaggle.calls.count(where) == 1
+    assert ready.kaggle.submissions == []
+    ready.kaggle.stall.clear()
+    ready.timeout = ""
+    assert ready.types("submit").returncode == 0
+    assert len(ready.kaggle.submissions) == 1
+
+
 def test_a_failed_upload_is_an_error_and_the_csv_stays(ready: User):
     ready.kaggle.refuse["upload"] = (403, "no")
     line = refused(ready.types("submit"))
@@ -318,9 +432,40 @@ def test_kaggles_reason_for_a_refusal_is_passed_on(ready: User):
     assert "all 5 submissions of today" in refused(ready.types("submit"))
 
 
-def test_a_csv_that_kaggle_cannot_score_is_an_error(ready: User):
-    ready.kaggle.verdict = {"status": "ERROR", "errorDescription": "ids do not match"}
-    assert "ids do not match" in refused(ready.types("submit"))
+FAILED = {"status": "ERROR", "errorDescription": "ids do not match"}
+
+
+def test_a_csv_that_kaggle_could_not_score_is_uploaded_again_by_the_next_command_once(ready: User):
+    scored, ready.kaggle.verdict = ready.kaggle.verdict, FAILED
+    line = refused(ready.types("submit"))
+    assert "submission 1000: Kaggle could not score it: ids do not match" in line
+    assert "to upload the same CSV again: " in line
+    assert "-m pipeline submit" in line
+    assert len(ready.kaggle.submissions) == 1
+    assert "submission 1001" in refused(ready.types("submit"))
+    assert len(ready.kaggle.submissions) == 2
+    ready.kaggle.verdict = scored
+    # Also where the record was lost.
+    shutil.rmtree(ready.root / "submissions/tgs/uploads")
+    ran = ready.types("submit")
+    assert ran.returncode == 0, ran.stderr
+    assert "Kaggle could not score submission 1001 (ids do not match); uploading again" in ran.stdout
+    assert receipt(ready)["result"]["kaggle"]["ref"] == 1002
+    assert receipt(ready)["result"]["kaggle"]["status"] == "complete"
+    ready.kaggle.calls.clear()
+    assert ready.types("submit").returncode == 0
+    assert ready.kaggle.calls == []
+
+
+def test_a_csv_that_kaggle_scored_after_all_is_not_uploaded_again(ready: User):
+    scored, ready.kaggle.verdict = ready.kaggle.verdict, FAILED
+    refused(ready.types("submit"))
+    ready.kaggle.submissions[0] |= {**scored, "errorDescription": ""}
+    ran = ready.types("submit")
+    assert ran.returncode == 0, ran.stderr
+    assert "private 0.83456" in ran.stdout
+    assert len(ready.kaggle.submissions) == 1
+    assert receipt(ready)["result"]["kaggle"]["status"] == "complete"
 
 
 def test_a_csv_that_was_changed_after_its_check_is_not_uploaded(ready: User):
