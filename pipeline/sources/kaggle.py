@@ -273,8 +273,8 @@ def _timeout() -> float:
 def _time_limit(seconds: float) -> Iterator[None]:
     """Give every HTTP call of the client the same connect and read timeout, and no retries after it.
 
-    The client passes no timeout and takes none, and it makes its sessions and adapters itself, some of them while it
-    is imported. All of them send by way of this one method of requests.
+    Most of the client's calls have no timeout and no way to set one, and it makes its sessions and adapters itself,
+    some of them while it is imported. All of them send by way of this one method of requests.
 
     Raises:
         _SilenceError: nothing came for so many seconds, however much came before.
@@ -295,7 +295,8 @@ def _time_limit(seconds: float) -> Iterator[None]:
             raise
 
     def limited(self: HTTPAdapter, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
-        # requests' own default. The client's adapter for uploads repeats a timeout ten times.
+        # requests' own default. The client's adapter for uploads repeats a timeout ten times, and waits as long as a
+        # server's Retry-After says.
         self.max_retries = Retry(0, read=False)
         # By position the first argument is ``stream``, the second the timeout.
         with silence():
@@ -319,9 +320,11 @@ def _time_limit(seconds: float) -> Iterator[None]:
 def _is_timeout(fault: BaseException) -> bool:
     """Whether an exception of requests stands for a timeout, which may be wrapped in others."""
     from requests import Timeout
+    from urllib3.exceptions import NewConnectionError
     from urllib3.exceptions import TimeoutError as LibraryTimeout
 
-    if isinstance(fault, (Timeout, LibraryTimeout, TimeoutError)):
+    # urllib3 calls every failed connection a timeout, also one that is refused at once.
+    if isinstance(fault, (Timeout, LibraryTimeout, TimeoutError)) and not isinstance(fault, NewConnectionError):
         return True
     return any(_is_timeout(each) for each in (*fault.args, fault.__cause__) if isinstance(each, BaseException))
 

@@ -20,7 +20,7 @@ KNOWN = "upload: Kaggle has this CSV already (FORCE=1 or --force uploads it agai
 
 
 def run(context: Context, dry: bool, wait: float, force: bool, again: str) -> None:
-    """Upload what ``submit`` made, unless Kaggle has that very CSV already and could read it.
+    """Upload what ``submit`` made, unless Kaggle has that very CSV already and could score it.
 
     Args:
         context: of the command.
@@ -88,7 +88,7 @@ def run(context: Context, dry: bool, wait: float, force: bool, again: str) -> No
 
 
 def _adopt(mark: str, experiment: str, record: Upload | None) -> Upload | None:
-    """The upload of this CSV that Kaggle knows of and could read, though the record here does not say so.
+    """The upload of this CSV that Kaggle knows of and did not fail to score, though the record here does not say so.
 
     Args:
         mark: of the CSV.
@@ -125,6 +125,9 @@ def _wait(upload: Upload, longest: float) -> tuple[Upload, str]:
 
     Returns:
         What Kaggle says of the upload, and why no question had an answer; an empty string where one had.
+
+    Raises:
+        NoCredentialsError: there are none.
     """
     say(f"submission {upload.ref}: waiting for Kaggle's score, {duration(longest)} at most")
     started, pause = time.monotonic(), FIRST_PAUSE
@@ -136,6 +139,8 @@ def _wait(upload: Upload, longest: float) -> tuple[Upload, str]:
                 answers += 1
                 same = (each for each in listed if each.ref == upload.ref)
                 upload = next((uploads.upload_of(each, upload.mark, upload.experiment) for each in same), upload)
+            except kaggle.NoCredentialsError:
+                raise
             except UserError as failed:
                 fault = str(failed)
             left = longest - (time.monotonic() - started)
