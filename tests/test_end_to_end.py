@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from pipeline import artifacts, command_line, config, machine, rle, summary
+from pipeline import artifacts, command_line, config, machine, metric, rle, rules, submission, summary
 from pipeline.stages import Context
 from tests.browser import browser, look
 from tests.conftest import TINY, Chain, command, common
@@ -47,16 +47,29 @@ def test_the_csv_is_what_kaggle_takes(finished: Path):
         sample = list(csv.reader(stream))
     assert rows[0] == ["id", "rle_mask"]
     assert [row[0] for row in rows] == [row[0] for row in sample]
-    assert rle.decode([row[1] for row in rows[1:]], 101, 101).shape == (12, 101, 101)
+    masks = rle.decode([row[1] for row in rows[1:]], 101, 101)
+    assert masks.shape == (12, 101, 101)
+
+    # They are the masks of the folds' mean, and the receipt's score is theirs.
+    experiment = finished / "data/demo/experiments/demo"
+    how, _ = submission.read_choice(experiment / "choice.json")
+    folds = [np.load(experiment / f"test/fold-{fold}.npy", allow_pickle=False) for fold in (0, 1)]
+    mean = (folds[0].astype(int) + folds[1] + 1) // 2
+    images = np.load(finished / "data/demo/tiles/test_images.npy", allow_pickle=False)
+    np.testing.assert_array_equal(masks, rules.apply(mean.astype(np.uint8), images, how))
+    with (finished / "data/demo/raw/solution.csv").open() as stream:
+        answers = {row["id"]: row["rle_mask"] for row in csv.DictReader(stream)}
+    truth = rle.decode([answers[row[0]] for row in rows[1:]], 101, 101)
+    receipt = json.loads((finished / "submissions/demo/demo.json").read_text())["result"]
+    assert receipt["score"] == pytest.approx(metric.score(masks, truth), abs=1e-6)
 
 
 def test_the_receipt_records_what_a_score_needs_to_be_believed(finished: Path):
     receipt = json.loads((finished / "submissions/demo/demo.json").read_text())
     result = receipt["result"]
-    assert 0 <= result["cv"]["score"] <= 1
+    assert result["cv"] == json.loads((finished / "data/demo/experiments/demo/cv.json").read_text())["result"]["cv"]
     assert set(result["cv"]["folds"]) == {"0", "1"}
     assert {"threshold", "min_area", "rules", "gains", "interval", "score_at_half"} <= set(result["cv"])
-    assert 0 <= result["score"] <= 1
     assert "keras" in result["versions"]
     assert {"settings_fingerprint", "git_commit", "message"} <= set(result)
     assert {"validate", "predict fold 0", "predict fold 1"} <= set(receipt["inputs"])
