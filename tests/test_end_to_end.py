@@ -19,9 +19,11 @@ import numpy as np
 import pytest
 
 from pipeline import artifacts, command_line, config, machine, metric, rle, rules, submission, summary
+from pipeline.folds import fold_of_tiles
 from pipeline.stages import Context
 from tests.browser import browser, look
-from tests.conftest import TINY, Chain, command, common
+from tests.conftest import TINY, Chain, blobs, command, common
+from tests.test_blend import noisy, remade
 
 
 def test_the_chain_says_its_score_and_where_everything_is(finished: Path):
@@ -47,21 +49,33 @@ def test_the_csv_is_what_kaggle_takes(finished: Path):
         sample = list(csv.reader(stream))
     assert rows[0] == ["id", "rle_mask"]
     assert [row[0] for row in rows] == [row[0] for row in sample]
-    masks = rle.decode([row[1] for row in rows[1:]], 101, 101)
-    assert masks.shape == (12, 101, 101)
+    assert rle.decode([row[1] for row in rows[1:]], 101, 101).shape == (12, 101, 101)
 
-    # They are the masks of the folds' mean, and the receipt's score is theirs.
-    experiment = finished / "data/demo/experiments/demo"
-    how, _ = submission.read_choice(experiment / "choice.json")
-    folds = [np.load(experiment / f"test/fold-{fold}.npy", allow_pickle=False) for fold in (0, 1)]
-    mean = (folds[0].astype(int) + folds[1] + 1) // 2
-    images = np.load(finished / "data/demo/tiles/test_images.npy", allow_pickle=False)
-    np.testing.assert_array_equal(masks, rules.apply(mean.astype(np.uint8), images, how))
-    with (finished / "data/demo/raw/solution.csv").open() as stream:
+
+def test_the_csv_has_the_masks_of_the_folds_mean_and_the_receipt_their_score(
+    root: Path, capsys: pytest.CaptureFixture[str]
+):
+    # With predictions that are worth something, in place of those of networks that were hardly trained.
+    tree = artifacts.Tree(root, "demo", "demo", config.load("demo", TINY.split()))
+    truth = np.load(tree.tiles.folder / "train_masks.npy", allow_pickle=False)
+    dealt = fold_of_tiles(tree.split.folder)
+    folds = [noisy(blobs(12)[1], fold, 45) for fold in (0, 1)]
+    for fold in (0, 1):
+        remade(tree.out_of_fold(fold), noisy(truth[dealt == fold], fold, 45))
+        remade(tree.test(fold), folds[fold])
+    assert Chain(root, capsys)("submit") == 0
+    with (root / "submissions/demo/demo.csv").open() as stream:
+        written = {row["id"]: rle.decode([row["rle_mask"]])[0] for row in csv.DictReader(stream)}
+    how, _ = submission.read_choice(tree.experiment_folder / "choice.json")
+    mean = ((folds[0].astype(int) + folds[1] + 1) // 2).astype(np.uint8)
+    images = np.load(tree.tiles.folder / "test_images.npy", allow_pickle=False)
+    masks = np.stack([*written.values()])
+    assert masks.any(axis=(1, 2)).sum() > 4
+    np.testing.assert_array_equal(masks, rules.apply(mean, images, how))
+    with (root / "data/demo/raw/solution.csv").open() as stream:
         answers = {row["id"]: row["rle_mask"] for row in csv.DictReader(stream)}
-    truth = rle.decode([answers[row[0]] for row in rows[1:]], 101, 101)
-    receipt = json.loads((finished / "submissions/demo/demo.json").read_text())["result"]
-    assert receipt["score"] == pytest.approx(metric.score(masks, truth), abs=1e-6)
+    receipt = json.loads((root / "submissions/demo/demo.json").read_text())["result"]
+    assert receipt["score"] == pytest.approx(metric.score(masks, rle.decode([answers[name] for name in written])))
 
 
 def test_the_receipt_records_what_a_score_needs_to_be_believed(finished: Path):
