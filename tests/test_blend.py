@@ -75,6 +75,15 @@ def test_a_member_that_spoils_the_mean_gets_no_vote():
     np.testing.assert_array_equal(blend.reduced((4, 0, 8)), (1, 0, 2))
 
 
+def test_weights_are_chosen_near_the_threshold_that_is_chosen():
+    # All probabilities are below a half, where a threshold of a half would tell no weights apart.
+    images, truth = blobs(60)
+    members = [noisy(truth, 0, 60) // 3, noisy(truth, 1, 20) // 3]
+    result = validate(members, truth, images, np.arange(60) // 3 % 2, SubmitSettings(min_area=0, rules=()))
+    assert result.choice.threshold < 0.3
+    assert result.votes[1] > result.votes[0]
+
+
 def test_weights_are_found_by_adding_whichever_vote_helps_most():
     _, truth = blobs(60)
     members = [noisy(truth, 0, 60), noisy(truth, 1, 20)]
@@ -127,10 +136,9 @@ def test_twelve_votes_are_given_away(path: list[blend.Votes], votes: blend.Votes
             super().__init__([], np.zeros((40, 1, 1), np.uint8))
 
         def scores(self, votes: blend.Votes, threshold: float, min_area: int) -> np.ndarray:
-            # What was found is asked for in the smallest numbers, by which halves of tiles are scored.
-            known = {blend.reduced(each): place for place, each in enumerate(path, start=1)}
-            place = path.index(votes) + 1 if votes in path else known.get(votes, 0)
-            return np.full(40, place / 20)
+            if votes == blend.reduced(path[-1]):  # what was found is scored in the smallest numbers
+                votes = path[-1]
+            return np.full(40, path.index(votes) + 1 if votes in path else 0) / 20
 
     assert blend.choose(Path(), 2, np.ones(40, bool), 0.5, 0) == votes
 

@@ -40,7 +40,8 @@ def test_each_epoch_is_logged_and_an_earlier_run_is_forgotten(tmp_path: Path, mo
     logs.mkdir()
     (logs / "old").write_text("of an earlier run")
     board.Board(logs, [ROW]).epoch(ROW)
-    assert (str(logs), "score", 0.7, 3) in logged
+    assert logged == [(str(logs), name, ROW[name], 3) for name in board.SHOWN]
+    assert {"loss", "score", "learning_rate"} <= {*board.SHOWN} <= {*ROW} - {"epoch"}
     assert (logs / "old").exists()  # a resumed run goes on
     board.Board(logs, [])
     assert not (logs / "old").exists()

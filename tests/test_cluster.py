@@ -360,13 +360,16 @@ def test_a_killed_worker_costs_nothing_that_was_saved(
         assert (experiment / f"test/fold-{fold}.npy").read_bytes() == (
             serial / f"data/demo/experiments/demo/test/fold-{fold}.npy"
         ).read_bytes()
+    # The CSV is the same as well; a threshold amid the probabilities gives masks that are neither empty nor full.
+    middle = np.median(np.load(experiment / "test/fold-0.npy", allow_pickle=False)) / 255
+    settings = f"{LONGER} submit.threshold={middle:.3f} submit.min_area=0 submit.rules=[]"
     alone = shutil.copytree(serial, tmp_path / "alone")
     for each in (fresh, alone):
-        end(begin("submit", root=each))
+        end(begin("submit", root=each, settings=settings))
     assert submitted(fresh) == submitted(alone)
     ids, texts = zip(*(line.split(",") for line in submitted(fresh).decode().splitlines()[1:]), strict=True)
     assert len({*ids}) == 600
-    assert rle.decode(texts).any()
+    assert 0.1 < rle.decode(texts).mean() < 0.9
 
 
 def submitted(root: Path) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 from pipeline.augment import Frame
 from pipeline.config import InputSettings, UserError, View
 from pipeline.inference import Predictor
-from pipeline.views import GAMMA
+from pipeline.views import GAMMA, looks
 from tests.conftest import blobs
 
 pytestmark = pytest.mark.backends
@@ -63,6 +63,26 @@ def test_gamma_changes_what_the_network_sees(view: str, gamma: float):
 def test_a_network_that_looks_around_a_pixel_sees_another_picture(view: str):
     images = blobs(4)[0]
     assert np.abs(answers(images, view, pooled=True) - answers(images, "plain", pooled=True)).max() > 20
+
+
+def test_a_tile_is_moved_by_three_pixels_into_a_mirrored_margin():
+    plain, shift = looks(["plain", "shift"], Frame(PAD))
+    assert (plain.at_input, plain.at_output) == ((5, 6), 5)
+    assert (shift.at_input, shift.at_output) == ((8, 3), 8)
+    image = blobs(2)[0][1:].astype(np.float32)
+    entered = np.asarray(keras.ops.convert_to_numpy(shift.enter(keras.ops.convert_to_tensor(image[..., None]))))
+    np.testing.assert_array_equal(entered[0, ..., 0], np.pad(image[0], (8, 3), mode="reflect"))
+    # Where there is less room, as far as there is.
+    (near,) = looks(["shift"], Frame(InputSettings(size=103)))
+    assert (near.at_input, near.at_output) == ((2, 0), 2)
+
+
+@pytest.mark.parametrize(("size", "enlarged"), [(128, 111), (112, 111), (104, 104)])
+def test_a_tile_is_enlarged_by_a_tenth_as_far_as_the_network_answers(size: int, enlarged: int):
+    settings = InputSettings(size=size)
+    found = looks(["zoom_in", "zoom_out"], Frame(settings))
+    assert [look.side for look in found] == [enlarged, 91]
+    assert np.abs(answers(SMOOTH, "zoom_in", settings=settings) - expected(SMOOTH)).max() <= 2
 
 
 def test_all_views_together_are_the_mean_of_each_alone():
