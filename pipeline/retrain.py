@@ -67,8 +67,10 @@ def on_terminal() -> bool:
 
 
 def _yes(question: str) -> bool:
+    # Not as the prompt of input(), which writes it to standard error.
+    print(question, end="", flush=True)
     try:
-        return input(question).strip().lower() in ("y", "yes")
+        return input().strip().lower() in ("y", "yes")
     except EOFError:
         return False
 

@@ -430,7 +430,7 @@ def test_of_a_set_of_experiments_what_is_done_is_not_scheduled(nodes: Nodes, ser
     def train(root: Path, *options: str) -> str:
         # The last --experiment holds; the first is that of every other test.
         settings = LONGER + " input.size=32 input.fit=resize"
-        command = [sys.executable, "-m", "pipeline", "train", *common(root, settings), *options]
+        command = [sys.executable, "-m", "pipeline", "train", "--retrain", *common(root, settings), *options]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=600, env=os.environ | ONE_CORE)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout

@@ -213,7 +213,8 @@ def test_settings_that_turn_out_to_be_impossible_cost_nothing_that_is_done(
     root: Path, capsys: pytest.CaptureFixture[str]
 ):
     chain = Chain(root, capsys)
-    assert chain("train", settings=TINY + " network.encoder=VGG16 network.weights=/nowhere.weights.h5") == 2
+    impossible = TINY + " network.encoder=VGG16 network.weights=/nowhere.weights.h5"
+    assert chain("train", "--retrain", settings=impossible) == 2
     assert "/nowhere.weights.h5" in chain.error
     assert chain("submit") == 0
     assert "fold 0: best epoch" not in chain.printed  # trained anew it would be the same again
@@ -355,7 +356,7 @@ def test_a_backend_that_is_not_there_is_the_users_fault(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == backend else there(name))
     monkeypatch.setenv("KERAS_BACKEND", backend)
     chain = Chain(root, capsys)
-    assert chain("train", settings=TINY.replace("train.epochs=2", "train.epochs=3")) == 2
+    assert chain("train", "--retrain", settings=TINY.replace("train.epochs=2", "train.epochs=3")) == 2
     assert told in chain.error
 
 

@@ -21,12 +21,25 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline import config, folds, rle, tiles
-from pipeline.artifacts import RAW_FILES, RAW_FOLDERS, Manifest, Output, parse_manifest, write_manifest
+from pipeline import artifacts, config, folds, launch, leaderboard, rle, summary, tiles, uploads
+from pipeline.artifacts import (
+    RAW_FILES,
+    RAW_FOLDERS,
+    Artifact,
+    Ledger,
+    Manifest,
+    Output,
+    Tree,
+    parse_manifest,
+    read_manifest,
+    write_manifest,
+)
+from pipeline.command_line import main
 from pipeline.config import SurveySettings, UserError
 from pipeline.progress import Progress
 from pipeline.sources.archive import unpack
 from pipeline.sources.synthetic import write_survey
+from pipeline.stages import ROAD, Context, download
 
 pytestmark = pytest.mark.fuzz
 
@@ -263,3 +276,139 @@ def test_a_manifest_with_any_value_changed_is_not_believed(manifest: bytes):
     assert len(changed) > 40
     for each in changed:
         assert read(json.dumps(each).encode()) is None, each
+
+
+# ---- Manifests that are whole ---------------------------------------------------------------------------------------
+
+COST = {"minutes": 1.5, "parameters": 1000, "tiles_per_second": 30.0, "backend": "tensorflow", "precision": "float32"}
+CV = {
+    "score": 0.7,
+    "folds": {"0": 0.7},
+    "spread": 0.0,
+    "interval": [0.6, 0.8],
+    "score_at_half": 0.65,
+    "score_without_rules": 0.69,
+    "threshold": 0.45,
+    "min_area": 40,
+    "rules": ["fill_holes"],
+    "gate": None,
+    "gains": [{"rule": "fill_holes", "taken": True, "gain": 0.01, "low": 0.0, "high": 0.02}],
+    "tiles": 40,
+    "iou": 0.7,
+    "dice": 0.75,
+    "empty_accuracy": 0.9,
+}
+VALIDATED = {"dataset": "demo", "experiment": "demo", "cv": CV, "votes": {"demo": 1}, "folds": [0], "training": COST}
+KAGGLE = {"ref": 7, "date": "", "message": "", "status": "complete", "public": 0.7, "private": None, "fault": ""}
+FOUND: dict[str, dict[str, Any]] = {
+    "download": {"source": {"kind": "survey"}},
+    "prepare": {"train": 40, "test": 12},
+    "split": {"tiles": 40},
+    "train": {"epochs": 2, "best_epoch": 1, "kept_epochs": [1], "seconds": 90.5, "cpu_seconds": 180.0, **COST},
+    "oof": {"tiles": 40, "score_at_half": 0.65, "iou": 0.7, "empty_accuracy": 0.9},
+    "validate": VALIDATED,
+    "report": {},
+    "predict": {"tiles": 12},
+    "submit": {**VALIDATED, "message": "m", "tiles": 12, "tiles_with_salt": 3, "score": 0.7, "kaggle": KAGGLE},
+}
+"""What each stage finds, of the types that it is found in."""
+
+
+def context(root: Path) -> Context:
+    return Context(Tree(root, "demo", "demo", config.load("demo", ["split.folds=2"])), Ledger(), (0,))
+
+
+def chain_of(about: Context) -> list[Artifact]:
+    return [each for stage in ROAD for each in about.artifacts(stage)]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root folder where each stage has left a manifest, and files that hold nothing."""
+    root = tmp_path_factory.mktemp("done")
+    for artifact in chain_of(context(root)):
+        artifact.folder.mkdir(parents=True, exist_ok=True)
+        for name in (*artifact.outputs, *artifact.extras):
+            if "." in name:
+                (artifact.folder / name).touch()
+            else:
+                (artifact.folder / name).mkdir(parents=True)
+        artifacts.finish(artifact, FOUND[artifact.stage], 0.0)
+    return root
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where in a tree of plain values something stands."""
+    yield path
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inside:
+        yield from places(each, (*path, key))
+
+
+WORDS = st.one_of(st.text(max_size=8), st.sampled_from(["a\0b", "../x", "/etc/hostname", "a/b", "..", "x" * 300]))
+ANYTHING = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(10**40), 10**40), st.floats(allow_nan=False), WORDS),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(WORDS, inner, max_size=3)),
+    max_leaves=4,
+)
+
+
+def spoiled(data: st.DataObject, manifest: Manifest) -> bytes:
+    """A manifest with one value or name replaced by another, or removed, and a checksum that is right."""
+    plain = msgspec.to_builtins(manifest)
+    path = data.draw(st.sampled_from([each for each in places(plain) if each and each != ("seal",)]))
+    at = plain
+    for key in path[:-1]:
+        at = at[key]
+    how = data.draw(st.sampled_from(["replace", "rename", "remove"]))
+    if how == "replace" or isinstance(at, list):
+        at[path[-1]] = data.draw(ANYTHING)
+    else:
+        value = at.pop(path[-1])
+        if how == "rename":
+            at[data.draw(WORDS)] = value
+    plain["seal"] = ""
+    plain["seal"] = artifacts.hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()[:16]
+    return msgspec.json.encode(plain)
+
+
+@settings(quickly, deadline=None)  # the first example loads libraries
+@given(data=st.data())
+def test_manifests_with_a_right_checksum(done: Path, capsys: pytest.CaptureFixture[str], data: st.DataObject):
+    artifact = data.draw(st.sampled_from(chain_of(context(done))))
+    path = artifact.manifest_path
+    whole = path.read_bytes()
+    manifest = read_manifest(path)
+    assert manifest is not None
+    path.write_bytes(spoiled(data, manifest))
+    about = context(done)
+    try:
+        assert main(["status", "--verify", "--root", str(done), "--dataset", "demo", "--experiment", "demo"]) == 0
+        # Not the page, whose figures take seconds; it holds what the tables hold.
+        leaderboard.as_markdown([entry.row for entry in leaderboard.read(done)])
+        uploads.receipts(done / "submissions/demo")
+        summary.trained(about)
+        summary.submitted(about)
+        launch.fold_line(about.tree, 0, about.ledger)
+        artifacts.finished(about.tree.train(0))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(about.tree, "dataset", "mine")
+            download.check_archive(about, done)
+    except UserError as fault:
+        in_one_line(fault)
+    finally:
+        path.write_bytes(whole)
+    capsys.readouterr()
+
+
+def test_what_is_spoiled_has_a_right_checksum(done: Path):
+    path = context(done).tree.validation((0,)).manifest_path
+    manifest = read_manifest(path)
+    assert manifest is not None
+    plain = msgspec.to_builtins(manifest)
+    assert {("result", "cv", "interval", 1), ("made", "seconds"), ("outputs", "scores.csv", "sha256")} <= {
+        *places(plain)
+    }
+    write_manifest(path, manifest)
+    assert read_manifest(path) == manifest
+    assert all(context(done).ledger.state(each).done for each in chain_of(context(done)))

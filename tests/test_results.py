@@ -152,14 +152,21 @@ def test_a_strange_receipt_is_made_again(chain: Chain, root: Path, finished: Pat
 
 
 @pytest.mark.parametrize(
-    "strange", [None, {"cv": {}}, {"votes": {"other": 1}}, {"training": {}}, {"folds": "0"}], ids=str
+    "strange",
+    [{"cv": {}}, {"cv": None}, {"votes": {"other": 1}}, {"training": {}}, {"folds": "0"}, {"experiment": "other"}],
+    ids=str,
 )
-def test_a_strange_validation_is_made_again(chain: Chain, experiment: Path, strange: dict[str, Any] | None):
+def test_a_strange_validation_is_stale(root: Path, experiment: Path, strange: dict[str, Any]):
+    tree = Tree(root, "demo", "demo", config.load("demo", TINY.split()))
+    assert Ledger().state(tree.validation((0, 1))).done
+    changed_result(experiment / "cv.json", **strange)
+    assert "cannot be used" in Ledger().state(tree.validation((0, 1))).why
+    assert Ledger().manifest(tree.validation((0, 1))) is None
+
+
+def test_a_strange_validation_is_made_again(chain: Chain, experiment: Path):
     before = artifacts.read_manifest(experiment / "cv.json")
-    if strange is None:
-        changed(experiment / "cv.json", result={})
-    else:
-        changed_result(experiment / "cv.json", **strange)
+    changed(experiment / "cv.json", result={})
     (experiment / "report.html").unlink()
     assert chain("report") == 0, chain.error
     again = artifacts.read_manifest(experiment / "cv.json")

@@ -179,16 +179,10 @@ def test_a_network_is_taken_over_from_another_experiment_only_with_consent(chain
 
 @pytest.mark.parametrize(("answer", "status"), [("y", 130), (" YES ", 130), ("n", 2), ("", 2), ("yesterday", 2)])
 def test_on_a_terminal_it_asks(chain: Chain, trained: list, monkeypatch: pytest.MonkeyPatch, answer: str, status: int):
-    asked: list[str] = []
-
-    def typed(question: str) -> str:
-        asked.append(question)
-        return answer
-
     monkeypatch.setattr(retrain, "on_terminal", lambda: True)
-    monkeypatch.setattr(builtins, "input", typed)
+    monkeypatch.setattr(builtins, "input", lambda: answer)
     assert chain("train", settings=LONGER) == status
-    assert asked == ["Replace? [y/N] "]
+    assert chain.printed.count("Replace? [y/N] ") == 1
     assert "experiment demo, folds 0, 1 (train.epochs was 2, now 3): finished" in chain.printed
     assert bool(trained) == (status == 130)
     if status == 2:
