@@ -432,6 +432,10 @@ def _run(stage: str, contexts: list[Context]) -> None:
         _module(stage).run(*contexts)
         return
     (context,) = contexts
+    if stage == "download":
+        from pipeline.stages import download
+
+        download.check_source(context)
     with contextlib.ExitStack() as stack:
         for artifact in context.artifacts(stage):
             stack.enter_context(held(artifact))

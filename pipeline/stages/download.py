@@ -14,14 +14,10 @@ from pipeline.stages import Context
 
 def run(context: Context) -> None:
     """Fill ``data/<dataset>/raw``."""
+    check_source(context)
     tree, artifact = context.tree, context.tree.raw
     started = time.monotonic()
     if tree.dataset == "demo":
-        if context.archive is not None:
-            raise UserError(
-                "the dataset 'demo' is the built-in survey; for an archive of your own use another name, "
-                "for example DATASET=tgs"
-            )
         from pipeline.sources.synthetic import write_survey
 
         with artifacts.replacing(artifact) as folder:
@@ -36,11 +32,6 @@ def run(context: Context) -> None:
 
     archive = context.archive
     if archive is None:
-        if tree.dataset != "tgs":
-            raise UserError(
-                f"there are no tiles for the dataset {tree.dataset!r} yet: name a zip or folder, "
-                f"for example make download DATASET={tree.dataset} ARCHIVE=tiles.zip"
-            )
         from pipeline.sources import kaggle
 
         archive = kaggle.download(tree.download_folder)
@@ -51,6 +42,21 @@ def run(context: Context) -> None:
         artifacts.finish(artifact, found, started, at=folder)
     inside = f" ({table})" if archive.is_dir() else ""
     say(f"download: tiles from {archive}{inside} are in {artifact.folder}")
+
+
+def check_source(context: Context) -> None:
+    """Refuse a command that names no source of tiles, or two; nothing is written for it, not even a lock."""
+    name = context.tree.dataset
+    if name == "demo" and context.archive is not None:
+        raise UserError(
+            "the dataset 'demo' is the built-in survey; for an archive of your own use another name, "
+            "for example DATASET=tgs"
+        )
+    if name not in ("demo", "tgs") and context.archive is None:
+        raise UserError(
+            f"there are no tiles for the dataset {name!r} yet: name a zip or folder, "
+            f"for example make download DATASET={name} ARCHIVE=tiles.zip"
+        )
 
 
 def check_archive(context: Context, archive: Path) -> None:
