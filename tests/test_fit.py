@@ -308,10 +308,10 @@ def test_weights_are_exported_as_keras_itself_would_write_them(tmp_path: Path):
     for mine, theirs in zip(model.get_weights(), kept, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     model.save_weights(tmp_path / "keras.weights.h5")
-    mine, theirs = weights(tmp_path), weights(tmp_path, "keras.weights.h5")
-    assert mine.keys() == theirs.keys()
-    for name, array in mine.items():
-        np.testing.assert_array_equal(array, theirs[name])
+    own, other = weights(tmp_path), weights(tmp_path, "keras.weights.h5")
+    assert own.keys() == other.keys()
+    for name, array in own.items():
+        np.testing.assert_array_equal(array, other[name])
 
 
 def test_a_full_disk_under_the_export_of_weights_is_an_error_that_is_named(tmp_path: Path):
