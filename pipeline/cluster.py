@@ -26,7 +26,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pipeline import launch, machine
+from pipeline import disk, launch, machine
 from pipeline.artifacts import (
     CHUNK,
     Artifact,
@@ -357,6 +357,8 @@ def _told(ray: ModuleType, job: Job, fault: Exception) -> str:
     if isinstance(fault, ray.exceptions.OutOfMemoryError):
         return f"{name}: its machine ran out of memory; fewer folds at once need less: raise --cpus-per-fold"
     if isinstance(fault, ray.exceptions.RayTaskError):
+        if told := disk.failure(cause):
+            return f"{name}: {told}"
         return f"{name}: its task ended with {type(cause).__name__}: {' '.join(str(cause).split())[:300]}"
     return f"{name}: lost its worker {RETRIES + 1} times ({type(fault).__name__}); the same command goes on from here"
 

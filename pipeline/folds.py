@@ -105,6 +105,8 @@ def read(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False, encoding="utf-8")
     except (OSError, ValueError) as fault:
+        if disk.failure(fault):
+            raise
         raise UserError(f"{path}: cannot be read ({_one_line(fault)}); {again}") from None
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import metric
+from pipeline import disk, metric
 from pipeline.artifacts import Manifest, measure, read_manifest, write_text
 from pipeline.pages import figures, page, shown, table
 from pipeline.progress import say
@@ -73,7 +73,9 @@ def _scores(path: Path, manifest: Manifest) -> dict[str, float]:
             raise ValueError
         with path.open(newline="", encoding="utf-8") as stream:
             return {each["id"]: float(each["score"]) for each in csv.DictReader(stream)}
-    except (OSError, KeyError, ValueError):
+    except (OSError, KeyError, ValueError) as fault:
+        if disk.failure(fault):
+            raise
         say(f"{path}: is damaged, so nothing is compared with it; make it again: make clean-validate, make validate")
         return {}
 

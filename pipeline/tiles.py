@@ -269,6 +269,8 @@ def _read_csv(path: Path, columns: list[str], faults: Faults) -> pd.DataFrame:
         reason = " ".join(str(fault).split())
         raise UserError(f"{path}: is not a readable CSV ({reason}); download it again") from None
     except OSError as fault:
+        if disk.is_failure(fault):
+            raise
         raise UserError(f"{path}: {fault.strerror or fault}; run the stage download again") from None
     table = table.rename(columns=str.strip)
     if not table.columns.is_unique:
@@ -308,6 +310,8 @@ def _stems(folder: Path) -> set[str]:
         with os.scandir(folder) as entries:
             return {entry.name[:-4] for entry in entries if entry.name.endswith(".png")}
     except OSError as fault:
+        if disk.is_failure(fault):
+            raise
         raise UserError(f"{folder}: {fault.strerror}; run the stage download again") from None
 
 
@@ -368,6 +372,8 @@ def _decode_file(folder: str, name: str, row: np.ndarray, is_mask: bool) -> str:
         with open(folder + name, "rb", buffering=0) as file:  # noqa: PTH123 - see _decode_files
             content = file.read()
     except OSError as fault:
+        if disk.is_failure(fault):
+            raise  # the file may be whole
         return f"{'mask' if is_mask else 'image'} cannot be read ({fault.strerror})"
     pixels, fault_text = (decode_mask if is_mask else decode_image)(content)
     if pixels is None:
@@ -423,6 +429,8 @@ def _map(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as fault:
+        if disk.failure(fault):
+            raise
         reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else "it is damaged"
         raise UserError(f"{path}: cannot be opened ({reason}); run the stage prepare again") from None
 
@@ -433,6 +441,8 @@ def _read_own(path: Path, columns: dict[str, type]) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=columns, keep_default_na=False, na_values=[], float_precision="round_trip")
         return table[list(columns)]
     except (OSError, ValueError, KeyError) as fault:
+        if disk.failure(fault):
+            raise
         reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else "it is damaged"
         raise UserError(f"{path}: cannot be opened ({reason}); run the stage prepare again") from None
 

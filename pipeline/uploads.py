@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline import artifacts
+from pipeline import artifacts, disk
 from pipeline.artifacts import Manifest
 from pipeline.sources.kaggle import Submission
 
@@ -65,10 +65,15 @@ def find(folder: Path, mark: str) -> Upload | None:
     Args:
         folder: of the dataset's submissions.
         mark: of the CSV.
+
+    Raises:
+        OSError: the disk failed: with the record taken for a missing one, the CSV would be uploaded again.
     """
     try:
         return msgspec.json.decode((_records(folder) / f"{mark}.json").read_bytes(), type=Upload)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as fault:
+        if disk.failure(fault):
+            raise
         return None
 
 

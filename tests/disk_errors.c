@@ -6,7 +6,8 @@
  *
  *   arm(root, log, at, how, reads): `at` is the number of the call, `how` is
  *     a number   the call fails with this errno, once; a descriptor is closed all the same
- *     -1         the disk is full from this call on: it writes one half, later ones that need room fail with ENOSPC
+ *     -1         the disk is full from this call on: the first one that needs room writes one half, the others fail
+ *                with ENOSPC
  *     -2         SIGKILL, after one half of what it was to write
  *   With `at` 0 each call is a line "NAME PATH" of the file `log`; otherwise only the one that is hit.
  */
@@ -28,7 +29,7 @@ static char root[4096], log_path[4096];
 static size_t root_length;
 static long at, how;
 static int reads, armed;
-static atomic_long counted;
+static atomic_long counted, filled;
 
 void arm(const char *folder, const char *log, long number, long way, int reading)
 {
@@ -39,6 +40,7 @@ void arm(const char *folder, const char *log, long number, long way, int reading
     how = way;
     reads = reading;
     atomic_store(&counted, 0);
+    atomic_store(&filled, 0);
     armed = 1;
 }
 
@@ -79,12 +81,11 @@ static long verdict(const char *name, const char *path, int needs_room)
         note(name, path);
     if (at == 0 || number < at)
         return 0;
-    if (number == at)
-        note(name, path);
-    else
-        return how == -1 && needs_room ? ENOSPC : 0;
-    if (how == -1)
-        return needs_room ? -1 : 0;
+    if (how == -1 ? !needs_room : number > at)
+        return 0;
+    if (how == -1 && atomic_fetch_add(&filled, 1))
+        return ENOSPC;
+    note(name, path);
     return how;
 }
 

@@ -57,7 +57,12 @@ STAGES = {
     "predict": Stage("predict", "train", 8),
     "submit": Stage("submit", "predict", 32),
 }
-HARMLESS: dict[str, str] = {}
+HARMLESS = {
+    r"^close .*\.npy$": (
+        "Python's mmap closes a descriptor of its own without a check; what is written through it was synced before, "
+        "and nothing is lost of what is only read"
+    ),
+}
 """Calls that may fail without a word, as ``NAME PATTERN``, and why nothing is lost."""
 
 
@@ -357,4 +362,4 @@ def test_after_any_error_the_same_command_ends_with_the_same_bytes(
     for turn, at in enumerate(spread(ran.calls, first, max(2, stage.cases // 4) if reads else stage.cases)):
         begin()
         faults.append(wrong(server, root, stage, wanted, at, ways[turn % len(ways)], reads))
-    assert "\n".join(filter(None, faults)) == ""
+    assert not any(faults), "\n".join(filter(None, faults))

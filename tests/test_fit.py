@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +17,10 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline import fit, inference, metric
+from pipeline import disk, fit, inference, metric
 from pipeline.artifacts import Artifact, backup_folder, remove_backup
 from pipeline.checkpoint import Checkpoint
-from pipeline.config import Settings, UserError, load
+from pipeline.config import Settings, TrainSettings, UserError, load
 from pipeline.progress import Epoch, Watcher
 from tests.conftest import blobs
 
@@ -284,6 +285,57 @@ def test_a_damaged_backup_is_not_used(tmp_path: Path, damage: bytes | None):
     again = Killer(-1, -1)
     fold(tmp_path, watcher=again)
     assert again.resumed_after is None
+
+
+def exported(folder: Path, leaving: Callable[[], object] | None = None) -> list[np.ndarray]:
+    """Export a small network from a checkpoint, as at the end of a training; returns its weights."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(300), keras.layers.BatchNormalization()])
+    model.compile(optimizer="adam", loss="mse")
+    row = {"epoch": 1, "score": 0.5, "seconds": 1.0, "seconds_scoring": 0.1, "seconds_cpu": 1.0}
+    checkpoint = Checkpoint(folder / "backup", "x")
+    kept = [np.full(weight.shape, place, np.float32) for place, weight in enumerate(model.get_weights())]
+    checkpoint.save_best(kept, 0)
+    fit._leave(model, TrainSettings(epochs=1), checkpoint, [row], folder, 1, leaving)
+    return kept
+
+
+def test_weights_are_exported_as_keras_itself_would_write_them(tmp_path: Path):
+    kept = exported(tmp_path)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(300), keras.layers.BatchNormalization()])
+    model.load_weights(tmp_path / "best.weights.h5")
+    for mine, theirs in zip(model.get_weights(), kept, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    model.save_weights(tmp_path / "keras.weights.h5")
+    own, other = weights(tmp_path), weights(tmp_path, "keras.weights.h5")
+    assert own.keys() == other.keys()
+    for name, array in own.items():
+        np.testing.assert_array_equal(array, other[name])
+
+
+def test_a_full_disk_under_the_export_of_weights_is_an_error_that_is_named(tmp_path: Path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            exported(tmp_path, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1])))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "run the same command again" in disk.failure(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["backup"]
+
+
+def test_weights_that_read_back_otherwise_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    whole = fit.serialized
+
+    def damaged(model: keras.Model) -> bytes:
+        """As h5py leaves a file one of whose writes has failed: an array is zeros."""
+        content = bytes(whole(model))
+        array = np.full(300, 1, np.float32).tobytes()
+        assert array in content
+        return content.replace(array, bytes(len(array)))
+
+    monkeypatch.setattr(fit, "serialized", damaged)
+    with pytest.raises(OSError, match="Other weights were read back"):
+        exported(tmp_path)
 
 
 @pytest.mark.fuzz
