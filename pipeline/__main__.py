@@ -18,6 +18,6 @@ if __name__ == "__main__":
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
 
-    from pipeline.command_line import run
+    from pipeline.cli.main import run
 
     run()

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import command_line
+from pipeline.cli import main as command_line
 
 if TYPE_CHECKING:
     import keras

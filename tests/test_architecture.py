@@ -104,7 +104,7 @@ def test_only_what_runs_in_a_fold_imports_keras_and_next_to_nothing_imports_tens
 def loaded(*arguments: str) -> set[str]:
     """Modules in memory after a command."""
     code = (
-        "import sys; from pipeline.command_line import main; status = main(sys.argv[1:]); "
+        "import sys; from pipeline.cli.main import main; status = main(sys.argv[1:]); "
         "print('LOADED', *sys.modules, file=sys.stderr); sys.exit(status)"
     )
     ran = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
@@ -126,7 +126,7 @@ def test_the_package_itself_loads_nothing():
 
 
 def test_a_process_that_augments_tiles_loads_no_framework():
-    code = "import sys, pipeline.augment_pool; print(*sys.modules)"
+    code = "import sys, pipeline.training.augment_pool; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     # albumentations imports torch by itself where that is installed.
     assert not set(ran.stdout.split()) & {"keras", "tensorflow", "jax"}

@@ -18,7 +18,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from pipeline import artifacts, command_line, config, rle, summary
+from pipeline import artifacts, config
+from pipeline.cli import main as command_line
+from pipeline.cli import summary
+from pipeline.data import rle
 from pipeline.stages import Context
 from tests.browser import browser, look
 from tests.conftest import TINY, Chain, command, common
@@ -149,7 +152,7 @@ def test_the_report_and_the_leaderboard_are_there(finished: Path):
 def test_a_second_run_does_nothing_and_loads_no_framework(root: Path):
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
     code = (
-        "import sys; from pipeline.command_line import main; status = main(sys.argv[1:]); "
+        "import sys; from pipeline.cli.main import main; status = main(sys.argv[1:]); "
         "print(sorted({'keras', 'pandas', 'cv2', 'numpy'} & set(sys.modules))); sys.exit(status)"
     )
     for stage in ("download", "train", "predict", "submit"):
@@ -240,8 +243,8 @@ def test_what_an_experiment_left_can_be_cleaned_when_its_file_is_gone(root: Path
 def test_a_begun_training_is_told_of_its_own_settings_alone(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     longer = TINY.replace("train.epochs=2", "train.epochs=3")
-    tree = artifacts.Tree(root, "demo", "demo", config.load("demo", longer.split()))
-    state = artifacts.backup_folder(tree.train(0)) / artifacts.STATE
+    layout = artifacts.Layout(root, "demo", "demo", config.load("demo", longer.split()))
+    state = artifacts.backup_folder(layout.train(0)) / artifacts.STATE
     state.parent.mkdir()
     state.write_bytes(b"of a run that was killed")
     assert chain("status", settings=longer) == 0
@@ -338,8 +341,8 @@ def test_a_value_may_hold_spaces(root: Path, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("message", ['the "best" one', "costs $5", "`id`", "it's"])
 def test_make_takes_a_setting_as_it_is_told(message: str):
-    tree = artifacts.Tree(config.ROOT, "demo", "demo", config.load("demo"))
-    context = Context(tree, artifacts.Ledger(), (0,), assignments=(f"train.epochs={message}",))
+    layout = artifacts.Layout(config.ROOT, "demo", "demo", config.load("demo"))
+    context = Context(layout, artifacts.Freshness(), (0,), assignments=(f"train.epochs={message}",))
     told = summary.next_command(context, "status")
     assert told.startswith("make status DATASET=demo EXPERIMENT=demo SET=")
     ran = subprocess.run(["bash", "-c", told], cwd=config.ROOT, capture_output=True, text=True, timeout=60)

@@ -17,26 +17,27 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline import config, folds, rle, tiles
+from pipeline import config
 from pipeline.artifacts import read_manifest
 from pipeline.config import SurveySettings, UserError
-from pipeline.progress import Progress
-from pipeline.sources.archive import unpack
-from pipeline.sources.synthetic import write_survey
+from pipeline.data import folds, rle, tiles
+from pipeline.data.sources.archive import unpack
+from pipeline.data.sources.synthetic import write_survey
+from pipeline.system.progress import Progress
 
 pytestmark = pytest.mark.fuzz
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 quickly = settings(
     max_examples=EXAMPLES,
-    deadline=5000,  # milliseconds: a reader that hangs is a fault
+    deadline=5000,  # milliseconds: a reader that hangs is an error
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
-def in_one_line(fault: UserError) -> None:
-    assert str(fault).strip()
-    assert "Traceback" not in str(fault)
+def in_one_line(error: UserError) -> None:
+    assert str(error).strip()
+    assert "Traceback" not in str(error)
 
 
 def mutated(data: st.DataObject, whole: bytes) -> bytes:
@@ -84,8 +85,8 @@ def archive(survey: Path) -> bytes:
 def test_run_length_codes(texts: list[str | None]):
     try:
         masks = rle.decode(texts, 101, 101)
-    except UserError as fault:
-        in_one_line(fault)
+    except UserError as error:
+        in_one_line(error)
     else:
         again = rle.decode(rle.encode(masks), 101, 101)
         np.testing.assert_array_equal(again, masks)
@@ -103,8 +104,8 @@ def test_tables_of_an_archive(survey: Path, tmp_path: Path, name: str, data: st.
     (raw / name).write_bytes(mutated(data, (survey / name).read_bytes()))
     try:
         tiles.decode(raw, out)
-    except UserError as fault:
-        in_one_line(fault)
+    except UserError as error:
+        in_one_line(error)
 
 
 @quickly
@@ -114,8 +115,8 @@ def test_tables_of_folds(tmp_path: Path, data: st.DataObject):
     path.write_bytes(mutated(data, b"id,fold,depth,coverage\na,0,100,0.5\nb,1,200,0.0\nc,0,300,1.0\n"))
     try:
         folds.read(path)
-    except UserError as fault:
-        in_one_line(fault)
+    except UserError as error:
+        in_one_line(error)
 
 
 @quickly
@@ -127,8 +128,8 @@ def test_settings_files(tmp_path: Path, data: st.DataObject):
         patch.setattr(config, "EXPERIMENTS", tmp_path)
         try:
             config.load("mine")
-        except UserError as fault:
-            in_one_line(fault)
+        except UserError as error:
+            in_one_line(error)
 
 
 @quickly
@@ -140,8 +141,8 @@ def test_settings_files(tmp_path: Path, data: st.DataObject):
 def test_settings_of_the_command_line(assignment: str):
     try:
         config.load("unet", [assignment])
-    except UserError as fault:
-        in_one_line(fault)
+    except UserError as error:
+        in_one_line(error)
 
 
 @quickly
@@ -153,8 +154,8 @@ def test_archives(archive: bytes, tmp_path: Path, data: st.DataObject):
     path.write_bytes(mutated(data, archive))
     try:
         unpack(path, out)
-    except UserError as fault:
-        in_one_line(fault)
+    except UserError as error:
+        in_one_line(error)
     assert {each.name for each in tmp_path.iterdir()} <= {"archive.zip", "out"}
 
 
@@ -164,8 +165,8 @@ def test_images(data: st.DataObject):
     image = np.random.default_rng(0).integers(0, 255, (101, 101, 3), np.uint8)
     content = mutated(data, cv2.imencode(".png", image)[1].tobytes())
     for decode in (tiles.decode_image, tiles.decode_mask):
-        array, fault = decode(content)
-        assert (array is None) == bool(fault)
+        array, error = decode(content)
+        assert (array is None) == bool(error)
 
 
 @quickly

@@ -7,12 +7,13 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline import artifacts, uploads
+from pipeline import artifacts
 from pipeline.config import UserError
-from pipeline.progress import Progress, say
-from pipeline.sources import kaggle
+from pipeline.data.sources import kaggle
 from pipeline.stages import Context
-from pipeline.uploads import Upload
+from pipeline.submission import uploads
+from pipeline.submission.uploads import Upload
+from pipeline.system.progress import Progress, echo
 
 LONGEST_WAIT = 600
 """Seconds to wait for a score; 18,000 tiles usually take Kaggle less than one minute."""
@@ -33,35 +34,35 @@ def run(context: Context, dry: bool, wait: bool, force: bool) -> None:
     Raises:
         UserError: the CSV was changed after its check, Kaggle did not take it, or could not score it.
     """
-    tree = context.tree
-    artifact = tree.submission(context.folds)
-    receipt = context.ledger.manifest(artifact)
+    layout = context.layout
+    artifact = layout.submission(context.folds)
+    receipt = context.freshness.manifest(artifact)
     if receipt is None:
         return
-    if tree.dataset != "tgs":
-        if tree.dataset != "demo":
-            say("  not uploaded        only the dataset tgs goes to Kaggle: leave DATASET out for that")
+    if layout.dataset != "tgs":
+        if layout.dataset != "demo":
+            echo("  not uploaded        only the dataset tgs goes to Kaggle: leave DATASET out for that")
         return
     path, mark = artifact.folder / artifact.outputs[0], uploads.mark_of(receipt)
     message = receipt.result["message"]
     known = None if force else uploads.find(artifact.folder, mark)
     recorded = known is not None and receipt.result.get("kaggle", {}).get("ref") == known.ref
     if known is None:
-        if fault := artifacts.verify(artifact, receipt):
-            raise UserError(f"{path}: {fault}; make it again: make clean-submit, then make submit")
+        if error := artifacts.verify(artifact, receipt):
+            raise UserError(f"{path}: {error}; make it again: make clean-submit, then make submit")
         if dry:
-            say(f"dry run: not uploaded; the message would be: {message}")
+            echo(f"dry run: not uploaded; the message would be: {message}")
             return
         try:
-            known = None if force else _adopt(mark, tree.experiment)
+            known = None if force else _adopt(mark, layout.experiment)
             if known is None:
-                say(f"upload: {path.name} to Kaggle: {message}")
-                known = _send(path, message, mark, tree.experiment)
+                echo(f"upload: {path.name} to Kaggle: {message}")
+                known = _send(path, message, mark, layout.experiment)
         except kaggle.NoCredentialsError:
             _tell_how(path, message)
             return
     elif known.status == "complete":
-        say(KNOWN)
+        echo(KNOWN)
     if not recorded:
         # Before the wait, so that nobody who stops it uploads again.
         uploads.keep(artifact.folder, known)
@@ -70,13 +71,13 @@ def run(context: Context, dry: bool, wait: bool, force: bool) -> None:
         uploads.keep(artifact.folder, answered)
     if answered != known or not recorded:
         # Imported here: it may load matplotlib, which a command with nothing to do has no use for.
-        from pipeline import leaderboard
+        from pipeline.reporting import leaderboard
 
-        leaderboard.write(tree.root)
-        context.ledger.forget()
+        leaderboard.write(layout.root)
+        context.freshness.forget()
     if answered.status == "error":
         raise UserError(f"submission {answered.ref}: {answered.scores}; see {kaggle.PAGE}/submissions")
-    say(
+    echo(
         f"submission {answered.ref}: {answered.scores}"
         + (" (ask with: make submissions)" if answered.status == "pending" else "")
     )
@@ -86,7 +87,7 @@ def _adopt(mark: str, experiment: str) -> Upload | None:
     """The upload of this CSV that Kaggle knows of, though the record here does not."""
     for each in kaggle.past_submissions():
         if mark in each.message.split() and each.status != "error":
-            say(KNOWN)
+            echo(KNOWN)
             return uploads.upload_of(each, mark, experiment)
     return None
 
@@ -117,8 +118,8 @@ def _wait(upload: Upload) -> Upload:
 
 
 def _tell_how(path: Path, message: str) -> None:
-    say("")
-    say("not uploaded: there are no Kaggle credentials on this machine. To upload it yourself, either")
-    say(f"  open {kaggle.PAGE}/submit and choose {path}, or")
-    say(f"  make a token on {kaggle.TOKENS}, save it as ~/.kaggle/access_token, and run make submit again, or")
-    say(f"  kaggle competitions submit {kaggle.COMPETITION} -f {shlex.quote(str(path))} -m {shlex.quote(message)}")
+    echo("")
+    echo("not uploaded: there are no Kaggle credentials on this machine. To upload it yourself, either")
+    echo(f"  open {kaggle.PAGE}/submit and choose {path}, or")
+    echo(f"  make a token on {kaggle.TOKENS}, save it as ~/.kaggle/access_token, and run make submit again, or")
+    echo(f"  kaggle competitions submit {kaggle.COMPETITION} -f {shlex.quote(str(path))} -m {shlex.quote(message)}")
