@@ -133,5 +133,5 @@ $(VENV)/ready-cluster: requirements-cluster.lock $(VENV)/ready
 define INSTALL
 @if [ -z "$(or $(PYTHON3),$(wildcard $(PYTHON)))" ]; then \
 	echo "error: Python 3.11, 3.12 or 3.13 is needed; install one, or name it: make PYTHON3=/path/to/python3.12" >&2; exit 2; fi
-@$(or $(PYTHON3),$(PYTHON)) -I pipeline/environment.py $(VENV) $@ $< "$(PYTHON3)"
+@$(or $(PYTHON3),$(PYTHON)) -I pipeline/system/environment.py $(VENV) $@ $< "$(PYTHON3)"
 endef

@@ -70,7 +70,7 @@ def write(tables: dict[str, dict], folder: Path = HERE) -> None:
         path.parent.mkdir(exist_ok=True)
         machine = described()
         if kind == "gpu":
-            from pipeline.nn.device import gpus
+            from pipeline.network.device import gpus
 
             machine["gpu"] = _gpu_name() or ", ".join(gpus()) or "none"
         kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"machine": machine, "tables": {}}

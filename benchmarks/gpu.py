@@ -36,20 +36,20 @@ def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
     from benchmarks import made_up
     from benchmarks.flops import forward_flops
     from benchmarks.machine import backend_matmul, matmul_peak
-    from pipeline.batches import Batches
     from pipeline.config import load
-    from pipeline.fit import compile_network, make_network, one_epoch, predictor
-    from pipeline.nn.device import gpus, workers
-    from pipeline.nn.optimizers import make_optimizer
+    from pipeline.network.device import gpus, workers
+    from pipeline.network.optimizers import make_optimizer
+    from pipeline.training.batches import Batches
+    from pipeline.training.fit import compile_network, make_network, one_epoch, predictor
 
     settings = load(name, overrides)
-    model, frame = make_network(settings)
+    model, transform = make_network(settings)
     compile_network(model, make_optimizer(settings.train, 100), settings.train.loss, settings.network)
     count = 12 if quick else 4000
     masks = made_up.masks(count)
     images = made_up.images(masks)
     batches = Batches(
-        images, masks, np.arange(count), frame, settings.augment, settings.train.batch, 0, workers=workers()
+        images, masks, np.arange(count), transform, settings.augment, settings.train.batch, 0, workers=workers()
     )
     steps = 2 if quick else 60
     first = tuple(keras.ops.convert_to_tensor(part) for part in batches[0])

@@ -76,7 +76,7 @@ def _child(folder: str, stage: str, settings: str) -> tuple[float, float]:
     code = f"""
 import json, sys, threading, time
 from pathlib import Path
-from pipeline.command_line import main
+from pipeline.cli.main import main
 
 own = [0.0]
 

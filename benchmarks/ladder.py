@@ -19,9 +19,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import Ledger, Tree, read_manifest, split_name
+from pipeline.artifacts import Freshness, Layout, read_manifest, split_name
 from pipeline.config import EXPERIMENTS, Settings, as_dict, experiment_names, load
-from pipeline.leaderboard import difference
+from pipeline.reporting.leaderboard import difference
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -67,13 +67,13 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
     rows, scores = [], {}
     for name in experiment_names():
         settings = load(name)
-        tree, ledger = Tree(root, dataset, name, settings), Ledger()
-        told = read_manifest(tree.experiment_folder / "cv.json")
+        layout, freshness = Layout(root, dataset, name, settings), Freshness()
+        told = read_manifest(layout.experiment_folder / "cv.json")
         if told is None or told.artifact != "validate":
             continue
         folds = told.result["folds"]
-        prepared, split = ledger.manifest(tree.tiles), ledger.manifest(tree.split)
-        made = [[ledger.manifest(each) for each in (tree.train(fold), tree.out_of_fold(fold))] for fold in folds]
+        prepared, split = freshness.manifest(layout.tiles), freshness.manifest(layout.split)
+        made = [[freshness.manifest(each) for each in (layout.train(fold), layout.out_of_fold(fold))] for fold in folds]
         # What the figure depends on, from training to the smallest mask, as the receipts hold it.
         read = [
             {**train.settings, **seen.settings, "submit": told.settings["submit"]}
@@ -85,7 +85,7 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
             print(f"{name}: left out, its settings have changed since it was trained and scored")
             continue
         results = [train.result for train, _ in made if train]
-        with (tree.experiment_folder / "scores.csv").open(newline="", encoding="utf-8") as stream:
+        with (layout.experiment_folder / "scores.csv").open(newline="", encoding="utf-8") as stream:
             scores[name] = {each["id"]: float(each["score"]) for each in csv.DictReader(stream)}
         cv = told.result["cv"]
         rows.append(

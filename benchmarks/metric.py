@@ -6,7 +6,8 @@ import numpy as np
 
 from benchmarks import made_up, peers
 from benchmarks.rows import Row, seconds, versus
-from pipeline import metric, rle
+from pipeline.data import rle
+from pipeline.scoring import metric
 
 TITLE = "Metric and run-length codes"
 

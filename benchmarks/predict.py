@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks import made_up
 from benchmarks.rows import Row, versus
 from pipeline.config import Settings, load
-from pipeline.fit import make_network, trained_predictor
-from pipeline.nn.blocks import Gate
+from pipeline.network.blocks import Gate
+from pipeline.training.fit import make_network, trained_predictor
 
 TITLE = "Prediction"
 EXPERIMENTS = ("unet",)

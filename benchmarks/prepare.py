@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from benchmarks.rows import Row, versus
-from pipeline import tiles
 from pipeline.config import SurveySettings
-from pipeline.sources.synthetic import write_survey
+from pipeline.data import tiles
+from pipeline.data.sources.synthetic import write_survey
 
 TITLE = "Preparing"
 

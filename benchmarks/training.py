@@ -16,12 +16,13 @@ from benchmarks import made_up, peers
 from benchmarks.flops import forward_flops
 from benchmarks.machine import backend_matmul, matmul_peak
 from benchmarks.rows import Row, once, versus
-from pipeline import machine, metric
-from pipeline.batches import Batches
 from pipeline.config import Settings, load
-from pipeline.fit import compile_network, make_network, predictor
-from pipeline.nn.device import precision as chosen
-from pipeline.nn.optimizers import make_optimizer
+from pipeline.network.device import precision as chosen
+from pipeline.network.optimizers import make_optimizer
+from pipeline.scoring import metric
+from pipeline.system import machine
+from pipeline.training.batches import Batches
+from pipeline.training.fit import compile_network, make_network, predictor
 
 TITLE = "Training"
 QUICK = ("kernel", "unet")
@@ -82,9 +83,9 @@ def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
 
 def _network(settings: Settings, precision: str = "float32") -> tuple[keras.Model, int, int]:
     train = msgspec.structs.replace(settings.train, precision=precision)
-    model, frame = make_network(msgspec.structs.replace(settings, train=train))
+    model, transform = make_network(msgspec.structs.replace(settings, train=train))
     compile_network(model, make_optimizer(train, 100), train.loss, settings.network)
-    return model, frame.size, frame.output
+    return model, transform.size, transform.output
 
 
 def _batch(count: int, size: int, answer: int) -> tuple[np.ndarray, np.ndarray]:
@@ -149,8 +150,8 @@ def _epoch(settings: Settings, quick: bool) -> list[Row]:
     images = made_up.images(masks)
     seen, truth = images[count:], masks[count:]
     model, size, _ = _network(settings, settings.train.precision)
-    _, frame = make_network(settings)
-    batches = Batches(images, masks, np.arange(count), frame, settings.augment, settings.train.batch, 0)
+    _, transform = make_network(settings)
+    batches = Batches(images, masks, np.arange(count), transform, settings.augment, settings.train.batch, 0)
     kept = [batches[0]] * len(batches)
     found, ready = np.empty(seen.shape, np.uint8), predictor(settings)
 

@@ -24,11 +24,11 @@ def main() -> NoReturn:
             signal.signal(number, _end)
 
     # Imported only now: the imports take a while, and a signal may come meanwhile.
-    from pipeline import environment
+    from pipeline.system import environment
 
     environment.hold()
 
-    from pipeline.command_line import run
+    from pipeline.cli.main import run
 
     run()
 

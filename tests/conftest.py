@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import command_line
+from pipeline.cli import main as command_line
 
 if TYPE_CHECKING:
     import keras
@@ -117,7 +117,7 @@ import sys
 from pathlib import Path
 from pipeline.artifacts import Artifact, held
 name, stage, folder, manifest = sys.argv[1:]
-with held(Artifact(name, stage, Path(folder), manifest, ())):
+with locked(Artifact(name, stage, Path(folder), manifest, ())):
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -112,7 +112,14 @@ class Server:
 
 def _serve() -> None:
     """Run what standard input asks for, line by line; answer with the exit status."""
-    for name in ("pandas", "cv2", "sklearn.model_selection", "matplotlib.pyplot", "filelock", "pipeline.work"):
+    for name in (
+        "pandas",
+        "cv2",
+        "sklearn.model_selection",
+        "matplotlib.pyplot",
+        "filelock",
+        "pipeline.execution.fold",
+    ):
         __import__(name)
     for stage in (HERE.parent / "pipeline/stages").glob("[a-z]*.py"):
         __import__(f"pipeline.stages.{stage.stem}")
@@ -125,7 +132,7 @@ def _serve() -> None:
 
 
 def _run(told: dict) -> None:
-    from pipeline import command_line
+    from pipeline.cli import main as command_line
 
     status = 1
     with contextlib.suppress(BaseException):

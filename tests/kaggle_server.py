@@ -1,4 +1,4 @@
-"""A small server that answers as Kaggle does, for the real client: archive, uploads, submissions, and every fault.
+"""A small server that answers as Kaggle does, for the real client: archive, uploads, submissions, and every error.
 
 The client is pointed at it by its own environment variables (``environment``), so nothing of the client is replaced.
 """

@@ -43,7 +43,7 @@ LAYERS: imports.Layers = [
     },
 ]
 """A module imports only from the lines below its own, and within its own package; see ``tests/imports.py``."""
-TENSORFLOW_ALONE_CAN = {"pipeline.nn.norm"}  # its fused batch norm, and the optimizer takes it from there
+TENSORFLOW_ALONE_CAN = {"pipeline.network.norm"}  # its fused batch norm, and the optimizer takes it from there
 MAY_IMPORT_KERAS = {"nn", "batches", "inference", "views", "checkpoint", "fit"}
 
 
@@ -224,7 +224,7 @@ def test_relative_imports_are_listed(tmp_path: Path):
 def loaded(*arguments: str) -> set[str]:
     """Modules in memory after a command."""
     code = (
-        "import sys; from pipeline.command_line import main; status = main(sys.argv[1:]); "
+        "import sys; from pipeline.cli.main import main; status = main(sys.argv[1:]); "
         "print('LOADED', *sys.modules, file=sys.stderr); sys.exit(status)"
     )
     ran = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
@@ -246,7 +246,7 @@ def test_the_package_itself_loads_nothing():
 
 
 def test_a_process_that_augments_tiles_loads_no_framework():
-    code = "import sys, pipeline.augment_pool; print(*sys.modules)"
+    code = "import sys, pipeline.training.augment_pool; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     # albumentations imports torch by itself where that is installed.
     assert not set(ran.stdout.split()) & {"keras", "tensorflow", "jax"}

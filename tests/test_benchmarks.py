@@ -13,7 +13,7 @@ from benchmarks import __main__ as command
 from benchmarks import made_up, peers
 from benchmarks.flops import forward_flops
 from benchmarks.rows import Row, versus
-from pipeline import metric
+from pipeline.scoring import metric
 
 
 def test_operations_are_those_counted_by_hand():
@@ -51,7 +51,7 @@ def test_the_competition_s_code_and_that_of_coco_say_the_same_masks():
     coco = peers.pycocotools()
     if coco is None:
         pytest.skip("pycocotools is not installed (make bench installs it)")
-    from pipeline import rle
+    from pipeline.data import rle
 
     masks = made_up.masks(9)
     theirs = coco.decode(coco.encode(np.asfortranarray(masks.transpose(1, 2, 0)))).transpose(2, 0, 1)

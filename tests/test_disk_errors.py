@@ -22,8 +22,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from pipeline import command_line, disk
 from pipeline.artifacts import measure, write_bytes
+from pipeline.cli import main as command_line
+from pipeline.system import disk
 from tests.conftest import common
 from tests.disk_errors import HERE, HOW, Server, environment
 from tests.test_faults import content
@@ -83,8 +84,8 @@ def failed(at):
     try:
         write_bytes(path, b"new")
         word = "written"
-    except OSError as fault:
-        word = "error" if fault.filename else "nameless"
+    except OSError as error:
+        word = "error" if error.filename else "nameless"
     disarm()
     return f"{word} {path.read_text()}"
 
@@ -137,12 +138,12 @@ def test_what_reads_back_otherwise_does_not_take_a_files_place(tmp_path: Path, m
 # ---- One line -------------------------------------------------------------------------------------------------------
 
 
-def chained(fault: Exception, cause: Exception) -> Exception:
+def chained(error: Exception, cause: Exception) -> Exception:
     try:
         try:
             raise cause
         except Exception as first:
-            raise fault from first
+            raise error from first
     except Exception as both:
         return both
 
@@ -163,10 +164,10 @@ def chained(fault: Exception, cause: Exception) -> Exception:
     ],
 )
 def test_a_full_or_failing_disk_is_said_in_one_line(
-    fault: Exception, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     def broken(options: object) -> None:
-        raise fault
+        raise error
 
     monkeypatch.setattr(command_line, "_experiments", broken)
     assert command_line.main(["experiments"]) == 2
@@ -175,8 +176,8 @@ def test_a_full_or_failing_disk_is_said_in_one_line(
 
 def test_other_errors_are_no_errors_of_the_disk():
     assert disk.failure(None) == ""
-    for fault in (FileNotFoundError(errno.ENOENT, "no"), PermissionError(errno.EACCES, "no"), ValueError("file 28")):
-        assert disk.failure(fault) == ""
+    for error in (FileNotFoundError(errno.ENOENT, "no"), PermissionError(errno.EACCES, "no"), ValueError("file 28")):
+        assert disk.failure(error) == ""
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
@@ -333,8 +334,8 @@ def wrong(server: Server, root: Path, stage: Stage, wanted: dict[str, str], at: 
             return f"the same command does not go on ({again.error}): {place}"
         if whole(root) != wanted:
             return f"other bytes in the end: {place}"
-    except (AssertionError, OSError) as fault:
-        return f"damaged in the end ({fault}): {place}"
+    except (AssertionError, OSError) as error:
+        return f"damaged in the end ({error}): {place}"
     return ""
 
 

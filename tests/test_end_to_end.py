@@ -18,9 +18,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from pipeline import artifacts, command_line, config, machine, metric, rle, rules, submission, summary
-from pipeline.folds import fold_of_tiles
+from pipeline import artifacts, config
+from pipeline.cli import main as command_line
+from pipeline.cli import summary
+from pipeline.data import rle
+from pipeline.data.folds import fold_of_tiles
+from pipeline.scoring import metric
+from pipeline.scoring import postprocess as rules
 from pipeline.stages import Context
+from pipeline.submission import csv_file as submission
+from pipeline.system import machine
 from tests.browser import browser, look
 from tests.conftest import TINY, Chain, blobs, command, common
 from tests.test_blend import noisy, remade
@@ -56,19 +63,19 @@ def test_the_csv_has_the_masks_of_the_folds_mean_and_the_receipt_their_score(
     root: Path, capsys: pytest.CaptureFixture[str]
 ):
     # With predictions that are worth something, in place of those of networks that were hardly trained.
-    tree = artifacts.Tree(root, "demo", "demo", config.load("demo", TINY.split()))
-    truth = np.load(tree.tiles.folder / "train_masks.npy", allow_pickle=False)
-    dealt = fold_of_tiles(tree.split.folder)
+    layout = artifacts.Layout(root, "demo", "demo", config.load("demo", TINY.split()))
+    truth = np.load(layout.tiles.folder / "train_masks.npy", allow_pickle=False)
+    dealt = fold_of_tiles(layout.split.folder)
     folds = [noisy(blobs(12)[1], fold, 45) for fold in (0, 1)]
     for fold in (0, 1):
-        remade(tree.out_of_fold(fold), noisy(truth[dealt == fold], fold, 45))
-        remade(tree.test(fold), folds[fold])
+        remade(layout.out_of_fold(fold), noisy(truth[dealt == fold], fold, 45))
+        remade(layout.test(fold), folds[fold])
     assert Chain(root, capsys)("submit") == 0
     with (root / "submissions/demo/demo.csv").open() as stream:
         written = {row["id"]: rle.decode([row["rle_mask"]])[0] for row in csv.DictReader(stream)}
-    how, _ = submission.read_choice(tree.experiment_folder / "choice.json")
+    how, _ = submission.read_choice(layout.experiment_folder / "choice.json")
     mean = ((folds[0].astype(int) + folds[1] + 1) // 2).astype(np.uint8)
-    images = np.load(tree.tiles.folder / "test_images.npy", allow_pickle=False)
+    images = np.load(layout.tiles.folder / "test_images.npy", allow_pickle=False)
     masks = np.stack([*written.values()])
     assert masks.any(axis=(1, 2)).sum() > 4
     np.testing.assert_array_equal(masks, rules.apply(mean, images, how))
@@ -176,7 +183,7 @@ def test_the_report_and_the_leaderboard_are_there(finished: Path):
 def test_a_second_run_does_nothing_and_loads_no_framework(root: Path):
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
     code = (
-        "import sys; from pipeline.command_line import main; status = main(sys.argv[1:]); "
+        "import sys; from pipeline.cli.main import main; status = main(sys.argv[1:]); "
         "print(sorted({'keras', 'pandas', 'cv2', 'numpy'} & set(sys.modules))); sys.exit(status)"
     )
     for stage in ("download", "train", "predict", "submit"):
@@ -276,8 +283,8 @@ def test_what_an_experiment_left_can_be_cleaned_when_its_file_is_gone(root: Path
 def test_a_begun_training_is_told_of_its_own_settings_alone(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     longer = TINY.replace("train.epochs=2", "train.epochs=3")
-    tree = artifacts.Tree(root, "demo", "demo", config.load("demo", longer.split()))
-    state = artifacts.backup_folder(tree.train(0)) / artifacts.STATE
+    layout = artifacts.Layout(root, "demo", "demo", config.load("demo", longer.split()))
+    state = artifacts.backup_folder(layout.train(0)) / artifacts.STATE
     state.parent.mkdir()
     state.write_bytes(b"of a run that was killed")
     assert chain("status", settings=longer) == 0
@@ -374,8 +381,8 @@ def test_a_value_may_hold_spaces(root: Path, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("message", ['the "best" one', "costs $5", "`id`", "it's"])
 def test_make_takes_a_setting_as_it_is_told(message: str):
-    tree = artifacts.Tree(config.ROOT, "demo", "demo", config.load("demo"))
-    context = Context(tree, artifacts.Ledger(), (0,), assignments=(f"train.epochs={message}",))
+    layout = artifacts.Layout(config.ROOT, "demo", "demo", config.load("demo"))
+    context = Context(layout, artifacts.Freshness(), (0,), assignments=(f"train.epochs={message}",))
     told = summary.next_command(context, "status")
     assert told.startswith("make status DATASET=demo EXPERIMENT=demo SET=")
     ran = subprocess.run(["bash", "-c", told], cwd=config.ROOT, capture_output=True, text=True, timeout=60)

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import launch, rle
+from pipeline.data import rle
+from pipeline.execution import local as launch
 from tests.conftest import TINY, Chain, command, common
 
 KILLS = int(os.environ.get("FAULTS_KILLS", "52"))

@@ -21,39 +21,44 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline import artifacts, config, folds, launch, leaderboard, rle, summary, tiles, uploads
+from pipeline import artifacts, config
 from pipeline.artifacts import (
     RAW_FILES,
     RAW_FOLDERS,
     Artifact,
-    Ledger,
+    Freshness,
+    Layout,
     Manifest,
     Output,
-    Tree,
     parse_manifest,
     read_manifest,
     write_manifest,
 )
-from pipeline.command_line import main
+from pipeline.cli import summary
+from pipeline.cli.main import main
 from pipeline.config import SurveySettings, UserError
-from pipeline.progress import Progress
-from pipeline.sources.archive import unpack
-from pipeline.sources.synthetic import write_survey
+from pipeline.data import folds, rle, tiles
+from pipeline.data.sources.archive import unpack
+from pipeline.data.sources.synthetic import write_survey
+from pipeline.execution import local as launch
+from pipeline.reporting import leaderboard
 from pipeline.stages import ROAD, Context, download
+from pipeline.submission import uploads
+from pipeline.system.progress import Progress
 
 pytestmark = pytest.mark.fuzz
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 quickly = settings(
     max_examples=EXAMPLES,
-    deadline=5000,  # milliseconds: a reader that hangs is a fault
+    deadline=5000,  # milliseconds: a reader that hangs is an error
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
-def in_one_line(fault: UserError) -> None:
-    assert str(fault).strip()
-    assert "Traceback" not in str(fault)
+def in_one_line(error: UserError) -> None:
+    assert str(error).strip()
+    assert "Traceback" not in str(error)
 
 
 def mutated(data: st.DataObject, whole: bytes) -> bytes:
@@ -101,8 +106,8 @@ def archive(survey: Path) -> bytes:
 def test_run_length_codes(texts: list[str | None]):
     try:
         masks = rle.decode(texts, 101, 101)
-    except UserError as fault:
-        in_one_line(fault)
+    except UserError as error:
+        in_one_line(error)
     else:
         assert masks.shape == (len(texts), 101, 101)
         runs = [[int(number) for number in (text or "").split()] for text in texts]
@@ -123,8 +128,8 @@ def test_tables_of_an_archive(survey: Path, tmp_path: Path, name: str, data: st.
     (raw / name).write_bytes(mutated(data, (survey / name).read_bytes()))
     try:
         told = tiles.decode(raw, out)
-    except UserError as fault:
-        in_one_line(fault)
+    except UserError as error:
+        in_one_line(error)
     else:
         assert (told["train"], told["test"]) == (6, 3)
         store = tiles.load(out)
@@ -143,8 +148,8 @@ def test_tables_of_folds(tmp_path: Path, data: st.DataObject):
     path.write_bytes(mutated(data, whole))
     try:
         table = folds.read(path)
-    except UserError as fault:
-        in_one_line(fault)
+    except UserError as error:
+        in_one_line(error)
     else:
         assert table["id"].is_unique
         assert table["id"].astype(bool).all()
@@ -162,8 +167,8 @@ def test_settings_files(tmp_path: Path, data: st.DataObject):
         patch.setattr(config, "EXPERIMENTS", tmp_path)
         try:
             found = config.load("mine")
-        except UserError as fault:
-            in_one_line(fault)
+        except UserError as error:
+            in_one_line(error)
         else:
             assert msgspec.convert(config.as_dict(found), config.Settings) == found
 
@@ -177,8 +182,8 @@ def test_settings_files(tmp_path: Path, data: st.DataObject):
 def test_settings_of_the_command_line(assignment: str):
     try:
         found = config.load("unet", [assignment])
-    except UserError as fault:
-        in_one_line(fault)
+    except UserError as error:
+        in_one_line(error)
     else:
         key = assignment.partition("=")[0].strip()
         assert {*config.diff(config.as_dict(config.load("unet")), config.as_dict(found))} <= {key}
@@ -193,8 +198,8 @@ def test_archives(survey: Path, archive: bytes, tmp_path: Path, data: st.DataObj
     path.write_bytes(mutated(data, archive))
     try:
         unpack(path, out)
-    except UserError as fault:
-        in_one_line(fault)
+    except UserError as error:
+        in_one_line(error)
     else:
         # Checksums guard the content of each file, and a file that lost its name is missed.
         assert files(out) == files(survey)
@@ -214,8 +219,8 @@ def test_images(data: st.DataObject):
     image = np.random.default_rng(0).integers(0, 255, (101, 101, 3), np.uint8)
     content = mutated(data, cv2.imencode(".png", image)[1].tobytes())
     for decode in (tiles.decode_image, tiles.decode_mask):
-        array, fault = decode(content)
-        assert (array is None) == bool(fault)
+        array, error = decode(content)
+        assert (array is None) == bool(error)
         assert array is None or (array.shape, array.dtype) == ((101, 101), np.uint8)
 
 
@@ -243,7 +248,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def read(content: bytes) -> Manifest | None:
     """What the pipeline believes of a manifest's bytes, without their checksum."""
     found = parse_manifest(content)
-    return None if found is None else msgspec.structs.replace(found, seal="")
+    return None if found is None else msgspec.structs.replace(found, checksum="")
 
 
 @quickly
@@ -315,7 +320,7 @@ FOUND: dict[str, dict[str, Any]] = {
 
 
 def context(root: Path) -> Context:
-    return Context(Tree(root, "demo", "demo", config.load("demo", ["split.folds=2"])), Ledger(), (0,))
+    return Context(Layout(root, "demo", "demo", config.load("demo", ["split.folds=2"])), Freshness(), (0,))
 
 
 def chain_of(about: Context) -> list[Artifact]:
@@ -333,12 +338,12 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 (artifact.folder / name).touch()
             else:
                 (artifact.folder / name).mkdir(parents=True)
-        artifacts.finish(artifact, FOUND[artifact.stage], 0.0)
+        artifacts.commit(artifact, FOUND[artifact.stage], 0.0)
     return root
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where in a tree of plain values something stands."""
+    """Where in a layout of plain values something stands."""
     yield path
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, each in inside:
@@ -389,20 +394,20 @@ def test_manifests_with_a_right_checksum(done: Path, capsys: pytest.CaptureFixtu
         uploads.receipts(done / "submissions/demo")
         summary.trained(about)
         summary.submitted(about)
-        launch.fold_line(about.tree, 0, about.ledger)
-        artifacts.finished(about.tree.train(0))
+        launch.fold_line(about.layout, 0, about.freshness)
+        artifacts.finished(about.layout.train(0))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(about.tree, "dataset", "mine")
+            patch.setattr(about.layout, "dataset", "mine")
             download.check_archive(about, done)
-    except UserError as fault:
-        in_one_line(fault)
+    except UserError as error:
+        in_one_line(error)
     finally:
         path.write_bytes(whole)
     capsys.readouterr()
 
 
 def test_what_is_spoiled_has_a_right_checksum(done: Path):
-    path = context(done).tree.validation((0,)).manifest_path
+    path = context(done).layout.validation((0,)).manifest_path
     manifest = read_manifest(path)
     assert manifest is not None
     plain = msgspec.to_builtins(manifest)
@@ -411,4 +416,4 @@ def test_what_is_spoiled_has_a_right_checksum(done: Path):
     }
     write_manifest(path, manifest)
     assert read_manifest(path) == manifest
-    assert all(context(done).ledger.state(each).done for each in chain_of(context(done)))
+    assert all(context(done).freshness.state(each).done for each in chain_of(context(done)))

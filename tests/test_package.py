@@ -93,8 +93,8 @@ def test_the_next_command_of_an_installed_package_needs_no_make(site: Path, tmp_
         "from pipeline import artifacts, config, summary\n"
         "from pipeline.stages import Context\n"
         "for root in (config.ROOT, Path('elsewhere')):\n"
-        "    tree = artifacts.Tree(root, 'demo', 'demo', config.load('demo'))\n"
-        "    print(summary.next_command(Context(tree, artifacts.Ledger(), (0,)), 'predict submit'))"
+        "    layout = artifacts.Layout(root, 'demo', 'demo', config.load('demo'))\n"
+        "    print(summary.next_command(Context(layout, artifacts.Freshness(), (0,)), 'predict submit'))"
     )
     environment = os.environ | {"PYTHONPATH": str(site), "PATH": f"{site / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     lines = run(sys.executable, "-c", code, cwd=tmp_path, env=environment).stdout.splitlines()
@@ -114,7 +114,7 @@ def test_the_console_command_ends_in_one_line_from_the_first_moment_on():
         "class Slow(types.ModuleType):\n"
         "    def __getattr__(self, name):\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
-        "sys.modules['pipeline.command_line'] = Slow('pipeline.command_line')\n"
+        "sys.modules['pipeline.cli.main'] = Slow('pipeline.cli.main')\n"
         "program.main()"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

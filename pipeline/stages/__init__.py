@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.artifacts import Artifact, Ledger, Tree
+from pipeline.artifacts import Artifact, Freshness, Layout
 from pipeline.config import ClusterSettings
 
 ROAD = ("download", "prepare", "split", "train", "validate", "report", "predict", "submit")
@@ -20,8 +20,8 @@ ROAD = ("download", "prepare", "split", "train", "validate", "report", "predict"
 class Context:
     """What a command was asked for."""
 
-    tree: Tree
-    ledger: Ledger
+    layout: Layout
+    freshness: Freshness
     folds: tuple[int, ...]
     """Folds that the command is about."""
     archive: Path | None = None
@@ -37,18 +37,18 @@ class Context:
 
     def artifacts(self, stage: str) -> list[Artifact]:
         """What a stage makes for this command."""
-        tree = self.tree
+        layout = self.layout
         return {
-            "download": lambda: [tree.raw],
-            "prepare": lambda: [tree.tiles],
-            "split": lambda: [tree.split],
-            "train": lambda: [each(fold) for fold in self.folds for each in (tree.train, tree.out_of_fold)],
-            "validate": lambda: [tree.validation(self.folds)],
-            "report": lambda: [tree.report(self.folds)],
-            "predict": lambda: [tree.test(fold) for fold in self.folds],
-            "submit": lambda: [tree.submission(self.folds)],
+            "download": lambda: [layout.raw],
+            "prepare": lambda: [layout.tiles],
+            "split": lambda: [layout.split],
+            "train": lambda: [each(fold) for fold in self.folds for each in (layout.train, layout.out_of_fold)],
+            "validate": lambda: [layout.validation(self.folds)],
+            "report": lambda: [layout.report(self.folds)],
+            "predict": lambda: [layout.test(fold) for fold in self.folds],
+            "submit": lambda: [layout.submission(self.folds)],
         }[stage]()
 
     def pending(self, stage: str) -> list[Artifact]:
         """What of a stage is not done."""
-        return [artifact for artifact in self.artifacts(stage) if not self.ledger.state(artifact).done]
+        return [artifact for artifact in self.artifacts(stage) if not self.freshness.state(artifact).done]

@@ -8,45 +8,45 @@ from typing import Any
 
 from pipeline import artifacts
 from pipeline.config import UserError
-from pipeline.progress import Progress, say
 from pipeline.stages import Context
+from pipeline.system.progress import Progress, echo
 
 
 def run(context: Context) -> None:
     """Fill ``data/<dataset>/raw``."""
     check_source(context)
-    tree, artifact = context.tree, context.tree.raw
+    layout, artifact = context.layout, context.layout.raw
     started = time.monotonic()
-    if tree.dataset == "demo":
-        from pipeline.sources.synthetic import write_survey
+    if layout.dataset == "demo":
+        from pipeline.data.sources.synthetic import write_survey
 
         with artifacts.replacing(artifact) as folder:
-            survey = tree.settings.survey
+            survey = layout.settings.survey
             with Progress("survey", survey.train + survey.test, "tiles") as progress:
                 write_survey(folder, survey, progress)
-            artifacts.finish(artifact, {"source": {"kind": "survey"}}, started, at=folder)
-        say(f"survey: {survey.train:,} labelled and {survey.test:,} test tiles in {artifact.folder}")
+            artifacts.commit(artifact, {"source": {"kind": "survey"}}, started, at=folder)
+        echo(f"survey: {survey.train:,} labelled and {survey.test:,} test tiles in {artifact.folder}")
         return
 
-    from pipeline.sources import archive as source
+    from pipeline.data.sources import archive as source
 
     archive = context.archive
     if archive is None:
-        from pipeline.sources import kaggle
+        from pipeline.data.sources import kaggle
 
-        archive = kaggle.download(tree.download_folder)
+        archive = kaggle.download(layout.download_folder)
     with artifacts.replacing(artifact) as folder:
         with Progress("unpack", 1, "files") as progress:
             table = source.unpack(archive, folder, progress)
         found: dict[str, Any] = {"source": source.fingerprint(archive), "seen": source.quick_identity(archive)}
-        artifacts.finish(artifact, found, started, at=folder)
+        artifacts.commit(artifact, found, started, at=folder)
     inside = f" ({table})" if archive.is_dir() else ""
-    say(f"download: tiles from {archive}{inside} are in {artifact.folder}")
+    echo(f"download: tiles from {archive}{inside} are in {artifact.folder}")
 
 
 def check_source(context: Context) -> None:
     """Refuse a command that names no source of tiles; nothing is written for it, not even a lock."""
-    name = context.tree.dataset
+    name = context.layout.dataset
     if name not in ("demo", "tgs") and context.archive is None:
         raise UserError(
             f"there are no tiles for the dataset {name!r} yet: name a zip or folder, "
@@ -64,22 +64,22 @@ def check_archive(context: Context, archive: Path) -> None:
     Raises:
         UserError: the dataset is the built-in survey, there is no such file, or the dataset was made from another one.
     """
-    from pipeline.sources import archive as source
+    from pipeline.data.sources import archive as source
 
-    if context.tree.dataset == "demo":
+    if context.layout.dataset == "demo":
         raise UserError(
             "the dataset 'demo' is the built-in survey; for an archive of your own use another name, "
             "for example DATASET=tgs"
         )
     identity = source.quick_identity(archive)
-    raw = context.tree.raw
-    manifest = context.ledger.manifest(raw) if context.ledger.state(raw).done else None
+    raw = context.layout.raw
+    manifest = context.freshness.manifest(raw) if context.freshness.state(raw).done else None
     # Reading the whole archive again is only needed where a glance cannot tell.
     if manifest is None or manifest.result.get("seen") == identity:
         return
     found, known = source.fingerprint(archive), manifest.result.get("source", {})
     if found.get("sha256") != known.get("sha256"):
-        name = context.tree.dataset
+        name = context.layout.dataset
         raise UserError(
             f"the dataset {name!r} was made from {known.get('name')}, and {archive} is another archive; "
             f"give it a name of its own (DATASET=other), or remove the old one (make clean-download DATASET={name})"

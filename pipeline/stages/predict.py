@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline import launch
+from pipeline.execution import local as launch
 from pipeline.stages import Context
 
 
@@ -10,13 +10,13 @@ def run(*contexts: Context) -> None:
     """Fill ``data/<dataset>/experiments/<experiment>/test`` for each experiment."""
     work = []
     for context in contexts:
-        tree = context.tree
+        layout = context.layout
         pending = {artifact.manifest_path for artifact in context.pending("predict")}
-        work.append((tree, [fold for fold in context.folds if tree.test(fold).manifest_path in pending]))
+        work.append((layout, [fold for fold in context.folds if layout.test(fold).manifest_path in pending]))
     if contexts[0].cluster is not None:
-        from pipeline import cluster
+        from pipeline.execution.ray import driver as cluster
 
         cluster.predict(work, contexts[0].cluster)
     else:
-        for tree, todo in work:
-            launch.predict(tree, todo, contexts[0].jobs)
+        for layout, todo in work:
+            launch.predict(layout, todo, contexts[0].jobs)

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import artifacts, blend, checks, figures, metric, pages, tables, tiles
-from pipeline.artifacts import Tree
+from pipeline import artifacts
+from pipeline.artifacts import Layout
 from pipeline.config import TILE, as_dict, differences
-from pipeline.progress import say
+from pipeline.data import tables, tiles
+from pipeline.reporting import checks, figures, pages
+from pipeline.scoring import blend, metric
 from pipeline.stages import Context
+from pipeline.system.progress import echo
 
 COVERAGE_CLASSES = (
     (0, 0, "empty"),
@@ -29,18 +32,18 @@ EACH = 4
 
 def run(context: Context) -> None:
     """Write ``report.html`` beside the experiment's artifacts."""
-    tree, folds = context.tree, context.folds
-    artifact = tree.report(folds)
+    layout, folds = context.layout, context.folds
+    artifact = layout.report(folds)
     started, seen = time.monotonic(), artifacts.inputs_now(artifact)
-    validated = context.ledger.manifest(tree.validation(folds))
+    validated = context.freshness.manifest(layout.validation(folds))
     assert validated is not None  # the road leads past it
     result = validated.result
-    with artifacts.making(artifact) as folder:
+    with artifacts.updating(artifact) as folder:
         sections = [("", _headline(result)), *_sections(context, result), ("Settings", _settings(context))]
-        title = f"{tree.experiment} on {tree.dataset}"
+        title = f"{layout.experiment} on {layout.dataset}"
         artifacts.write_text(folder / "report.html", pages.page(title, sections))
-        artifacts.finish(artifact, {}, started, seen=seen)
-    say(f"report: {folder / 'report.html'}")
+        artifacts.commit(artifact, {}, started, seen=seen)
+    echo(f"report: {folder / 'report.html'}")
 
 
 def _headline(result: dict) -> str:
@@ -71,15 +74,15 @@ def _headline(result: dict) -> str:
 
 
 def _sections(context: Context, result: dict) -> list[tuple[str, str]]:
-    tree, folds, cv = context.tree, context.folds, result["cv"]
-    store = tiles.load(tree.tiles.folder)
-    told = tables.read(tree.validation(folds).folder / "scores.csv", dtype={"id": str}, keep_default_na=False)
+    layout, folds, cv = context.layout, context.folds, result["cv"]
+    store = tiles.load(layout.tiles.folder)
+    told = tables.read(layout.validation(folds).folder / "scores.csv", dtype={"id": str}, keep_default_na=False)
     rows = pd.Index(store.train["id"].astype(str)).get_indexer(told["id"])
     members = [
         np.concatenate([np.load(member.fold_folder(fold) / "oof.npy", allow_pickle=False) for fold in folds])
-        for member in tree.members
+        for member in layout.members
     ]
-    found = blend.mixed(members, tuple(result["votes"][member.experiment] for member in tree.members))
+    found = blend.mixed(members, tuple(result["votes"][member.experiment] for member in layout.members))
     truth, images = store.train_masks[rows], store.train_images[rows]
     threshold, area = cv["threshold"], cv["min_area"]
     counts = metric.count(found, truth)
@@ -100,7 +103,7 @@ def _sections(context: Context, result: dict) -> list[tuple[str, str]]:
                 (figures.fold_balance([each["coverage"] for each in by_fold], folds, "coverage"), "salt in each fold"),
             ),
         ),
-        *_curves(tree, folds),
+        *_curves(layout, folds),
         (
             "Score",
             pages.figures(
@@ -121,13 +124,13 @@ def _sections(context: Context, result: dict) -> list[tuple[str, str]]:
 
 def _members(context: Context, result: dict) -> list[tuple[str, str]]:
     """Of a blend: what each experiment scores alone, and how much it weighs."""
-    tree = context.tree
-    if not tree.is_blend:
+    layout = context.layout
+    if not layout.is_blend:
         return []
     total = sum(result["votes"].values())
-    rows = [{"experiment": tree.experiment, "weight": "", "CV": result["cv"]["score"]}]
-    for member in tree.members:
-        alone = context.ledger.manifest(member.validation(context.folds))
+    rows = [{"experiment": layout.experiment, "weight": "", "CV": result["cv"]["score"]}]
+    for member in layout.members:
+        alone = context.freshness.manifest(member.validation(context.folds))
         weight = result["votes"][member.experiment] / total
         rows.append(
             {"experiment": member.experiment, "weight": weight, "CV": alone.result["cv"]["score"] if alone else None}
@@ -139,11 +142,11 @@ def _members(context: Context, result: dict) -> list[tuple[str, str]]:
     return [("Members", note + pages.table(rows))]
 
 
-def _curves(tree: Tree, folds: Sequence[int]) -> list[tuple[str, str]]:
+def _curves(layout: Layout, folds: Sequence[int]) -> list[tuple[str, str]]:
     """Of a trained network, how it learnt."""
-    if tree.is_blend:
+    if layout.is_blend:
         return []
-    histories = {fold: _history(tree.fold_folder(fold) / "history.csv") for fold in folds}
+    histories = {fold: _history(layout.fold_folder(fold) / "history.csv") for fold in folds}
     drawn = pages.figures(
         (figures.learning_curve(histories, "loss", "training loss"), "training loss; it jumps where the loss changes"),
         (figures.learning_curve(histories, "score", "score at 0.5"), "score on the fold's validation tiles at 0.5"),
@@ -159,9 +162,9 @@ def _fold_row(context: Context, fold: int, told: pd.DataFrame) -> dict:
         "tiles": len(told),
         "empty": float((told["coverage"] == 0).mean()),
     }
-    if context.tree.is_blend:
+    if context.layout.is_blend:
         return row
-    trained = context.ledger.manifest(context.tree.train(fold))
+    trained = context.freshness.manifest(context.layout.train(fold))
     result = trained.result if trained else {}
     return row | {
         "best epoch": result.get("best_epoch"),
@@ -232,9 +235,9 @@ def _tiles(images: np.ndarray, truth: np.ndarray, found: np.ndarray, told: pd.Da
 
 
 def _settings(context: Context) -> str:
-    settings = context.tree.settings
+    settings = context.layout.settings
     # Of a blend no network is trained; those of its members stand on their own pages.
-    sections = ("split", "submit") if context.tree.is_blend else settings.__struct_fields__
+    sections = ("split", "submit") if context.layout.is_blend else settings.__struct_fields__
     apart = [
         {"setting": key, "default": str(old), "here": str(new)} for key, (old, new) in differences(settings).items()
     ]

@@ -7,12 +7,15 @@ import json
 
 import numpy as np
 
-from pipeline import artifacts, blend, figures, tables, tiles
+from pipeline import artifacts
 from pipeline.artifacts import Artifact
 from pipeline.config import UserError
-from pipeline.folds import fold_of_tiles
-from pipeline.progress import say
+from pipeline.data import tables, tiles
+from pipeline.data.folds import fold_of_tiles
+from pipeline.reporting import figures
+from pipeline.scoring import blend
 from pipeline.stages import Context
+from pipeline.system.progress import echo
 
 
 def run(context: Context, name: str) -> bool:
@@ -27,13 +30,13 @@ def run(context: Context, name: str) -> bool:
     Raises:
         UserError: the tiles are not prepared, there is none of that name, or what is to be shown is damaged.
     """
-    tree = context.tree
-    if context.ledger.state(tree.validation(context.folds)).done:
-        _must_be_whole(tree.validation(context.folds))
-    if not context.ledger.state(tree.tiles).done:
-        raise UserError(f"the tiles of {tree.dataset} are not prepared yet: make prepare DATASET={tree.dataset}")
-    _must_be_whole(tree.tiles)
-    store = tiles.load(tree.tiles.folder)
+    layout = context.layout
+    if context.freshness.state(layout.validation(context.folds)).done:
+        _must_be_whole(layout.validation(context.folds))
+    if not context.freshness.state(layout.tiles).done:
+        raise UserError(f"the tiles of {layout.dataset} are not prepared yet: make prepare DATASET={layout.dataset}")
+    _must_be_whole(layout.tiles)
+    store = tiles.load(layout.tiles.folder)
     threshold = _threshold(context)
     found = None
     if (labelled := np.flatnonzero(store.train["id"] == name)).size:
@@ -41,17 +44,17 @@ def run(context: Context, name: str) -> bool:
         image, truth, about = store.train_images[at], store.train_masks[at], store.train.iloc[at]
         fold = _fold(context, at)
         said = f"labelled, depth {about['depth']} ft, coverage {about['coverage']:.1%}"
-        if fold is not None and context.ledger.state(tree.out_of_fold(fold)).done:
-            _must_be_whole(tree.out_of_fold(fold))
-            place = int((fold_of_tiles(tree.split.folder)[:at] == fold).sum())
-            found = np.load(tree.fold_folder(fold) / "oof.npy", mmap_mode="r", allow_pickle=False)[place]
+        if fold is not None and context.freshness.state(layout.out_of_fold(fold)).done:
+            _must_be_whole(layout.out_of_fold(fold))
+            place = int((fold_of_tiles(layout.split.folder)[:at] == fold).sum())
+            found = np.load(layout.fold_folder(fold) / "oof.npy", mmap_mode="r", allow_pickle=False)[place]
             said += f", fold {fold}" + _score(context, name)
     elif (test := np.flatnonzero(store.test["id"] == name)).size:
         at, truth = int(test[0]), None
         image, about = store.test_images[at], store.test.iloc[at]
-        folds = [fold for fold in tree.folds if context.ledger.state(tree.test(fold)).done]
-        _must_be_whole(*(tree.test(fold) for fold in folds))
-        paths = [tree.test(fold).folder / f"fold-{fold}.npy" for fold in folds]
+        folds = [fold for fold in layout.folds if context.freshness.state(layout.test(fold)).done]
+        _must_be_whole(*(layout.test(fold) for fold in folds))
+        paths = [layout.test(fold).folder / f"fold-{fold}.npy" for fold in folds]
         if paths:
             stores = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
             found = blend.average(stores, at, at + 1)[0]
@@ -59,7 +62,7 @@ def run(context: Context, name: str) -> bool:
     else:
         near = difflib.get_close_matches(name, [*store.train["id"], *store.test["id"]], 1)
         hint = f"; did you mean {near[0]}?" if near else f", for example {store.train['id'].iloc[0]}"
-        raise UserError(f"{tree.dataset} has no tile {name!r}{hint}")
+        raise UserError(f"{layout.dataset} has no tile {name!r}{hint}")
     if found is not None:
         predicted = f"{(found / 255 > threshold).mean():.1%} predicted at {threshold:.3f}"
         said += f", {predicted}"
@@ -70,30 +73,30 @@ def run(context: Context, name: str) -> bool:
         threshold,
         [name],
     )
-    path = tree.experiment_folder / "tiles" / f"{name}.png"
+    path = layout.experiment_folder / "tiles" / f"{name}.png"
     artifacts.write_bytes(path, png)
-    say(f"{name}: {said}")
-    say(f"  {path}")
+    echo(f"{name}: {said}")
+    echo(f"  {path}")
     return found is not None
 
 
 def _must_be_whole(*artifacts_used: Artifact) -> None:
     """Compare with hashes what is about to be shown."""
     for each in artifacts_used:
-        if fault := artifacts.discard_if_damaged(each):
+        if error := artifacts.discard_if_damaged(each):
             stage = "train" if each.stage == "oof" else each.stage
-            raise UserError(f"{each.name}: {fault}; make {stage} makes it again")
+            raise UserError(f"{each.name}: {error}; make {stage} makes it again")
 
 
 def _fold(context: Context, at: int) -> int | None:
-    if not context.ledger.state(context.tree.split).done:
+    if not context.freshness.state(context.layout.split).done:
         return None
-    return int(fold_of_tiles(context.tree.split.folder)[at])
+    return int(fold_of_tiles(context.layout.split.folder)[at])
 
 
 def _threshold(context: Context) -> float:
     try:
-        path = context.tree.validation(context.folds).folder / "choice.json"
+        path = context.layout.validation(context.folds).folder / "choice.json"
         return float(json.loads(path.read_text(encoding="utf-8"))["threshold"])
     except (OSError, ValueError, KeyError):
         return 0.5
@@ -102,7 +105,7 @@ def _threshold(context: Context) -> float:
 def _score(context: Context, name: str) -> str:
     try:
         told = tables.read(
-            context.tree.validation(context.folds).folder / "scores.csv", dtype={"id": str}, keep_default_na=False
+            context.layout.validation(context.folds).folder / "scores.csv", dtype={"id": str}, keep_default_na=False
         ).set_index("id")
         return f", score {told.loc[name, 'score']:.1f}, IoU {told.loc[name, 'iou']:.3f}"
     except (OSError, KeyError, ValueError):

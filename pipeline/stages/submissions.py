@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline import leaderboard, uploads
 from pipeline.artifacts import Manifest
-from pipeline.progress import say
-from pipeline.sources import kaggle
+from pipeline.data.sources import kaggle
+from pipeline.reporting import leaderboard
+from pipeline.submission import uploads
+from pipeline.system.progress import echo
 
 COLUMNS = ("date", "ref", "experiment", "CV", "public", "private", "CV - private", "status")
 
@@ -35,7 +36,7 @@ def run(root: Path) -> None:
     rows += [_unsent(manifest) for mark, manifest in receipts.items() if mark not in seen]
     if receipts:
         leaderboard.write(root)
-    say(_table(rows) if rows else "no submissions yet: make submit")
+    echo(_table(rows) if rows else "no submissions yet: make submit")
 
 
 def _learn(folder: Path, mark: str, each: kaggle.Submission, receipt: Manifest | None) -> None:
@@ -62,7 +63,7 @@ def _row(each: kaggle.Submission, receipt: Manifest | None) -> dict[str, str]:
                 _shown(each.public),
                 _shown(each.private),
                 gap,
-                each.status + (f": {each.fault}" if each.fault else ""),
+                each.status + (f": {each.error}" if each.error else ""),
             ),
             strict=True,
         )

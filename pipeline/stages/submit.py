@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import artifacts, metric, rle, submission, tables, tiles
-from pipeline.artifacts import SOLUTION, Tree
+from pipeline import artifacts
+from pipeline.artifacts import SOLUTION, Layout
 from pipeline.config import CHECKOUT, TILE, UserError
-from pipeline.progress import Progress
+from pipeline.data import rle, tables, tiles
+from pipeline.scoring import metric
 from pipeline.stages import Context
-from pipeline.uploads import MARK
+from pipeline.submission import csv_file as submission
+from pipeline.submission.uploads import MARK
+from pipeline.system.progress import Progress
 
 LIBRARIES = (
     "albumentations",
@@ -33,15 +36,15 @@ LIBRARIES = (
 
 def run(context: Context) -> None:
     """Write ``submissions/<dataset>/<experiment>.csv`` and its receipt."""
-    tree, folds = context.tree, context.folds
-    artifact = tree.submission(folds)
+    layout, folds = context.layout, context.folds
+    artifact = layout.submission(folds)
     started, seen = time.monotonic(), artifacts.inputs_now(artifact)
-    store = tiles.load(tree.tiles.folder)
-    validated = context.ledger.manifest(tree.validation(folds))
+    store = tiles.load(layout.tiles.folder)
+    validated = context.freshness.manifest(layout.validation(folds))
     assert validated is not None  # the road leads past it
-    how, votes = submission.read_choice(tree.validation(folds).folder / "choice.json")
+    how, votes = submission.read_choice(layout.validation(folds).folder / "choice.json")
     # Members without a vote are not read; the others are averaged as they are read, a chunk of tiles at a time.
-    parts = [(member, fold) for member in tree.members for fold in folds if votes[member.experiment]]
+    parts = [(member, fold) for member in layout.members for fold in folds if votes[member.experiment]]
     paths = [member.test(fold).folder / f"fold-{fold}.npy" for member, fold in parts]
     found = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
     masks = partial(
@@ -56,16 +59,16 @@ def run(context: Context) -> None:
             salt += int(np.count_nonzero(chunk))
             yield chunk
 
-    with artifacts.making(artifact) as folder:
+    with artifacts.updating(artifact) as folder:
         with artifacts.writing(folder / artifact.outputs[0]) as path:
             with Progress("encode", len(ids), "tiles") as progress:
                 submission.write(path, ids, counted(masks(progress=progress)))
-            # Held against the tiles once more, from the file: what Kaggle will read is what was predicted.
+            # ValidationSet against the tiles once more, from the file: what Kaggle will read is what was predicted.
             salted = submission.check(path, ids, masks())
         result = {
             **validated.result,
             "message": message(
-                tree,
+                layout,
                 folds,
                 validated.result["cv"]["score"],
                 artifacts.measure(folder / artifact.outputs[0]).sha256[:MARK],
@@ -76,18 +79,18 @@ def run(context: Context) -> None:
             "versions": _versions(),
             "git_commit": _git_commit(),
         }
-        solution = tree.raw.folder / SOLUTION
-        if tree.dataset == "demo":
+        solution = layout.raw.folder / SOLUTION
+        if layout.dataset == "demo":
             result["score"] = _score_against(solution, ids, masks())
-        artifacts.finish(artifact, result, started, seen=seen)
+        artifacts.commit(artifact, result, started, seen=seen)
 
 
-def message(tree: Tree, folds: tuple[int, ...], score: float, mark: str) -> str:
+def message(layout: Layout, folds: tuple[int, ...], score: float, mark: str) -> str:
     """The line that goes with the CSV to Kaggle; by the mark at its end an upload is known again."""
-    some = "" if len(folds) == len(tree.folds) else f" (folds {','.join(map(str, folds))} of {len(tree.folds)})"
+    some = "" if len(folds) == len(layout.folds) else f" (folds {','.join(map(str, folds))} of {len(layout.folds)})"
     # Kaggle shows one line; within it, the text stays as it was typed.
-    own = " ".join(tree.settings.submit.message.splitlines()).strip()
-    return f"{tree.experiment}{some} CV {score:.4f}{' ' + own if own else ''} {mark}"
+    own = " ".join(layout.settings.submit.message.splitlines()).strip()
+    return f"{layout.experiment}{some} CV {score:.4f}{' ' + own if own else ''} {mark}"
 
 
 def _score_against(solution: Path, ids: list[str], masks: Any) -> float:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from pipeline import launch
-from pipeline.progress import say
+from pipeline.execution import local as launch
 from pipeline.stages import Context
+from pipeline.system.progress import echo
 
 
 def run(*contexts: Context) -> None:
     """Fill ``data/<dataset>/experiments/<experiment>/fold-K`` for each fold of each experiment."""
     work = []
     for context in contexts:
-        tree = context.tree
+        layout = context.layout
         pending = {artifact.folder for artifact in context.pending("train")}
-        todo = [fold for fold in context.folds if tree.fold_folder(fold) in pending]
-        say(f"train: experiment {tree.experiment}, fold{'s' if len(todo) > 1 else ''} {', '.join(map(str, todo))}")
-        work.append((tree, todo))
+        todo = [fold for fold in context.folds if layout.fold_folder(fold) in pending]
+        echo(f"train: experiment {layout.experiment}, fold{'s' if len(todo) > 1 else ''} {', '.join(map(str, todo))}")
+        work.append((layout, todo))
     if contexts[0].cluster is not None:
-        from pipeline import cluster
+        from pipeline.execution.ray import driver as cluster
 
         cluster.train(work, contexts[0].cluster)
     else:
-        for tree, todo in work:
-            launch.train(tree, todo, contexts[0].jobs)
+        for layout, todo in work:
+            launch.train(layout, todo, contexts[0].jobs)

@@ -7,12 +7,13 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline import artifacts, uploads
+from pipeline import artifacts
 from pipeline.config import UserError
-from pipeline.progress import Progress, duration, say
-from pipeline.sources import kaggle
+from pipeline.data.sources import kaggle
 from pipeline.stages import Context
-from pipeline.uploads import Upload
+from pipeline.submission import uploads
+from pipeline.submission.uploads import Upload
+from pipeline.system.progress import Progress, echo, format_duration
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 20.0
 """Seconds between two questions: short at first, then longer and longer."""
@@ -32,35 +33,35 @@ def run(context: Context, dry: bool, wait: float, force: bool, again: str) -> No
     Raises:
         UserError: the CSV was changed after its check, Kaggle did not take it, could not score it, or does not answer.
     """
-    tree = context.tree
-    artifact = tree.submission(context.folds)
-    receipt = context.ledger.manifest(artifact)
+    layout = context.layout
+    artifact = layout.submission(context.folds)
+    receipt = context.freshness.manifest(artifact)
     if receipt is None:
         return
-    if tree.dataset != "tgs":
-        if tree.dataset != "demo":
-            say("  not uploaded        only the dataset tgs goes to Kaggle: leave DATASET out for that")
+    if layout.dataset != "tgs":
+        if layout.dataset != "demo":
+            echo("  not uploaded        only the dataset tgs goes to Kaggle: leave DATASET out for that")
         return
     path, mark = artifact.folder / artifact.outputs[0], uploads.mark_of(receipt)
     message = receipt.result["message"]
     record = None if force else uploads.find(artifact.folder, mark)
     known = record if record is not None and record.status != "error" else None
     if known is None:
-        if fault := artifacts.verify(artifact, receipt):
-            raise UserError(f"{path}: {fault}; make it again: make clean-submit, then make submit")
+        if error := artifacts.verify(artifact, receipt):
+            raise UserError(f"{path}: {error}; make it again: make clean-submit, then make submit")
         if dry:
-            say(f"dry run: not uploaded; the message would be: {message}")
+            echo(f"dry run: not uploaded; the message would be: {message}")
             return
         try:
-            known = None if force else _adopt(mark, tree.experiment, record)
+            known = None if force else _adopt(mark, layout.experiment, record)
             if known is None:
-                say(f"upload: {path.name} to Kaggle: {message}")
-                known = _send(path, message, mark, tree.experiment)
+                echo(f"upload: {path.name} to Kaggle: {message}")
+                known = _send(path, message, mark, layout.experiment)
         except kaggle.NoCredentialsError:
             _tell_how(path, message)
             return
     elif known.status == "complete":
-        say(KNOWN)
+        echo(KNOWN)
     recorded = known == record and receipt.result.get("kaggle", {}).get("ref") == known.ref
     if not recorded:
         # Before the wait, so that nobody who stops it uploads again.
@@ -71,10 +72,10 @@ def run(context: Context, dry: bool, wait: float, force: bool, again: str) -> No
         uploads.keep(artifact.folder, answered)
     if answered != known or not recorded:
         # Imported here: it may load matplotlib, which a command with nothing to do has no use for.
-        from pipeline import leaderboard
+        from pipeline.reporting import leaderboard
 
-        leaderboard.write(tree.root)
-        context.ledger.forget()
+        leaderboard.write(layout.root)
+        context.freshness.forget()
     if answered.status == "error":
         raise UserError(
             f"submission {answered.ref}: {answered.scores}; see {kaggle.PAGE}/submissions; "
@@ -83,8 +84,8 @@ def run(context: Context, dry: bool, wait: float, force: bool, again: str) -> No
     if unanswered:
         raise UserError(f"submission {answered.ref} is uploaded, but its score cannot be asked for: {unanswered}")
     ask = " (ask with: make submissions)" if answered.status == "pending" else ""
-    after = f" after {duration(wait)}" if ask and waited else ""
-    say(f"submission {answered.ref}: {answered.scores}{after}{ask}")
+    after = f" after {format_duration(wait)}" if ask and waited else ""
+    echo(f"submission {answered.ref}: {answered.scores}{after}{ask}")
 
 
 def _adopt(mark: str, experiment: str, record: Upload | None) -> Upload | None:
@@ -101,12 +102,12 @@ def _adopt(mark: str, experiment: str, record: Upload | None) -> Upload | None:
     own = [each for each in kaggle.past_submissions() if mark in each.message.split()]
     for each in own:
         if each.status != "error":
-            say(KNOWN)
+            echo(KNOWN)
             return uploads.upload_of(each, mark, experiment)
     failed = uploads.upload_of(own[0], mark, experiment) if own else record
     if failed is not None:
-        reason = failed.fault or "no reason given"
-        say(f"upload: Kaggle could not score submission {failed.ref} ({reason}); uploading again")
+        reason = failed.error or "no reason given"
+        echo(f"upload: Kaggle could not score submission {failed.ref} ({reason}); uploading again")
     return None
 
 
@@ -129,9 +130,9 @@ def _wait(upload: Upload, longest: float) -> tuple[Upload, str]:
     Raises:
         NoCredentialsError: there are none.
     """
-    say(f"submission {upload.ref}: waiting for Kaggle's score, {duration(longest)} at most")
+    echo(f"submission {upload.ref}: waiting for Kaggle's score, {format_duration(longest)} at most")
     started, pause = time.monotonic(), FIRST_PAUSE
-    left, answers, fault = longest, 0, ""
+    left, answers, error = longest, 0, ""
     with Progress(f"wait for the score of submission {upload.ref}", round(longest), "s at most") as progress:
         while True:
             try:
@@ -142,10 +143,10 @@ def _wait(upload: Upload, longest: float) -> tuple[Upload, str]:
             except kaggle.NoCredentialsError:
                 raise
             except UserError as failed:
-                fault = str(failed)
+                error = str(failed)
             left = longest - (time.monotonic() - started)
             if upload.status != "pending" or left <= 0:
-                return upload, "" if answers else fault
+                return upload, "" if answers else error
             time.sleep(min(pause, left))
             pause = min(pause * 1.5, LONGEST_PAUSE)
             left = longest - (time.monotonic() - started)
@@ -153,8 +154,8 @@ def _wait(upload: Upload, longest: float) -> tuple[Upload, str]:
 
 
 def _tell_how(path: Path, message: str) -> None:
-    say("")
-    say("not uploaded: there are no Kaggle credentials on this machine. To upload it yourself, either")
-    say(f"  open {kaggle.PAGE}/submit and choose {path}, or")
-    say(f"  make a token on {kaggle.TOKENS}, save it as ~/.kaggle/access_token, and run make submit again, or")
-    say(f"  kaggle competitions submit {kaggle.COMPETITION} -f {shlex.quote(str(path))} -m {shlex.quote(message)}")
+    echo("")
+    echo("not uploaded: there are no Kaggle credentials on this machine. To upload it yourself, either")
+    echo(f"  open {kaggle.PAGE}/submit and choose {path}, or")
+    echo(f"  make a token on {kaggle.TOKENS}, save it as ~/.kaggle/access_token, and run make submit again, or")
+    echo(f"  kaggle competitions submit {kaggle.COMPETITION} -f {shlex.quote(str(path))} -m {shlex.quote(message)}")

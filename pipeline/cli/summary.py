@@ -1,0 +1,160 @@
+"""What a user wants to know of a command that is done. Reads manifests only, so it is there at once."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import CHECKOUT, DEFAULT_EXPERIMENT, ROOT, SCRIPT
+from pipeline.reporting import checks
+from pipeline.stages import Context
+from pipeline.system.progress import echo, format_duration
+
+
+def blended(context: Context) -> None:
+    """After the validation of a blend: its members, its cross-fitted score, and the next step."""
+    layout = context.layout
+    validated = context.freshness.manifest(layout.validation(context.folds))
+    if validated is not None:
+        _members(context, validated.result)
+        _validated(context, validated.result, "submit")
+
+
+def only_member(context: Context) -> str:
+    """Of a blend in which one member has all the weight: that it is that member, and what submits it.
+
+    Returns:
+        One line, empty for any other blend.
+    """
+    validated = context.freshness.manifest(context.layout.validation(context.folds))
+    member = checks.sole_member(validated.result["votes"]) if validated is not None else None
+    if member is None:
+        return ""
+    return (
+        f"the blend {context.layout.experiment} is {member} alone (weight 1), so it gets no CSV and no row in the "
+        f"leaderboard; submit {member} itself: {next_command(context, 'submit', member)}"
+    )
+
+
+def trained(context: Context) -> None:
+    """After training: a line per fold, the cross-fitted score, and the next step."""
+    layout, freshness = context.layout, context.freshness
+    echo("")
+    echo("  fold   tiles   epochs   best    at 0.5      IoU    empty      time")
+    for fold in context.folds:
+        train, found = freshness.manifest(layout.train(fold)), freshness.manifest(layout.out_of_fold(fold))
+        if train and found:
+            result = found.result
+            echo(
+                f"  {fold:4d}  {result['tiles']:6,d}  {train.result['epochs']:7d}  {train.result['best_epoch']:5d}"
+                f"  {result['score_at_half']:8.4f}  {result['iou']:7.4f}  {result['empty_accuracy']:7.1%}"
+                f"  {format_duration(train.result['seconds']):>8}"
+            )
+    validated = freshness.manifest(layout.validation(context.folds))
+    if validated is not None:
+        echo("")
+        _validated(context, validated.result, "predict submit")
+
+
+def submitted(context: Context) -> None:
+    """After the submission: score, files, and the next step."""
+    layout = context.layout
+    artifact = layout.submission(context.folds)
+    manifest = context.freshness.manifest(artifact)
+    if manifest is None:
+        return
+    result = manifest.result
+    echo("")
+    if layout.is_blend:
+        _members(context, result)
+    _score(result["cv"])
+    for text in checks.of_submission(result):
+        echo(f"warning: {text}")
+    if "score" in result:
+        echo(f"  test answers        {result['score']:.4f}  (the survey knows its own)")
+    echo(f"  salt predicted      in {result['tiles_with_salt']:,} of {result['tiles']:,} test tiles")
+    echo(f"  CSV                 {_shown(artifact.folder / artifact.outputs[0])}")
+    echo(f"  receipt             {_shown(artifact.manifest_path)}")
+    echo(f"  report              {_shown(layout.experiment_folder / 'report.html')}")
+    echo(f"  leaderboard         {_shown(layout.leaderboard.with_suffix('.html'))}")
+    if layout.dataset == "demo":
+        echo("  next                open the report; then the real tiles: make download train predict submit")
+
+
+def _validated(context: Context, result: dict[str, Any], targets: str) -> None:
+    layout = context.layout
+    _score(result["cv"])
+    echo(f"  report              {_shown(layout.experiment_folder / 'report.html')}")
+    echo(f"  leaderboard         {_shown(layout.leaderboard.with_suffix('.html'))}")
+    told = only_member(context) if layout.is_blend else ""
+    echo(f"warning: {told}" if told else f"  next                {next_command(context, targets)}")
+
+
+def _members(context: Context, result: dict[str, Any]) -> None:
+    """A line for each member of a blend: its weight, and what it scores alone."""
+    echo(f"  blend               {context.layout.experiment}")
+    total = sum(result["votes"].values())
+    for member in context.layout.members:
+        alone = context.freshness.manifest(member.validation(context.folds))
+        score = f"{alone.result['cv']['score']:.4f}" if alone else "not known"
+        echo(f"    {member.experiment:<17} weight {result['votes'][member.experiment] / total:.2f}, CV alone {score}")
+
+
+def _score(cv: dict[str, Any]) -> None:
+    low, high = cv["interval"]
+    folds = " ".join(f"{score:.3f}" for score in cv["folds"].values())
+    over = f"+- {cv['spread']:.4f} over folds {folds}, " if len(cv["folds"]) > 1 else ""
+    echo(f"  CV (cross-fitted)   {cv['score']:.4f}  {over}95 % interval over tiles {low:.3f} to {high:.3f}")
+    for text in checks.of_score(cv):
+        echo(f"warning: {text}")
+    echo(f"  at 0.5, all kept    {cv['score_at_half']:.4f}")
+    echo(f"  chosen              threshold {cv['threshold']:.3f}, smallest mask {cv['min_area']} pixels")
+    if cv["gains"]:
+        taken, left = ([each for each in cv["gains"] if each["taken"] is kind] for kind in (True, False))
+        gate = {"empty_gate": f" at {cv['gate']:.2f}"} if cv["gate"] is not None else {}
+        told = [f"{each['rule']}{gate.get(each['rule'], '')} {_gain(each)}" for each in taken] or ["none with a gain"]
+        echo(f"  rules               {', '.join(told)}")
+        if left:
+            told = [f"{each['rule']} {each['gain']:+.4f}" for each in left]
+            echo(f"  rules left out      {', '.join(told)}")
+
+
+def _gain(found: dict[str, Any]) -> str:
+    return f"{found['gain']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
+
+
+def next_command(context: Context, targets: str, experiment: str = "") -> str:
+    """The command that goes on with the same dataset, experiment and settings, all of which it has to be told again.
+
+    Args:
+        context: of the command that is done.
+        targets: stages, separated by spaces.
+        experiment: another experiment to go on with.
+    """
+    layout, experiment = context.layout, experiment or context.layout.experiment
+    told = {
+        "dataset": layout.dataset if layout.dataset != "tgs" else "",
+        "experiment": experiment if experiment != DEFAULT_EXPERIMENT else "",
+        "set": " ".join(context.assignments),
+    }
+    said = {name: value for name, value in told.items() if value}
+    if layout.root.resolve() == CHECKOUT:
+        # Make takes a dollar for the beginning of a variable of its own.
+        ours = (f"{name.upper()}={shlex.quote(value.replace('$', '$$'))}" for name, value in said.items())
+        return " ".join(["make", targets, *ours])
+    # Of another root make knows nothing. The last target brings those before it up to date.
+    if CHECKOUT is not None or layout.root.resolve() != ROOT.resolve():
+        said["root"] = str(layout.root)
+    options = (f"--{name} {shlex.quote(value)}" for name, value in said.items())
+    program = f"{shlex.quote(_shown(Path(sys.executable)))} -m pipeline"
+    if CHECKOUT is None and shutil.which(SCRIPT):
+        program = SCRIPT
+    return " ".join([program, targets.split()[-1], *options])
+
+
+def _shown(path: Path) -> str:
+    """A path as short as it can be said from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,194 @@
+"""The competition's run-length encoding, for all tiles at once.
+
+A mask is written as ``start length start length ...``: pixels are counted from one, top to bottom and then left to
+right; the pairs are sorted and positive, and no pixel is named twice. A mask without salt is an empty text. Source:
+the Evaluation page of the TGS Salt Identification Challenge.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.config import TILE, UserError
+
+CHUNK = 64
+"""Tiles whose pixels are worked on at once: few enough to stay in the processor's cache."""
+_NUMBER = re.compile(r"[1-9][0-9]*")
+_NOT_POSITIVE = re.compile(r"0+|-[0-9]+")
+
+
+def encode(masks: np.ndarray) -> list[str]:
+    """Run-length encoding of masks.
+
+    Args:
+        masks: (n, height, width) bool or integer; whatever is not 0 is salt.
+
+    Returns:
+        n texts; that of a mask without salt is empty.
+
+    Example:
+        >>> encode(np.array([[[0, 1], [1, 1]], [[0, 0], [0, 0]]]))
+        ['2 3', '']
+    """
+    if masks.ndim != 3:
+        raise ValueError(f"masks have shape {masks.shape}, not (tiles, height, width)")
+    # Looking a number up is several times faster than writing it: as it stands within a text, and as it ends one. The
+    # words are of one size, eight bytes for any tile that there is, which are copied as one number; zeros fill them up.
+    numbers = range(masks.shape[1] * masks.shape[2] + 1)
+    words = np.array([f"{number}{end}" for end in " \n" for number in numbers], f"S{max(8, len(str(numbers[-1])) + 1)}")
+    words = words.view(np.uint64) if words.itemsize == 8 else words
+    texts: list[str] = []
+    for begin in range(0, len(masks), CHUNK):
+        chunk = masks[begin : begin + CHUNK]
+        tiles, starts, lengths = _runs(chunk)
+        said = np.stack([starts + 1, lengths], axis=1).ravel()
+        runs = np.bincount(tiles, minlength=len(chunk))
+        said[2 * np.cumsum(runs)[runs > 0] - 1] += len(numbers)
+        lines = iter(words[said].tobytes().translate(None, b"\0").decode("ascii").split("\n"))
+        texts += [next(lines) if count else "" for count in runs.tolist()]
+    return texts
+
+
+def decode(
+    texts: Sequence[str | float | None],
+    height: int = TILE,
+    width: int = TILE,
+    names: Sequence[str] | None = None,
+) -> np.ndarray:
+    """Masks of run-length encoded texts.
+
+    Args:
+        texts: n texts; an empty one, None and NaN stand for a mask without salt.
+        height: of a tile, in pixels.
+        width: of a tile, in pixels.
+        names: what to call the texts in an error, for example the tiles' ids; by default ``row 0``, ``row 1`` ...
+
+    Returns:
+        (n, height, width) uint8, 1 where salt is.
+
+    Raises:
+        UserError: a text is malformed; the message names the first such text and says why.
+    """
+    plain = ["" if _is_missing(text) else text for text in texts]
+    parsed = _parse(plain, height * width)
+    if parsed is None:
+        for row, text in enumerate(plain):
+            error = check(text, height, width)
+            if error:
+                name = f"row {row}" if names is None else f"tile {names[row]}"
+                raise UserError(f"run-length encoding of {name}: {error}; correct the file, or fetch it again")
+        raise AssertionError("the two readings of a run-length encoding disagree")
+    return _paint(*parsed, len(plain), height, width)
+
+
+def check(text: str | float | None, height: int, width: int) -> str | None:
+    """Why a text is no run-length encoding of a mask of this size; None if it is one.
+
+    Args:
+        text: one cell of the column ``rle_mask``; an empty one, None and NaN stand for a mask without salt.
+        height: of a tile, in pixels.
+        width: of a tile, in pixels.
+    """
+    if _is_missing(text):
+        return None
+    if not isinstance(text, str):
+        return f"it is a {type(text).__name__}, not a text"
+    tokens = [token for token in text.split(" ") if token]
+    for token in tokens:
+        if not _NUMBER.fullmatch(token):
+            return f"{_shown(token)} is not {'positive' if _NOT_POSITIVE.fullmatch(token) else 'a whole number'}"
+    if len(tokens) % 2:
+        return f"it has an odd count of numbers ({len(tokens)}), and a start without a length is no run"
+    pixels, end = height * width, 1
+    for first, second in zip(tokens[::2], tokens[1::2], strict=True):
+        # A number with more digits than the last pixel's is outside, however long; int() refuses very long ones.
+        if max(len(first), len(second)) > len(str(pixels)) or int(first) + int(second) - 1 > pixels:
+            return f"the run {_shown(first)} {_shown(second)} leaves the tile, which has {pixels} pixels"
+        if int(first) < end:
+            return f"the run {first} {second} starts before pixel {end}: runs must be sorted and must not overlap"
+        end = int(first) + int(second)
+    return None
+
+
+def _is_missing(text: object) -> bool:
+    return text is None or (isinstance(text, float) and text != text)
+
+
+def _shown(token: str) -> str:
+    """A token as it fits into one line of a message, whatever characters it holds."""
+    return ascii(token if len(token) <= 20 else token[:20] + "...")
+
+
+def _runs(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tile, start (from zero) and length of each run of a chunk of masks, in order."""
+    _, height, width = masks.shape
+    stride = height * width + 1
+    salt = masks if masks.dtype == bool else masks != 0
+    # Runs go down the columns, memory goes along the rows. Looking for changes in memory's order and sorting them
+    # takes a fraction of what turning the masks takes.
+    changed = np.empty(masks.shape, bool)  # from the pixel before, in the order of runs
+    np.not_equal(salt[:, 1:], salt[:, :-1], out=changed[:, 1:])
+    np.not_equal(salt[:, 0, 1:], salt[:, -1, :-1], out=changed[:, 0, 1:])
+    changed[:, 0, 0] = salt[:, 0, 0]
+    places = np.flatnonzero(changed)
+    before = places // (height * width)  # NumPy divides by one number fast, but does not take remainders so
+    downwards = np.arange(height * width).reshape(width, height).T.ravel()  # place in memory -> place in a run
+    places = before * stride + downwards[places - before * (height * width)]
+    # A run that lasts to a tile's last pixel ends behind it.
+    open_ended = np.flatnonzero(salt[:, -1, -1]) * stride + stride - 1
+    changes = np.sort(np.concatenate([places, open_ended]))
+    starts, ends = changes[::2], changes[1::2]
+    tiles = starts // stride
+    return tiles, starts - tiles * stride, ends - starts
+
+
+def _parse(texts: Sequence[object], pixels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Tile, start (from zero) and length of each run of well-formed texts, in order; None if any is malformed.
+
+    Works on the bytes of all texts in one array. Malformed is what ``check`` refuses.
+    """
+    strings = [text for text in texts if isinstance(text, str)]
+    if len(strings) < len(texts):
+        return None
+    data = np.frombuffer("\n".join(strings).encode("ascii", "replace"), np.uint8)
+    digit, newline = (data >= ord("0")) & (data <= ord("9")), data == ord("\n")
+    if not (digit | newline | (data == ord(" "))).all() or newline.sum() != max(len(texts) - 1, 0):
+        return None
+    edges = np.flatnonzero(np.diff(digit, prepend=False, append=False))
+    first, end = edges[::2], edges[1::2]  # of each number's digits
+    digits = end - first
+    longest = digits.max(initial=0)
+    if longest > len(str(pixels)) or (data[first] == ord("0")).any():
+        return None
+    values = np.zeros(len(first), np.int64)
+    for place in range(longest):
+        values += np.where(place < digits, (data[end - 1 - place] - ord("0")) * np.int64(10**place), 0)
+    tiles = np.cumsum(newline)[first]
+    if (np.bincount(tiles) % 2).any():
+        return None
+    tiles, starts, lengths = tiles[::2], values[::2] - 1, values[1::2]
+    stops = starts + lengths
+    if (stops > pixels).any() or ((starts[1:] < stops[:-1]) & (tiles[1:] == tiles[:-1])).any():
+        return None
+    return tiles, starts, lengths
+
+
+def _paint(
+    tiles: np.ndarray, starts: np.ndarray, lengths: np.ndarray, count: int, height: int, width: int
+) -> np.ndarray:
+    """(count, height, width) uint8 masks of runs in order."""
+    pixels = height * width
+    masks = np.empty((count, height, width), np.uint8)
+    for begin in range(0, count, CHUNK):
+        chunk = masks[begin : begin + CHUNK]
+        part = slice(*np.searchsorted(tiles, [begin, begin + CHUNK]))
+        edges = np.empty(2 * (part.stop - part.start), np.int64)
+        edges[::2] = (tiles[part] - begin) * pixels + starts[part]
+        edges[1::2] = edges[::2] + lengths[part]
+        stretches = np.diff(edges, prepend=0, append=len(chunk) * pixels)  # without and with salt in turn
+        values = (np.arange(len(stretches)) % 2).astype(np.uint8)
+        chunk[...] = np.repeat(values, stretches).reshape(len(chunk), width, height).transpose(0, 2, 1)
+    return masks

@@ -1,0 +1,1 @@
+"""Where folds run: in this process, in several, or on a cluster."""

@@ -1,0 +1,141 @@
+"""One fold's work from artifact to artifact: train it, predict its out-of-fold tiles, predict the test tiles.
+
+Whoever schedules folds (``pipeline.execution.local``) calls these; they are the same in this process, in another, or on
+another machine.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from pipeline import artifacts
+from pipeline.artifacts import Artifact, Freshness, Layout, remove_backup, remove_parts
+from pipeline.data import tiles as tiles_store
+from pipeline.data.folds import fold_of_tiles
+from pipeline.scoring import metric
+from pipeline.system.progress import FoldCallback
+from pipeline.training.fit import fit_fold, trained_predictor
+
+
+def train_fold(layout: Layout, fold: int, callback: FoldCallback | None = None) -> None:
+    """Train one fold and leave its weights, history and manifest."""
+    artifact = layout.train(fold)
+    started = time.monotonic()
+    tiles = tiles_store.load(layout.tiles.folder)
+    dealt = fold_of_tiles(layout.split.folder)
+    with artifacts.updating(artifact, invalidate_first=False) as folder:
+        if Freshness().state(artifact).done:  # another process has trained it since the caller looked
+            return
+        seen = artifacts.inputs_now(artifact)
+        result = fit_fold(
+            layout.settings,
+            tiles.train_images,
+            tiles.train_masks,
+            training=np.flatnonzero(dealt != fold),
+            validation=np.flatnonzero(dealt == fold),
+            fold=fold,
+            folder=folder,
+            identity=artifacts.inputs_fingerprint(artifact),
+            callback=callback,
+            depths=_depths(layout, tiles.train),
+            unlabelled=tiles.test_images,
+            unlabelled_depths=_depths(layout, tiles.test),
+            before_overwrite=partial(artifacts.invalidate, artifact, seen),
+        )
+        artifacts.commit(artifact, result, started, seen=seen)
+        remove_backup(artifact)
+
+
+def predict_out_of_fold(layout: Layout, fold: int) -> None:
+    """Predict the tiles that a fold's network did not see, and leave probabilities and metrics.
+
+    ``oof.npy`` is (v, 101, 101) uint8 in the order of the fold's rows in ``folds.csv``; v stands for v / 255.
+    """
+    artifact = layout.out_of_fold(fold)
+    started = time.monotonic()
+    tiles = tiles_store.load(layout.tiles.folder)
+    dealt = fold_of_tiles(layout.split.folder)
+    rows = np.flatnonzero(dealt == fold)
+    truth = tiles.train_masks[rows]
+    with artifacts.updating(artifact, invalidate_first=False) as folder:
+        seen = artifacts.inputs_now(artifact)
+        # Training may have been killed right after its manifest.
+        remove_backup(layout.train(fold))
+        answer = trained_predictor(layout.settings, *layout.weights(fold))
+        depths = _depths(layout, tiles.train.iloc[rows])
+        found = answer(
+            tiles.train_images[rows], np.empty(truth.shape, np.uint8), layout.settings.predict.tta, depths=depths
+        )
+        artifacts.invalidate(artifact, seen)
+        artifacts.write_array(folder / "oof.npy", found)
+        masks = metric.apply(found, 0.5, 0)
+        areas, true_areas = masks.sum(axis=(1, 2)), truth.sum(axis=(1, 2))
+        result = {
+            "tiles": len(rows),
+            "score_at_half": float(metric.score(masks, truth)),
+            "iou": float(metric.iou(masks, truth).mean()),
+            "empty_accuracy": float(metric.empty_accuracy(areas, true_areas)),
+        }
+        artifacts.write_text(folder / "metrics.json", json.dumps(result, indent=2) + "\n")
+        artifacts.commit(artifact, result, started, seen=seen)
+
+
+def predict_test(layout: Layout, fold: int, progress: Callable[[int], None] | None = None) -> None:
+    """Predict the test tiles with one fold's network, streamed to disk.
+
+    ``fold-K.npy`` is (n, 101, 101) uint8 in the order of the sample submission; v stands for v / 255.
+    """
+    artifact = layout.test(fold)
+    started = time.monotonic()
+    tiles = tiles_store.load(layout.tiles.folder)
+    with artifacts.updating(artifact, invalidate_first=False) as folder:
+        seen = artifacts.inputs_now(artifact)
+        answer = trained_predictor(layout.settings, *layout.weights(fold))
+        artifacts.invalidate(artifact)
+        with artifacts.writing(folder / artifact.outputs[0]) as path:
+            out = artifacts.mapped(path, tiles.test_images.shape)
+            answer(tiles.test_images, out, layout.settings.predict.tta, progress, _depths(layout, tiles.test))
+            out.flush()
+            del out
+        remove_parts(layout, fold)  # before the manifest: after it nothing would come back for them
+        artifacts.commit(artifact, {"tiles": len(tiles.test_images)}, started, seen=seen)
+
+
+def predict_test_parts(
+    layout: Layout, fold: int, starts: Sequence[int], freshness: Freshness, made: Callable[[Artifact, int], None]
+) -> None:
+    """Predict some chunks of the test tiles with one fold's network, each an artifact of its own.
+
+    Args:
+        layout: the experiment's artifacts.
+        fold: number of the fold.
+        starts: first tiles of the chunks, multiples of ``artifacts.CHUNK``, so that batches hold the tiles that they
+            hold when one process predicts all; a chunk that is done is left as it is.
+        freshness: what is done.
+        made: called with each chunk's artifact and its number of tiles.
+    """
+    tiles = tiles_store.load(layout.tiles.folder)
+    seen = artifacts.inputs_now(layout.test(fold))
+    answer = trained_predictor(layout.settings, *layout.weights(fold))
+    for start in starts:
+        artifact = layout.test_part(fold, start)
+        images = tiles.test_images[start : start + artifacts.CHUNK]
+        if not freshness.state(artifact).done:
+            started = time.monotonic()
+            artifacts.invalidate(artifact, seen)
+            depths = _depths(layout, tiles.test.iloc[start : start + artifacts.CHUNK])
+            found = answer(images, np.empty(images.shape, np.uint8), layout.settings.predict.tta, depths=depths)
+            artifacts.write_array(artifact.folder / artifact.outputs[0], found)
+            artifacts.commit(artifact, {"tiles": len(images)}, started, seen=seen)
+        made(artifact, len(images))
+
+
+def _depths(layout: Layout, table: pd.DataFrame) -> np.ndarray | None:
+    """Depths of a table's tiles in feet, (n,) float32, where the network sees them."""
+    return table["depth"].to_numpy(np.float32) if layout.settings.input.channels == "depth" else None

@@ -1,0 +1,123 @@
+"""Finished folds that a command would train again: they are replaced only where the user agrees."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.artifacts import Artifact, Manifest, agree, agreed, changed_settings, finished
+from pipeline.config import UserError
+from pipeline.stages import Context
+from pipeline.system.progress import echo
+
+MOST = 5
+"""Settings that are listed of a finished training; with more that differ, only the first is named."""
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """One finished fold that would be replaced."""
+
+    experiment: str
+    fold: int
+    why: str
+    """Why it is stale."""
+    artifact: Artifact
+    """The training that would take its place."""
+    manifest: Manifest
+    """Of the training that is finished."""
+
+
+def check(contexts: Sequence[Context]) -> None:
+    """Make sure that the user agrees before a finished fold is replaced.
+
+    A fold that is missing, damaged or only begun needs no consent. What was agreed to is written down in the fold's
+    backup, so that a training that is killed goes on without another question.
+
+    Args:
+        contexts: of a command that is about to train.
+
+    Raises:
+        UserError: finished folds would be replaced, and the user has not agreed. Nothing was changed.
+    """
+    replaced = [each for context in contexts for each in _replaced(context)]
+    if not replaced:
+        return
+    if not contexts[0].retrain:
+        if not on_terminal():
+            raise UserError(
+                f"{'; '.join(_lines(replaced))}: they are finished, and are replaced only with RETRAIN=1 (--retrain); "
+                f"{_how_to_keep(replaced)}"
+            )
+        for line in _lines(replaced):
+            echo(f"{line}: finished; going on trains again and replaces what is there")
+        if not _yes("Replace? [y/N] "):
+            raise UserError(f"nothing was replaced; {_how_to_keep(replaced)}")
+    for each in replaced:
+        agree(each.artifact, each.manifest)
+
+
+def on_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _yes(question: str) -> bool:
+    # Not as the prompt of input(), which writes it to standard error.
+    print(question, end="", flush=True)
+    try:
+        return input().strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _replaced(context: Context) -> list[Replaced]:
+    """The finished folds of an experiment that would be replaced, without those that the user has agreed to."""
+    found = []
+    for fold in context.folds:
+        artifact = context.layout.train(fold)
+        state = context.freshness.state(artifact)
+        manifest = None if state.done else finished(artifact)
+        if manifest is not None and not agreed(artifact, manifest):
+            found.append(Replaced(context.layout.experiment, fold, state.why, artifact, manifest))
+    return found
+
+
+def _lines(replaced: Sequence[Replaced]) -> list[str]:
+    """The folds of each experiment that are stale for the same reason, and that reason."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for each in replaced:
+        groups.setdefault((each.experiment, each.why), []).append(each.fold)
+    return [
+        f"experiment {experiment}, fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))} ({why})"
+        for (experiment, why), folds in groups.items()
+    ]
+
+
+def _how_to_keep(replaced: Sequence[Replaced]) -> str:
+    before = {_settings_before(each) for each in replaced}
+    known = before.pop() if len(before) == 1 else ""
+    same = f"the settings that they were trained with ({known} in SET)" if known else "the same SET and tiles as before"
+    return (
+        f"to keep them, use {same}, or give the new settings a name of their own: a file "
+        f'pipeline/experiments/NAME.toml with base = "{replaced[0].experiment}"'
+    )
+
+
+def _settings_before(each: Replaced) -> str:
+    """Assignments that lead back to the settings of a finished training; an empty string where they are not known."""
+    changed = changed_settings(each.artifact, each.manifest)
+    if not 0 < len(changed) <= MOST or any(old is None or new is None for old, new in changed.values()):
+        return ""
+    return " ".join(f"{key}={_assigned(old)}" for key, (old, _) in changed.items())
+
+
+def _assigned(value: Any) -> str:
+    """A value as ``SET`` takes it, without quotation marks where it needs none."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z_/.][\w/.-]*", value):
+        return value
+    return json.dumps(value, separators=(",", ":")).replace('"', "" if isinstance(value, list) else '"')

@@ -1,0 +1,1 @@
+"""The competition's metric, and everything that is chosen by it."""

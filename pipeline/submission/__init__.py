@@ -1,0 +1,1 @@
+"""The CSV, and what was uploaded."""

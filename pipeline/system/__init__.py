@@ -1,0 +1,1 @@
+"""Files, processors and progress."""

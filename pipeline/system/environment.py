@@ -1,0 +1,146 @@
+"""The project's virtual environment: made and updated by make, and held by the commands that run from it.
+
+``python pipeline/system/environment.py VENV STAMP LOCK PYTHON`` installs a lock file's packages into an environment.
+Packages are installed in place, so that what a user added stays; only an environment that is missing or does not work is made
+anew. A command that runs from an environment holds a shared lock on the file ``VENV.lock`` beside it, and an update an
+exclusive one, so that no update replaces packages that a running training is yet to import. Uses nothing but the
+standard library: make runs it before there is an environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system, where no make sets up an environment either
+    fcntl = None  # type: ignore[assignment]
+
+SUPPORTED = ((3, 11), (3, 13))
+"""First and last version of Python that the project supports."""
+_PROBE = f"import sys, pip; sys.exit(not {SUPPORTED[0]} <= sys.version_info[:2] <= {SUPPORTED[1]})"
+
+
+def hold() -> None:
+    """Keep the environment that this process runs from as it is until the process ends.
+
+    Waits, and says so, while the environment is being updated. Does nothing outside of an environment, or in one that
+    make did not set up.
+    """
+    if fcntl is None or sys.prefix == sys.base_prefix:
+        return
+    try:
+        # Never closed: the lock lasts as long as the process.
+        descriptor = os.open(_lock_path(Path(sys.prefix)), os.O_RDONLY)
+    except OSError:
+        return
+    if not _locked(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB):
+        _say(f"waiting: {sys.prefix} is being updated")
+        _locked(descriptor, fcntl.LOCK_SH)
+
+
+def install(venv: Path, stamp: Path, lock: Path, python: str) -> int:
+    """Bring an environment up to date with a lock file.
+
+    Where commands run from it, one that has an older version of the same lock file's packages stays as it is, with a
+    warning; one that lacks them is waited for.
+
+    Args:
+        venv: the environment's folder.
+        stamp: a file in it that records the lock file's hash.
+        lock: requirements with hashes.
+        python: makes a new environment; empty where there is none.
+
+    Returns:
+        The exit status: 0, or 2 after a line that says what is wrong.
+    """
+    content = hashlib.sha256(lock.read_bytes()).hexdigest()
+    if _installed(venv, stamp, content):
+        stamp.touch()
+        return 0
+    # Beside the environment, so that it outlasts one that is made anew.
+    descriptor = os.open(_lock_path(venv), os.O_RDWR | os.O_CREAT, 0o666)
+    if not _locked(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        if stamp.exists() and _works(venv):
+            _say(
+                f"warning: a command runs from {venv}, so it is not updated from {lock} now; this command goes on with "
+                "the packages that are there, the next one after that has ended updates them"
+            )
+            return 0
+        _say(f"waiting: a command runs from {venv}, which can be updated from {lock} once that has ended")
+        _locked(descriptor, fcntl.LOCK_EX)
+        if _installed(venv, stamp, content):
+            stamp.touch()
+            return 0
+    if _works(venv):
+        _say(f"updating {venv} from {lock}")
+    else:
+        if not python:
+            _say(f"error: {venv} does not work, and there is no Python 3.11, 3.12 or 3.13 to make it; install one")
+            return 2
+        _say(f"setting up {venv} (once, some minutes)")
+        if subprocess.run([python, "-m", "venv", "--clear", venv]).returncode:
+            _say(f"error: {python} cannot make an environment; on Debian: apt install python3-venv")
+            return 2
+    pip: list[str | Path] = [_python(venv), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock]
+    if subprocess.run(pip).returncode:
+        _say(f"error: {lock} cannot be installed into {venv}; see pip's message above, then run the same command again")
+        return 2
+    stamp.write_text(f"{content}\n")
+    return 0
+
+
+def _installed(venv: Path, stamp: Path, content: str) -> bool:
+    return stamp.is_file() and stamp.read_text().strip() == content and _works(venv)
+
+
+def _works(venv: Path) -> bool:
+    """Whether an environment has a supported Python and pip."""
+    try:
+        return subprocess.run([_python(venv), "-c", _PROBE], stderr=subprocess.DEVNULL).returncode == 0
+    except OSError:
+        return False
+
+
+def _python(venv: Path) -> Path:
+    return venv.absolute() / "bin" / "python"
+
+
+def _lock_path(venv: Path) -> Path:
+    return venv.with_name(f"{venv.name}.lock")
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    """Lock a file; False where others hold it. A file system without locks counts as locked: nothing can be known."""
+    try:
+        fcntl.flock(descriptor, kind)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    venv, stamp, lock, python = arguments
+    try:
+        return install(Path(venv), Path(stamp), Path(lock), python)
+    except OSError as error:
+        _say(f"error: {error.filename or venv}: {error.strerror or error}")
+        return 2
+    except KeyboardInterrupt:
+        _say("error: interrupted; the same command goes on from here")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

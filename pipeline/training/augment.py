@@ -1,0 +1,115 @@
+"""What happens to a tile before the network sees it: the training policy, and the fit to the network's input.
+
+Every random draw is a function of (seed, epoch, tile), never of which worker makes it or in what order, so that a run
+repeats and a resumed run goes on with the same tiles.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # albumentations asks the package index for news otherwise
+
+import albumentations as albu
+import cv2
+import numpy as np
+
+from pipeline.config import TILE, AugmentSettings
+
+
+class Augmenter:
+    """The training policy for one thread. Not to be shared between threads: each draw reseeds it.
+
+    Args:
+        settings: probabilities and ranges.
+    """
+
+    def __init__(self, settings: AugmentSettings) -> None:
+        self._policy = albu.Compose(_policy(settings))
+
+    def __call__(
+        self, image: np.ndarray, mask: np.ndarray, draw: tuple[int, int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One random view of a tile.
+
+        Args:
+            image: (101, 101) uint8 grey values.
+            mask: (101, 101) uint8, 1 where salt is.
+            draw: seed, epoch and index of the tile; the same three give the same view.
+
+        Returns:
+            Image and mask of the same shapes and dtypes; the mask holds 0 and 1 only.
+        """
+        self._policy.set_random_seed(int(np.random.SeedSequence(draw).generate_state(1)[0]))
+        view = self._policy(image=image, mask=mask)
+        return view["image"], view["mask"]
+
+    def views(
+        self, images: np.ndarray, masks: np.ndarray, chosen: np.ndarray, seed: int, epoch: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One random view of each of some tiles.
+
+        Args:
+            images: (n, 101, 101) uint8 grey values, may be memory-mapped.
+            masks: (n, 101, 101) uint8, 1 where salt is.
+            chosen: (m,) int, rows of both.
+            seed: of the draws.
+            epoch: of the draws.
+
+        Returns:
+            Images and masks, (m, 101, 101) uint8.
+        """
+        made = [self(images[index], masks[index], (seed, epoch, int(index))) for index in chosen]
+        return np.stack([image for image, _ in made]), np.stack([mask for _, mask in made])
+
+
+def _policy(settings: AugmentSettings) -> list[albu.BasicTransform]:
+    """The steps that are switched on. Borders are mirrored: a black border would look like the tiles' own artifacts."""
+    border = cv2.BORDER_REFLECT_101
+    geometry: list[tuple[float, albu.BasicTransform]] = [
+        (settings.flip, albu.HorizontalFlip(p=settings.flip)),
+        (
+            settings.crop * settings.crop_border,
+            albu.Compose(
+                [
+                    albu.PadIfNeeded(
+                        TILE + 2 * settings.crop_border, TILE + 2 * settings.crop_border, border_mode=border
+                    ),
+                    albu.RandomCrop(TILE, TILE),
+                ],
+                p=settings.crop,
+            ),
+        ),
+        (
+            settings.affine,
+            albu.Affine(
+                translate_percent=(-settings.shift, settings.shift),
+                scale=settings.scale,
+                rotate=(-settings.rotate, settings.rotate),
+                shear=(-settings.shear, settings.shear),
+                border_mode=border,
+                p=settings.affine,
+            ),
+        ),
+        (
+            settings.elastic,
+            albu.ElasticTransform(
+                alpha=settings.elastic_alpha, sigma=settings.elastic_sigma, border_mode=border, p=settings.elastic
+            ),
+        ),
+        (
+            settings.grid,
+            albu.GridDistortion(distort_limit=settings.grid_limit, border_mode=border, p=settings.grid),
+        ),
+    ]
+    values: list[tuple[float, albu.BasicTransform]] = [
+        (
+            settings.intensity,
+            albu.RandomBrightnessContrast(settings.brightness, settings.contrast, p=settings.intensity),
+        ),
+        (
+            settings.gamma,
+            albu.RandomGamma(tuple(100 * limit for limit in settings.gamma_limit), p=settings.gamma),
+        ),
+    ]
+    return [step for probability, step in geometry + values if probability > 0]

@@ -1,0 +1,221 @@
+"""Commands side by side: what one is making, another one neither removes nor makes again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import artifacts
+from pipeline.artifacts import Artifact, Freshness, Layout
+from pipeline.config import UserError, load
+from pipeline.stages import validate
+from tests.conftest import TINY, Chain, held_elsewhere
+from tests.test_faults import begin, flip_a_bit
+
+
+def tree_of(root: Path, dataset: str = "demo") -> Layout:
+    return Layout(root, dataset, "demo", load("demo", TINY.split()))
+
+
+def files(root: Path) -> dict[str, bytes]:
+    """Every file of a root folder but its locks."""
+    paths = (path for path in root.rglob("*") if path.is_file() and artifacts.LOCKS not in path.parts)
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+
+def saying(monkeypatch: pytest.MonkeyPatch, *then: Callable[[], object]) -> list[str]:
+    """What a command says while it waits for a lock; something is done when it does."""
+
+    def echo(text: str) -> None:
+        said.append(text)
+        for each in then:
+            each()
+
+    said: list[str] = []
+    monkeypatch.setattr(artifacts, "echo", echo)
+    return said
+
+
+# ---- Clean ----------------------------------------------------------------------------------------------------------
+
+
+def made_by(layout: Layout) -> Iterable[tuple[Artifact, tuple[str, ...]]]:
+    """Artifacts, and what to clean in vain while they are being made."""
+    yield layout.raw, ("download",)
+    yield layout.tiles, ("prepare",)
+    yield layout.split, ("split",)
+    yield layout.train(1), ("train", "demo")
+    yield layout.train(9), ("demo",)  # of settings with more folds
+    yield layout.out_of_fold(0), ("train", "demo")
+    yield layout.test(0), ("predict", "demo")
+    yield layout.validation(()), ("validate", "demo")
+    yield layout.report(()), ("report", "demo")
+    yield layout.submission(()), ("submit", "demo")
+
+
+def test_clean_removes_nothing_that_another_process_is_making(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain, before = Chain(root, capsys), files(root)
+    for artifact, cleaned in made_by(tree_of(root)):
+        with held_elsewhere(artifact) as (pid, _):
+            for what in cleaned:
+                assert chain("clean", what) == 2, (artifact.name, what)
+                assert chain.error.startswith(f"error: {artifact.name}: process {pid} is making it right now")
+                assert "removed" not in chain.printed
+        assert files(root) == before
+    with held_elsewhere(tree_of(root).train(1)):
+        assert chain("clean", "train", "--folds", "0") == 0
+    for what in ("train", "demo"):
+        assert chain("clean", what) == 0
+    assert not (root / "data/demo/experiments/demo").exists()
+
+
+def test_what_begins_anew_while_an_experiment_is_removed_stays(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def remove(path: Path) -> None:
+        really(path)
+        if path.name == artifacts.LOCKS:  # the first moment at which another process can take a lock there
+            assert not [each for each in path.parent.iterdir() if each != path]
+            (path.parent / "fold-0").mkdir()
+
+    chain, really = Chain(root, capsys), shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    assert chain("clean", "demo") == 0
+    assert [path.name for path in (root / "data/demo/experiments/demo").iterdir()] == ["fold-0"]
+
+
+def test_clean_of_nothing_makes_no_folder(chain: Chain):
+    for what in ("download", "train", "submit", "unet"):
+        assert chain("clean", what) == 0
+        assert "nothing to remove" in chain.printed
+    assert list(chain.root.iterdir()) == []
+
+
+# ---- What takes only a while is waited for --------------------------------------------------------------------------
+
+
+def test_two_fresh_experiments_side_by_side_make_what_they_share_once(tmp_path: Path):
+    running = [begin(tmp_path, "split") for _ in range(2)]
+    printed = []
+    for each in running:
+        output, error = each.communicate(timeout=240)
+        assert each.returncode == 0, error
+        printed.append(output)
+    for made in ("survey: 40 labelled", "prepare: 40 labelled", "split: 40 tiles"):
+        assert sum(output.count(made) for output in printed) == 1, printed
+
+
+@pytest.mark.parametrize("stage", ["download", "prepare", "split"])
+def test_what_another_process_made_meanwhile_is_not_made_again(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, stage: str
+):
+    def made() -> None:
+        shutil.move(chain.root / "aside", artifact.folder)
+        release()
+
+    assert chain("split") == 0
+    layout = tree_of(chain.root)
+    artifact = {"download": layout.raw, "prepare": layout.tiles, "split": layout.split}[stage]
+    before = files(chain.root)
+    shutil.move(artifact.folder, chain.root / "aside")
+    with held_elsewhere(artifact) as (pid, release):
+        said = saying(monkeypatch, made)
+        assert chain("split") == 0
+    assert said == [f"{stage}: process {pid} is making it; waiting for it"]
+    assert f"{stage}: another process has made it" in chain.printed
+    assert files(chain.root) == before  # also the manifest, with its time
+
+
+def test_tiles_that_another_process_took_meanwhile_from_another_archive_are_refused(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+):
+    def made() -> None:
+        shutil.move(chain.root / "aside", raw)
+        release()
+
+    assert chain("download") == 0
+    mine, other, raw = chain.root / "mine", chain.root / "other", chain.root / "data/mine/raw"
+    shutil.copytree(chain.root / "data/demo/raw", mine)
+    (mine / "manifest.json").unlink()
+    shutil.copytree(mine, other)
+    (other / "depths.csv").write_text((other / "depths.csv").read_text() + "\n")
+    assert chain("download", "--archive", str(mine), dataset="mine") == 0
+    shutil.move(raw, chain.root / "aside")
+    with held_elsewhere(tree_of(chain.root, "mine").raw) as (_, release):
+        saying(monkeypatch, made)
+        assert chain("prepare", "--archive", str(other), dataset="mine") == 2
+    assert "is another archive" in chain.error
+
+
+# ---- Readers --------------------------------------------------------------------------------------------------------
+
+
+def test_show_removes_nothing_of_what_is_being_made(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain, layout = Chain(root, capsys), tree_of(root)
+    name = np.genfromtxt(layout.tiles.folder / "test.csv", dtype=str, delimiter=",", skip_header=1)[0, 0]
+    flip_a_bit(layout.test(1).folder / "fold-1.npy")
+    with held_elsewhere(layout.test(1)) as (pid, _):
+        assert chain("show", name) == 2
+        assert chain.error.startswith(f"error: predict fold 1: process {pid} is making it right now")
+        # Neither does a command that would use it.
+        (root / "submissions/demo/demo.csv").unlink()
+        assert chain("submit") == 2
+        assert chain.error.startswith(f"error: predict fold 1: process {pid} is making it right now")
+    assert layout.test(1).manifest_path.is_file()
+    assert chain("show", name) == 2
+    assert "fold-1.npy has other content than its manifest says" in chain.error
+    assert not layout.test(1).manifest_path.exists()
+
+
+def test_a_score_of_predictions_that_were_replaced_meanwhile_does_not_count(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def slowly(*arguments: object) -> object:
+        with artifacts.updating(predicted) as folder:
+            np.save(folder / "oof.npy", np.load(folder / "oof.npy", allow_pickle=False)[:, ::-1])
+            artifacts.commit(predicted, made.result if made else {}, 0.0)
+        return really(*arguments)  # type: ignore[arg-type]
+
+    chain, layout, really = Chain(root, capsys), tree_of(root), validate.validate
+    predicted = layout.out_of_fold(0)
+    made = artifacts.read_manifest(predicted.manifest_path)
+    assert chain("clean", "validate") == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(validate, "validate", slowly)
+        assert chain("validate") == 2
+    assert "out-of-fold 0 was made again meanwhile" in chain.error
+    assert not layout.validation((0, 1)).manifest_path.exists()
+    assert chain("validate") == 0
+
+
+def test_a_manifest_that_was_replaced_in_the_store_meanwhile_stays_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("fsspec")
+    from pipeline.artifacts.remote import Store
+
+    def push(content: str) -> None:
+        artifact = Artifact("first", "split", tmp_path / "there/first", "manifest.json", ("a.txt",))
+        with artifacts.updating(artifact) as folder:
+            (folder / "a.txt").write_text(content)
+            artifacts.commit(artifact, {}, 0.0)
+        Store((tmp_path / "store").as_uri(), tmp_path / "there").push(artifact)
+
+    def replaced(path: Path) -> None:
+        monkeypatch.setattr(store, "_get", get)
+        push("other")
+        get(path)
+
+    push("content")
+    store = Store((tmp_path / "store").as_uri(), tmp_path / "here")
+    here = Artifact("first", "split", tmp_path / "here/first", "manifest.json", ("a.txt",))
+    get = store._get
+    monkeypatch.setattr(store, "_get", replaced)
+    with pytest.raises(UserError, match="was replaced meanwhile"):
+        store.pull(here, lambda manifest: True)
+    assert store.pull(here, lambda manifest: True)
+    assert Freshness().state(here).done

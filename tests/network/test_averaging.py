@@ -1,0 +1,96 @@
+"""The mean of weights over epochs: what is counted, what batch norms make of it, and that nothing raw is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.config import load
+from pipeline.network.averaging import TILES, StochasticAverage, arrays_of, count_statistics
+from pipeline.training import fit
+
+pytestmark = pytest.mark.backends
+SETTINGS = load(
+    "unet",
+    [
+        "train.precision=float32",
+        "network.width=4",
+        "network.levels=1",
+        "network.blocks=1",
+        "train.epochs=4",
+        "train.ema=0",
+        "train.swa_from=0.5",
+    ],
+)
+
+
+def network(seed: int = 0) -> keras.Model:
+    model, _ = fit.make_network(SETTINGS, seed)
+    fit.compile_network(model)
+    return model
+
+
+def batches(tiles: int = TILES) -> Iterable[np.ndarray]:
+    assert tiles == TILES
+    draw = np.random.default_rng(0)
+    return (draw.uniform(0, 255, (3, 112, 112, 1)).astype(np.float32) for _ in range(4))
+
+
+def test_the_weights_at_the_ends_of_the_last_epochs_count_alike():
+    model, average = network(), StochasticAverage(SETTINGS.train, [])
+    ends = []
+    for epoch in range(4):
+        model.set_weights(network(epoch).get_weights())
+        ends.append(arrays_of(model.trainable_variables))
+        average.add(model, epoch)
+        assert bool(average.arrays) == (epoch >= 2)
+    for mean, *values in zip(average.arrays, *ends[2:], strict=True):
+        np.testing.assert_allclose(mean, np.mean(values, axis=0), atol=1e-6)
+
+
+def test_the_mean_takes_the_weights_place_and_everything_raw_comes_back():
+    model, average = network(), StochasticAverage(SETTINGS.train, [])
+    with average.in_place(model, batches):  # no epoch counts yet
+        assert all(map(np.array_equal, arrays_of(model.variables), arrays_of(network().variables)))
+    average.add(network(1), 2)
+    average.add(network(2), 3)
+    raw = arrays_of(model.variables)
+    with average.in_place(model, batches):
+        first = arrays_of(model.variables)
+        for weight, mean in zip(arrays_of(model.trainable_variables), average.arrays, strict=True):
+            np.testing.assert_array_equal(weight, mean)
+    for value, before in zip(arrays_of(model.variables), raw, strict=True):
+        np.testing.assert_array_equal(value, before)
+    with average.in_place(model, batches):  # and gives the same once more
+        assert all(map(np.array_equal, arrays_of(model.variables), first))
+
+
+def test_statistics_are_the_mean_over_the_batches_and_nothing_of_what_was_before():
+    model = network()
+    norm = next(layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization))
+    for each in (norm.moving_mean, norm.moving_variance):
+        each.assign(np.full(each.shape, 7, np.float32))
+    momentum = norm.momentum
+    inside = keras.Model(model.input, norm.input)
+    seen = [keras.ops.convert_to_numpy(inside(batch)) for batch in batches()]
+    count_statistics(model, batches())
+    means = np.mean([each.mean(axis=(0, 1, 2)) for each in seen], axis=0)
+    variances = np.mean([each.var(axis=(0, 1, 2)) for each in seen], axis=0)
+    np.testing.assert_allclose(arrays_of([norm.moving_mean])[0], means, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(arrays_of([norm.moving_variance])[0], variances, rtol=1e-3)
+    assert norm.momentum == momentum
+
+
+def test_a_network_without_batch_norm_looks_at_no_tile():
+    model, _ = fit.make_network(
+        load("unet", ["train.precision=float32", "network.norm=none", "network.width=4", "network.levels=1"])
+    )
+
+    def never() -> Iterable[np.ndarray]:
+        raise AssertionError
+        yield
+
+    count_statistics(model, never())

@@ -1,0 +1,298 @@
+"""The U-Net layer by layer: shapes, parameter counts, and that each setting does what it says."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.config import NetworkSettings, UserError, experiment_names, load
+from pipeline.config.geometry import output_size
+from pipeline.network.losses import make_loss
+from pipeline.network.unet import build_unet, level_widths
+
+PLAIN = {
+    "stem": "none",
+    "residual": False,
+    "norm": "none",
+    "blocks": 1,
+    "dropout_kind": "element",
+    "attention": "none",
+    "hypercolumn": False,
+    "deep_supervision": 0,
+    "empty_head": 0,
+}
+
+
+def network(**changes) -> NetworkSettings:
+    return NetworkSettings(**{"width": 4, "levels": 2, **PLAIN, **changes})
+
+
+def built(name: str) -> keras.Model:
+    settings = load(name)
+    return build_unet(settings.network, settings.input.size)
+
+
+@pytest.fixture(scope="module")
+def article() -> keras.Model:
+    return built("article")
+
+
+def test_the_articles_shapes_layer_by_layer(article: keras.Model):
+    expected = {
+        "down1_conv1": (128, 128, 64),
+        "down1_conv2": (128, 128, 64),
+        "down1_pool": (64, 64, 64),
+        "down2_conv2": (64, 64, 128),
+        "down2_pool": (32, 32, 128),
+        "down3_conv2": (32, 32, 256),
+        "down3_pool": (16, 16, 256),
+        "down4_conv2": (16, 16, 512),
+        "down4_pool": (8, 8, 512),
+        "bottom_conv1": (8, 8, 1024),
+        "bottom_conv2": (8, 8, 1024),
+        "up4_upsample": (16, 16, 512),
+        "up4_concat": (16, 16, 1024),
+        "up4_conv2": (16, 16, 512),
+        "up3_upsample": (32, 32, 256),
+        "up3_concat": (32, 32, 512),
+        "up3_conv2": (32, 32, 256),
+        "up2_concat": (64, 64, 256),
+        "up2_conv2": (64, 64, 128),
+        "up1_concat": (128, 128, 128),
+        "up1_conv2": (128, 128, 64),
+        "logits": (128, 128, 1),
+    }
+    for name, shape in expected.items():
+        assert article.get_layer(name).output.shape[1:] == shape, name
+
+
+def test_the_papers_shapes_layer_by_layer():
+    model = built("paper")
+    sides = {
+        "down1_conv1": 570,
+        "down1_conv2": 568,
+        "down1_pool": 284,
+        "down2_conv2": 280,
+        "down2_pool": 140,
+        "down3_conv2": 136,
+        "down3_pool": 68,
+        "down4_conv2": 64,
+        "down4_pool": 32,
+        "bottom_conv1": 30,
+        "bottom_conv2": 28,
+        "up4_upsample": 56,
+        "up4_crop": 56,
+        "up4_conv2": 52,
+        "up3_upsample": 104,
+        "up3_conv2": 100,
+        "up2_upsample": 200,
+        "up2_conv2": 196,
+        "up1_upsample": 392,
+        "up1_crop": 392,
+        "up1_conv2": 388,
+        "logits": 388,
+    }
+    for name, side in sides.items():
+        assert model.get_layer(name).output.shape[1:3] == (side, side), name
+    assert model.get_layer("bottom_conv2").output.shape[-1] == 1024
+
+
+def classic_parameters(start: int, up_kernel: int, norm: bool) -> int:
+    """Parameters of a plain U-Net of four levels, counted by hand: k * k * in * out + out for each convolution."""
+    widths = [start * 2**level for level in range(5)]
+    # A norm takes the convolution's bias away and brings scale, shift, mean and variance.
+    extra = 4 if norm else 1
+    total, before = 0, 1
+    for width in widths:  # contracting path and bottom
+        total += 9 * before * width + extra * width + 9 * width * width + extra * width
+        before = width
+    for width in reversed(widths[:-1]):  # expansive path
+        total += up_kernel**2 * 2 * width * width + width  # the transposed convolution keeps its bias
+        total += 9 * 2 * width * width + extra * width + 9 * width * width + extra * width
+    return total + start + 1  # the 1x1 convolution
+
+
+def test_parameter_counts_are_those_of_the_layers(article: keras.Model):
+    assert article.count_params() == classic_parameters(64, 2, norm=False) == 31_030_593
+    assert built("kernel").count_params() == classic_parameters(16, 3, norm=False)
+    assert built("notebook").count_params() == classic_parameters(16, 3, norm=True)
+
+
+@pytest.mark.parametrize("name", [name for name in experiment_names() if name not in ("article", "paper")])
+def test_every_experiment_answers_every_pixel_of_its_input(name: str):
+    settings = load(name, ["network.weights=none"])
+    model = build_unet(settings.network, settings.input.size, settings.input.channels)
+    assert model.output_shape[:3] == (None, settings.input.size, settings.input.size)
+
+
+def test_the_second_convolution_takes_the_first_ones_output(article: keras.Model):
+    for block in ("down1", "down4", "bottom", "up4", "up1"):
+        second, first = article.get_layer(f"{block}_conv2"), article.get_layer(f"{block}_conv1_relu")
+        assert second.input is first.output
+
+
+def test_the_skip_is_what_the_contracting_path_had_before_pooling(article: keras.Model):
+    for level in range(1, 5):
+        joined = article.get_layer(f"up{level}_concat").input
+        assert any(each is article.get_layer(f"down{level}_conv2_relu").output for each in joined)
+
+
+def test_dropout_lies_where_the_settings_say():
+    model = build_unet(network(levels=3, dropout=(0.25, 0.5), dropout_up=(0.0, 0.3)), 32)
+    rates = {layer.name: layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)}
+    assert rates == {
+        "down1_dropout": 0.25,
+        "down2_dropout": 0.5,
+        "down3_dropout": 0.5,
+        "up2_dropout": 0.3,
+        "up1_dropout": 0.3,
+    }
+    assert not any("dropout" in layer.name for layer in build_unet(network(dropout=(0,), dropout_up=(0,)), 32).layers)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"residual": True},
+        {"norm": "batch"},
+        {"norm": "group", "residual": True},
+        {"blocks": 2, "residual": True},
+        {"up": "bilinear"},
+        {"up": "nearest", "norm": "batch"},
+        {"up_kernel": 3},
+        {"stem": "stride2"},
+        {"stem": "stride2", "residual": True, "norm": "batch", "blocks": 2, "dropout_kind": "spatial"},
+        {"padding": "valid"},
+        {"padding": "valid", "residual": True, "stem": "stride2"},
+        {"width_max": 4},
+        {"kernel_initializer": "glorot_uniform"},
+        {"levels": 1},
+        {"stem": "stride4"},
+        {"attention": "scse", "norm": "batch"},
+        {"hypercolumn": True},
+        {"hypercolumn": True, "levels": 1},
+        {"hypercolumn": True, "stem": "stride2", "levels": 3},
+        {"deep_supervision": 0.5},
+        {"empty_head": 0.1},
+        {"empty_head": 0.1, "deep_supervision": 0.5, "stem": "stride2"},
+    ],
+)
+def test_every_setting_builds_and_its_size_is_foretold(changes: dict):
+    settings = network(**changes)
+    size = next(size for size in range(60, 140) if _fits(settings, size))
+    model = build_unet(settings, size)
+    assert model.output_shape[1] == output_size(settings, size)
+    assert level_widths(settings)[-1] == model.get_layer(_bottom(model)).output.shape[-1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "channels"),
+    [
+        ({}, 1),
+        ({"empty_head": 0.1}, 2),
+        ({"deep_supervision": 0.5}, 2),  # the coarser of two levels; the finer one is the answer itself
+        ({"deep_supervision": 0.5, "stem": "stride2"}, 3),
+        ({"deep_supervision": 0.5, "empty_head": 0.1, "stem": "stride2"}, 4),
+    ],
+)
+def test_what_only_the_loss_looks_at_is_further_channels(changes: dict, channels: int):
+    model = build_unet(network(**changes), 32)
+    assert model.output_shape == (None, 32, 32, channels)
+
+
+@pytest.mark.backends
+def test_the_head_gates_the_mask_when_it_predicts_but_not_when_it_learns():
+    model = build_unet(network(empty_head=0.1, dropout=(0,), dropout_up=(0,)), 16)
+    kernel, bias = model.get_layer("salt_logit").get_weights()
+    image = np.full((1, 16, 16, 1), 100, np.float32)
+
+    def mask(says: float, training: bool) -> np.ndarray:
+        model.get_layer("salt_logit").set_weights([kernel * 0, bias + says])
+        return np.asarray(keras.ops.convert_to_numpy(model(image, training=training)))[..., 0]
+
+    open_, shut = mask(5, False), mask(-7, False)
+    np.testing.assert_allclose(shut, open_ - 7, rtol=1e-4, atol=1e-4)
+    assert np.abs(mask(-7, True) - mask(5, True)).max() < 1e-4
+
+
+@pytest.mark.backends
+def test_attention_weighs_channels_and_pixels():
+    model = build_unet(network(attention="scse"), 32)
+    assert sum(layer.name.endswith("_scse") for layer in model.layers) == 2
+    for layer in model.layers:  # weights of a half each, added, leave what was there
+        if layer.name.endswith(("_spatial", "_excite")):
+            layer.set_weights([weight * 0 for weight in layer.get_weights()])
+    same = build_unet(network(), 32)
+    for layer in same.layers:
+        if layer.weights:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+    image = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 1)).astype(np.float32)
+    np.testing.assert_allclose(model(image), same(image), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.backends
+def test_coordinates_and_depth_are_seen():
+    model = build_unet(network(), 16, "coordinates")
+    rows, columns = np.moveaxis(np.asarray(model.get_layer("coordinates")(np.zeros((1, 16, 16, 1)))), -1, 0)
+    np.testing.assert_allclose(rows[0, :, 3], np.linspace(-1, 1, 16), atol=1e-6)
+    np.testing.assert_allclose(columns[0, 5], np.linspace(-1, 1, 16), atol=1e-6)
+    deep = build_unet(network(), 16, "depth")
+    image = np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 1))
+    answers = [
+        np.asarray(deep(np.concatenate([image, np.full_like(image, feet)], -1).astype(np.float32)))
+        for feet in (50, 950)
+    ]
+    assert np.abs(answers[0] - answers[1]).max() > 1e-3
+
+
+def _fits(settings: NetworkSettings, size: int) -> bool:
+    try:
+        return output_size(settings, size) > 0
+    except UserError:
+        return False
+
+
+def _bottom(model: keras.Model) -> str:
+    return [layer.name for layer in model.layers if layer.name.startswith("bottom")][-1]
+
+
+def test_a_size_that_does_not_fit_is_refused_with_one_that_does():
+    with pytest.raises(UserError, match="96 or 112"):
+        build_unet(network(levels=4), 101)
+    assert output_size(load("paper").network, 572) == 388
+
+
+@pytest.mark.backends
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+    def weights(seed: int) -> list[np.ndarray]:
+        keras.utils.set_random_seed(int(np.random.default_rng().integers(1000)))  # whatever the global state is
+        return build_unet(network(), 16, seed=seed).get_weights()
+
+    one, same, other = weights(1), weights(1), weights(2)
+    assert all(np.array_equal(mine, theirs) for mine, theirs in zip(one, same, strict=True))
+    assert not all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
+
+
+@pytest.mark.backends
+def test_training_steps_lower_the_loss():
+    draw = np.random.default_rng(0)
+    images = draw.uniform(0, 255, (4, 16, 16, 1)).astype(np.float32)
+    targets = (images > 128).astype(np.float32)
+    model = build_unet(network(levels=1, norm="batch"), 16)
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss=make_loss("bce_dice"), jit_compile=False)
+    losses = [float(model.train_on_batch(images, targets)) for _ in range(20)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.backends
+def test_the_answer_is_float32_logits_even_in_half_precision():
+    kept = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        model = build_unet(network(levels=1), 16)
+    finally:
+        keras.config.set_dtype_policy(kept)
+    answer = model(np.full((1, 16, 16, 1), 200, np.float32))
+    assert keras.backend.standardize_dtype(answer.dtype) == "float32"
+    assert model.get_layer("down1_conv1").compute_dtype == "bfloat16"

@@ -1,0 +1,225 @@
+"""make sets up the virtual environment once, updates it in place, and never under a command that runs from it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import site
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.system import environment
+
+PROJECT = Path(__file__).parent.parent
+
+FAKE = """#!{python}
+import os, pathlib, sys
+here = pathlib.Path(sys.argv[0]).absolute()
+log = pathlib.Path({log!r})
+arguments = sys.argv[1:]
+if arguments[:2] == ["-m", "venv"]:
+    venv = pathlib.Path(arguments[-1])
+    with log.open("a") as stream:
+        stream.write("venv " + " ".join(arguments[2:-1]) + "\\n")
+    import shutil
+    shutil.rmtree(venv, ignore_errors=True)
+    (venv / "bin").mkdir(parents=True)
+    shutil.copy(here, venv / "bin" / "python")
+elif arguments[:3] == ["-m", "pip", "install"]:
+    with log.open("a") as stream:
+        stream.write("pip " + arguments[-1] + "\\n")
+    if "broken" in pathlib.Path(arguments[-1]).read_text():
+        sys.exit("pip: no network")
+    (here.parent.parent / "installed").write_text(pathlib.Path(arguments[-1]).read_text())
+elif arguments[:2] == ["-m", "pipeline"]:
+    with log.open("a") as stream:
+        stream.write("pipeline " + arguments[2] + "\\n")
+else:
+    os.execv(sys.executable, [sys.executable, *arguments])
+"""
+
+
+class Project:
+    """A copy of the Makefile with a Python that only notes what it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.venv, self._log = folder, folder / ".venv", folder / "log"
+        (folder / "pipeline").mkdir()
+        shutil.copy(PROJECT / "Makefile", folder)
+        shutil.copy(PROJECT / "pipeline/system/environment.py", folder / "pipeline")
+        self.python = str(folder / "python-fake")
+        Path(self.python).write_text(FAKE.format(python=sys.executable, log=str(self._log)))
+        Path(self.python).chmod(0o755)
+        self.time = 1_000_000_000
+        self.lock("keras==1\n")
+        self.lock("keras==1\njax==1\n", "-jax")
+
+    def lock(self, text: str, extra: str = "") -> None:
+        """Write a lock file that is newer than everything."""
+        path = self.folder / f"requirements{extra}.lock"
+        path.write_text(text)
+        os.utime(path)
+
+    def age(self) -> None:
+        """Make everything old, as if hours had gone by."""
+        for path in (self.folder, *self.folder.rglob("*")):
+            os.utime(path, (self.time, self.time))
+        self.time += 10
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        return subprocess.Popen(
+            ["make", *arguments, f"PYTHON3={self.python}"],
+            cwd=self.folder,
+            env=clean,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def make(self, *arguments: str) -> tuple[int, list[str], str]:
+        """Run make; returns its status, what was asked of Python since, and what was printed to standard error."""
+        self._log.write_text("")
+        process = self.start(*arguments)
+        _, error = process.communicate(timeout=60)
+        return process.returncode, self.asked(), error
+
+    def asked(self) -> list[str]:
+        return self._log.read_text().splitlines()
+
+    def run_from_it(self) -> int:
+        """Lock the environment as a command that runs from it does."""
+        descriptor = os.open(self.folder / ".venv.lock", os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        return descriptor
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    if shutil.which("make") is None:
+        pytest.skip("there is no make")
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def ready(project: Project) -> Project:
+    """With an environment to which the user added a package."""
+    status, asked, error = project.make("status")
+    assert (status, asked) == (0, ["venv --clear", "pip requirements.lock", "pipeline status"]), error
+    (project.venv / "cuda").write_text("the user's")
+    project.age()
+    return project
+
+
+def test_an_environment_is_made_once(ready: Project):
+    assert ready.make("status")[:2] == (0, ["pipeline status"])
+
+
+def test_an_environment_of_an_earlier_version_gets_the_file_that_commands_lock(ready: Project):
+    (ready.folder / ".venv.lock").unlink()
+    assert ready.make("status")[:2] == (0, ["pipeline status"])
+    assert (ready.folder / ".venv.lock").is_file()
+
+
+def test_a_newer_lock_is_installed_in_place_and_what_the_user_added_stays(ready: Project):
+    ready.lock("keras==2\n")
+    assert ready.make("status")[:2] == (0, ["pip requirements.lock", "pipeline status"])
+    assert (ready.venv / "cuda").is_file()
+    assert (ready.venv / "installed").read_text() == "keras==2\n"
+    ready.age()
+    assert ready.make("status")[:2] == (0, ["pipeline status"])
+
+
+def test_a_lock_that_is_newer_but_the_same_needs_no_network(ready: Project):
+    os.utime(ready.folder / "requirements.lock")
+    assert ready.make("status")[:2] == (0, ["pipeline status"])
+
+
+def test_an_environment_that_does_not_work_is_made_anew(ready: Project):
+    (ready.venv / "bin/python").unlink()
+    ready.lock("keras==2\n")
+    assert ready.make("status")[1] == ["venv --clear", "pip requirements.lock", "pipeline status"]
+    (ready.venv / "bin/python").write_text("#!/bin/sh\nexit 1\n")  # also one of another version of Python
+    ready.age()
+    ready.lock("keras==3\n")
+    assert ready.make("status")[1] == ["venv --clear", "pip requirements.lock", "pipeline status"]
+
+
+def test_an_install_that_fails_is_tried_again_by_the_next_command(ready: Project):
+    ready.lock("broken\n")
+    for _ in range(2):
+        status, asked, error = ready.make("status")
+        assert (status, asked) == (2, ["pip requirements.lock"])
+        assert "requirements.lock cannot be installed into .venv" in error
+    assert (ready.venv / "cuda").is_file()
+
+
+def test_under_a_command_that_runs_from_it_nothing_is_updated(ready: Project):
+    ready.lock("keras==2\n")
+    descriptor = ready.run_from_it()
+    status, asked, error = ready.make("status")
+    assert (status, asked) == (0, ["pipeline status"])
+    assert error.count("\n") == 1
+    assert "warning: a command runs from .venv, so it is not updated from requirements.lock now" in error
+    os.close(descriptor)
+    assert ready.make("status")[:2] == (0, ["pip requirements.lock", "pipeline status"])
+
+
+def test_packages_that_were_never_there_wait_for_the_command_to_end(ready: Project):
+    descriptor = ready.run_from_it()
+    process = ready.start(".venv/ready-jax")
+    assert process.stderr is not None
+    assert "waiting: a command runs from .venv" in process.stderr.readline()
+    assert "pip requirements-jax.lock" not in ready.asked()
+    os.close(descriptor)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "pip requirements-jax.lock" in ready.asked()
+
+
+def test_without_a_python_it_says_so(project: Project):
+    project.python = ""
+    status, asked, error = project.make("status")
+    assert (status, asked) == (2, [])
+    assert "Python 3.11, 3.12 or 3.13 is needed" in error
+
+
+def test_a_command_holds_its_environment_and_waits_for_an_update(tmp_path: Path):
+    venv = tmp_path / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    (packages,) = venv.glob("lib/python*/site-packages")
+    (packages / "tests.pth").write_text("\n".join([str(PROJECT), *site.getsitepackages()]))
+    lock = os.open(tmp_path / ".venv.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # as an update does
+    command = [str(venv / "bin/python"), "-m", "pipeline", "experiments"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert process.stderr.readline() == f"waiting: {venv} is being updated\n"
+    assert process.poll() is None
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "unet" in told
+
+    code = (
+        "import sys; from pipeline.system.environment import hold; hold(); print('held', flush=True); sys.stdin.read()"
+    )
+    command = [str(venv / "bin/python"), "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        holder.communicate(timeout=60)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(lock)
+
+
+def test_outside_of_an_environment_that_make_set_up_nothing_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+    environment.hold()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,119 @@
+"""The state of a training on disk: all of it comes back, or nothing of it is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.artifacts import STATE
+from pipeline.training import checkpoint
+from pipeline.training.checkpoint import Checkpoint
+
+pytestmark = pytest.mark.backends
+HISTORY = [{"epoch": 1, "score": 0.5}, {"epoch": 2, "score": 0.4}]
+AVERAGE = [np.arange(6, dtype=np.float32).reshape(2, 3), np.zeros(3, np.float32)]
+BEST = [np.arange(4.0), np.ones((2, 2))]
+
+
+def network(answers: int = 1, optimizer: str = "adam") -> keras.Model:
+    """A compiled network with every kind of state: weights, batch statistics, random state, moments."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((2,)), layers.Dense(3), layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(answers)]
+    )
+    model.compile(optimizer=optimizer, loss="mse")
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def train(model: keras.Model, steps: int = 2) -> None:
+    for _ in range(steps):
+        model.train_on_batch(np.ones((4, 2), np.float32), np.ones((4, 1), np.float32))
+
+
+def state(model: keras.Model) -> list[np.ndarray]:
+    """Everything that training goes on from."""
+    metrics = {id(each) for each in model.metrics_variables}
+    variables = [each for each in model.variables if id(each) not in metrics] + list(model.optimizer.variables)
+    return [np.array(keras.ops.convert_to_numpy(each.value)) for each in variables]
+
+
+def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return len(one) == len(other) and all(map(np.array_equal, one, other))
+
+
+def saved(folder: Path, **options: Any) -> list[np.ndarray]:
+    """A trained network's state, written to a folder together with the weights of its best epoch."""
+    model, kept = network(), Checkpoint(folder, "x")
+    train(model)
+    kept.save_best(BEST, 0)
+    kept.save(model, HISTORY, best_epochs=[0], **options)
+    return state(model)
+
+
+def test_all_of_a_training_comes_back(tmp_path: Path):
+    wanted = saved(tmp_path, average=AVERAGE)
+    model = network()
+    assert not same(state(model), wanted)
+    history, average = Checkpoint(tmp_path, "x").restore(model)
+    assert history == HISTORY
+    assert same(average, AVERAGE)
+    assert same(state(model), wanted)
+    assert same(Checkpoint(tmp_path, "x").load_best(0), BEST)
+    assert checkpoint.epochs_done(tmp_path) == 2
+
+
+def test_what_comes_back_goes_on_as_the_training_would_have(tmp_path: Path):
+    whole, again = network(), network()
+    kept = Checkpoint(tmp_path, "x")
+    train(whole)
+    kept.save(whole, HISTORY, best_epochs=[])
+    train(whole, 3)
+    kept.restore(again)
+    train(again, 3)
+    assert same(state(again), state(whole))
+
+
+@pytest.mark.parametrize(
+    "spoil", ["identity", "no state", "no best", "half a best", "another last layer", "another optimizer"]
+)
+def test_what_does_not_fit_is_not_used_and_nothing_is_touched(tmp_path: Path, spoil: str):
+    saved(tmp_path)
+    identity, model = "x", network()
+    best = Checkpoint(tmp_path, "x").best_path(0)
+    if spoil == "identity":
+        identity = "y"
+    elif spoil == "no state":
+        (tmp_path / STATE).unlink()
+    elif spoil == "no best":
+        best.unlink()
+    elif spoil == "half a best":
+        best.write_bytes(best.read_bytes()[:-30])
+    elif spoil == "another last layer":
+        model = network(answers=2)  # what comes before it would fit
+    else:
+        model = network(optimizer="sgd")  # whose variables are as the first ones of Adam
+    before = state(model)
+    assert Checkpoint(tmp_path, identity).restore(model) == ([], [])
+    assert same(state(model), before)
+
+
+def test_weights_that_are_best_no_more_are_removed_once_the_state_names_others(tmp_path: Path):
+    kept, model = Checkpoint(tmp_path, "x"), network()
+    for epoch, best in ((0, [0]), (1, [0, 1]), (2, [2])):
+        kept.save_best([np.full(3, epoch)], epoch)
+        assert kept.best_path(epoch).is_file()
+        kept.save(model, HISTORY[:1], best)
+        assert sorted(path.name for path in tmp_path.glob("best-*")) == [f"best-{each}.npz" for each in best]
+    assert same(kept.load_best(2), [np.full(3, 2)])
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no archive"])
+def test_of_a_state_that_cannot_be_read_no_epoch_is_done(tmp_path: Path, content: bytes | None):
+    if content is not None:
+        (tmp_path / STATE).write_bytes(content)
+    assert checkpoint.epochs_done(tmp_path) == 0
