@@ -66,5 +66,5 @@ def build_classic_unet(size: int = 128, start_neurons: int = 64) -> Model:
     uconv1 = Conv2D(start_neurons * 1, (3, 3), activation="relu", padding="same")(uconv1)
 
     # One probability for each pixel
-    output_layer = Conv2D(1, (1, 1), padding="same", activation="sigmoid")(uconv1)
+    output_layer = Conv2D(1, (1, 1), activation="sigmoid")(uconv1)
     return Model(input_layer, output_layer)
