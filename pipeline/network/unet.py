@@ -66,7 +66,7 @@ def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "gre
     if settings.stem != "none" and settings.encoder not in APPLICATIONS:  # those bring their own stem
         x = factory.convolution(x, settings.width, "stem", kernel=5, stride=2)  # (batch, size / 2, size / 2, width)
         if settings.stem == "stride4":
-            skips.append(x)
+            skips = [x]
             x = keras.layers.MaxPooling2D(2, name="stem_pool")(x)
 
     # ---- Contracting path: convolution, convolution, max-pooling, dropout ------------------------------------------
