@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks import made_up
 from benchmarks.rows import Row, versus
 from pipeline.config import Settings, load
-from pipeline.network.blocks import Gate
+from pipeline.network.layers import Gate
 from pipeline.training.fit import make_network, trained_predictor
 
 TITLE = "Prediction"

@@ -261,7 +261,7 @@ class TrainSettings(Section, frozen=True):
     momentum: Rate = 0.9
     """Of SGD."""
     schedule: Literal["constant", "plateau", "cosine", "one_cycle", "cosine_restarts"] = "cosine"
-    """What becomes of ``learning_rate``; see pipeline/network/optimizers.py."""
+    """What becomes of ``learning_rate``; see pipeline/network/schedules.py."""
     warmup: NonNegative = 1.0
     """Epochs of linear warm-up before the cosine, or before the first of its cycles."""
     floor: Share = 0.01

@@ -1,4 +1,4 @@
-"""Averages of a network's weights, and how they take the weights' place while they are looked at."""
+"""Averages of a network's weights, and how they replace the weights during validation."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pipeline.config import TrainSettings
 from pipeline.network.optimizers import average_variables
 
 TILES = 512
-"""Training tiles that the batch norms of an average of weights see, or the few of an epoch that has fewer."""
+"""Training tiles from which the batch norm statistics of averaged weights are computed; all, where there are fewer."""
 
 
 @contextmanager
 def averaged(model: keras.Model) -> Iterator[None]:
-    """The moving average in the weights' place, for as long as the block lasts; nothing where averaging is off."""
+    """Replace the weights by their moving average inside the ``with`` block; do nothing where averaging is off."""
     averages = average_variables(model)
     raw = arrays_of(model.trainable_variables[: len(averages)])
     for weight, average in zip(model.trainable_variables, averages, strict=bool(averages)):
-        # By way of NumPy: JAX gives the memory of a step's inputs to its outputs, so no two variables may share any.
+        # Through NumPy: JAX reuses the memory of a step's inputs for its outputs, so two variables must not share any.
         weight.assign(keras.ops.convert_to_numpy(average.value))
     try:
         yield
@@ -34,46 +34,45 @@ def averaged(model: keras.Model) -> Iterator[None]:
 class StochasticAverage:
     """The mean of the weights at the ends of epochs (stochastic weight averaging, Izmailov et al. 2018).
 
-    See https://arxiv.org/abs/1803.05407, algorithm 1. The learning rate is whatever ``train.schedule`` says: the
-    paper's is constant or cyclical and high while it averages, so that the weights wander about, which ``constant`` and
-    ``cosine_restarts`` come close to; towards the end of a single cosine they hardly move, and the mean is of almost
-    equal weights. With a cyclical rate the paper counts the weights at the end of each cycle, this class at that of
-    each epoch.
+    See https://arxiv.org/abs/1803.05407, algorithm 1. The learning rate follows ``train.schedule``. In the paper it is
+    high, constant or cyclical, during averaging, so that the weights keep moving; ``constant`` and ``cosine_restarts``
+    come close. At the end of a single cosine the weights hardly move, and their mean hardly differs from them. With a
+    cyclical rate the paper averages the weights at the end of each cycle, this class those at the end of each epoch.
 
     Args:
-        settings: ``swa_from`` of the ``epochs``.
-        arrays: the mean so far, from a checkpoint; empty where no epoch counts yet.
+        settings: ``swa_from``, the share of ``epochs`` after which averaging starts.
+        arrays: the mean so far, from a checkpoint; empty before the first epoch that is averaged.
 
     Attributes:
-        arrays: the mean of each trainable weight, float32; empty until the first epoch that counts.
+        arrays: the mean of each trainable weight, float32; empty before the first epoch that is averaged.
     """
 
     def __init__(self, settings: TrainSettings, arrays: list[np.ndarray]) -> None:
-        # However late it is asked for, the last epoch counts.
+        # The last epoch is always averaged, however late averaging starts.
         first = min(math.ceil(settings.swa_from * settings.epochs), settings.epochs - 1)
         self._first = first if settings.swa_from else settings.epochs
         self.arrays = arrays
 
     def add(self, model: keras.Model, epoch: int) -> None:
-        """Count the weights at the end of an epoch, the first is 0, if it is one of those that count."""
+        """Add the weights at the end of an epoch, counted from 0, if it is one that is averaged."""
         count = epoch - self._first + 1
         if count < 1:
             return
         weights = arrays_of(model.trainable_variables)
-        held = self.arrays if count > 1 else weights
-        self.arrays = [mean + (weight - mean) / count for mean, weight in zip(held, weights, strict=True)]
+        means = self.arrays if count > 1 else weights
+        self.arrays = [mean + (weight - mean) / count for mean, weight in zip(means, weights, strict=True)]
 
     @contextmanager
     def in_place(self, model: keras.Model, images: Callable[[int], Iterable[np.ndarray]]) -> Iterator[None]:
-        """The mean in the weights' place, for as long as the block lasts; nothing while no epoch counts.
+        """Replace the weights by their mean inside the ``with`` block; do nothing before the first averaged epoch.
 
-        Statistics of batch norms are of the raw weights and fit no others, so they are counted anew for the mean. All
-        raw variables, the random state of dropout among them, are put back afterwards.
+        The batch norm statistics belong to the raw weights, so they are recomputed for the mean. Afterwards all raw
+        variables are restored, including the random state of dropout.
 
         Args:
             model: being trained.
-            images: gives at least so many training tiles in batches, (batch, size, size, 1) float32; the same ones each
-                time, or a resumed run would not end as an uninterrupted one.
+            images: ``images(n)`` yields at least n training tiles in batches, (batch, size, size, 1) float32. They must
+                be the same at each call, or a resumed training would end differently from an uninterrupted one.
         """
         metrics = {id(variable) for variable in model.metrics_variables}
         variables = [each for each in model.variables if self.arrays and id(each) not in metrics]
@@ -82,18 +81,20 @@ class StochasticAverage:
             weight.assign(mean)
         try:
             if self.arrays:
-                count_statistics(model, images(TILES))
+                recompute_batch_norm_statistics(model, images(TILES))
             yield
         finally:
             for variable, value in zip(variables, raw, strict=True):
                 variable.assign(value)
 
 
-def count_statistics(model: keras.Model, images: Iterable[np.ndarray]) -> None:
-    """Set the statistics of batch norms to their mean over batches that pass forward as in training.
+def recompute_batch_norm_statistics(model: keras.Model, images: Iterable[np.ndarray]) -> None:
+    """Set the batch norm statistics to their mean over the batches, computed by forward passes in training mode.
+
+    Frozen batch norms are left unchanged. Without any other, ``images`` is not read.
 
     Args:
-        model: whose batch norms are not frozen; one without any is left as it is, and no image is looked at.
+        model: built.
         images: batches of (batch, size, size, 1) float32.
     """
     norms = [
@@ -107,8 +108,8 @@ def count_statistics(model: keras.Model, images: Iterable[np.ndarray]) -> None:
     try:
         for count, batch in enumerate(images):
             for norm in norms:
-                norm.momentum = count / (count + 1)  # an equal mean of all batches, and nothing of what was before
-            # Called, not compiled: a compiled step would have the momentum of its tracing built in.
+                norm.momentum = count / (count + 1)  # the mean of all batches, without the previous value
+            # Called eagerly: a compiled step would contain the momentum as a constant.
             model(batch, training=True)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
@@ -116,5 +117,5 @@ def count_statistics(model: keras.Model, images: Iterable[np.ndarray]) -> None:
 
 
 def arrays_of(variables: Iterable[keras.Variable]) -> list[np.ndarray]:
-    """Copies of variables' values."""
+    """The variables' values as NumPy arrays, copied."""
     return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]

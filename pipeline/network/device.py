@@ -1,4 +1,4 @@
-"""What the machine and the backend are good at."""
+"""Devices, numeric precision, compilation and number of workers that suit the machine and the backend."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from pipeline.system import machine
 
 
 def gpus() -> list[str]:
-    """GPUs that the backend sees."""
-    if keras.backend.backend() == "torch":  # for which Keras has no list
+    """Names of the GPUs that the backend can use."""
+    if keras.backend.backend() == "torch":  # Keras cannot list its devices
         import torch
 
         return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    # Asked for GPUs by name, JAX raises where there is none.
+    # With a device type as argument, JAX raises where there is no such device.
     return [name for name in keras.distribution.list_devices() if name.split(":")[0].lower() in ("gpu", "cuda", "rocm")]
 
 
 def precision(wanted: str = TrainSettings().precision) -> str:
-    """Name of the Keras dtype policy: what ``train.precision`` asks for, or what suits the machine."""
+    """Name of the Keras dtype policy for ``train.precision``; for ``auto``, the one that suits the machine."""
     if wanted == "auto":
-        wanted = "bfloat16" if gpus() or _multiplies_bfloat16() else "float32"
+        wanted = "bfloat16" if gpus() or _has_fast_bfloat16() else "float32"
     return wanted if wanted == "float32" else f"mixed_{wanted}"
 
 
 @cache
-def _multiplies_bfloat16() -> bool:
-    """Whether TensorFlow runs on a processor with matrix units for bfloat16 (AMX), which nearly halve a step's time."""
+def _has_fast_bfloat16() -> bool:
+    """Whether TensorFlow runs on a CPU with matrix units for bfloat16 (AMX), which nearly halve the time of a step."""
     if keras.backend.backend() != "tensorflow":
-        return False  # XLA makes no use of them for convolutions
+        return False  # XLA does not use them for convolutions
     try:
         return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
     except OSError:
@@ -40,14 +40,14 @@ def _multiplies_bfloat16() -> bool:
 
 
 def jit() -> bool:
-    """Whether to compile with XLA: it makes TensorFlow on a CPU ten times slower, torch has none, JAX lives by it."""
+    """Whether to compile with XLA: JAX needs it, torch has none, TensorFlow on a CPU is ten times slower with it."""
     return keras.backend.backend() == "jax" or (keras.backend.backend() == "tensorflow" and bool(gpus()))
 
 
 def workers(wanted: int = TrainSettings().workers) -> int:
-    """Workers that prepare batches: ``train.workers``, or as many as suit the machine.
+    """Number of workers that prepare batches: ``train.workers``, or the number that suits the machine.
 
-    Beside a processor that trains, one thread keeps up, and more would only take cores from it. A GPU is waited on by
-    one core, and all the others may work for it.
+    One thread keeps up with training on a CPU, and more would take cores from it. With a GPU, one core runs the
+    training loop and all others can prepare batches.
     """
     return wanted or (max(1, machine.cores() - 1) if gpus() else 1)

@@ -16,7 +16,7 @@ from pipeline.artifacts import CHUNK
 from pipeline.config import PredictSettings
 from pipeline.data.input_transform import InputTransform
 from pipeline.network.device import jit
-from pipeline.network.norm import Folded
+from pipeline.network.folding import FoldedModel
 from pipeline.prediction.views import make_views
 
 DEFAULT_VIEWS = PredictSettings().tta
@@ -41,13 +41,13 @@ class Predictor:
         self.model = model
         """The network that the predictor was made of, for weights to be read into."""
         self._transform, self._batch, self._exact = transform, batch, exact
-        self._folded = Folded(model)
+        self._folded = FoldedModel(model)
         self._graphs: dict[tuple[str, ...], keras.Model] = {}
         self.take(model)
 
     def take(self, model: keras.Model) -> None:
         """Take over a network's weights."""
-        self._folded.take(model)
+        self._folded.copy_weights_from(model)
 
     def check(self, views: Sequence[str]) -> None:
         """Refuse views that are impossible with this network's input.

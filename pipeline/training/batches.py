@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.config import AugmentSettings
 from pipeline.data.input_transform import InputTransform
-from pipeline.network.losses import border_weights
+from pipeline.network.border_weights import border_weights
 from pipeline.training.augment import Augmenter
 from pipeline.training.augment_pool import AugmentPool
 

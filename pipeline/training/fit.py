@@ -28,9 +28,10 @@ from pipeline.config.geometry import output_size
 from pipeline.data.input_transform import InputTransform
 from pipeline.network.averaging import StochasticAverage, arrays_of, averaged
 from pipeline.network.device import gpus, jit, precision, workers
-from pipeline.network.encoders import to_be_read_in
+from pipeline.network.encoders.applications import without_pretrained_weights
 from pipeline.network.losses import make_loss
-from pipeline.network.optimizers import cycle_edges, make_optimizer, plateau_rate
+from pipeline.network.optimizers import make_optimizer
+from pipeline.network.schedules import cycle_edges, plateau_rate
 from pipeline.network.unet import build_unet
 from pipeline.prediction.predictor import Ensemble, Predictor
 from pipeline.scoring import metric
@@ -56,7 +57,7 @@ def make_network(settings: Settings, seed: int = 0, pretrained: bool = False) ->
     """
     keras.config.set_dtype_policy(precision(settings.train.precision))
     transform = InputTransform(settings.input, output_size(settings.network, settings.input.size))
-    network = settings.network if pretrained else to_be_read_in(settings.network)
+    network = settings.network if pretrained else without_pretrained_weights(settings.network)
     return build_unet(network, settings.input.size, settings.input.channels, seed), transform
 
 

@@ -1,4 +1,4 @@
-"""The mean of weights over epochs: what is counted, what batch norms make of it, and that nothing raw is lost."""
+"""The mean of weights over epochs: which epochs it averages, its batch norm statistics, and the restored weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import load
-from pipeline.network.averaging import TILES, StochasticAverage, arrays_of, count_statistics
+from pipeline.network.averaging import TILES, StochasticAverage, arrays_of, recompute_batch_norm_statistics
 from pipeline.training import fit
 
 pytestmark = pytest.mark.backends
@@ -39,7 +39,7 @@ def batches(tiles: int = TILES) -> Iterable[np.ndarray]:
     return (draw.uniform(0, 255, (3, 112, 112, 1)).astype(np.float32) for _ in range(4))
 
 
-def test_the_weights_at_the_ends_of_the_last_epochs_count_alike():
+def test_the_weights_after_each_of_the_last_epochs_are_averaged_equally():
     model, average = network(), StochasticAverage(SETTINGS.train, [])
     ends = []
     for epoch in range(4):
@@ -51,9 +51,9 @@ def test_the_weights_at_the_ends_of_the_last_epochs_count_alike():
         np.testing.assert_allclose(mean, np.mean(values, axis=0), atol=1e-6)
 
 
-def test_the_mean_takes_the_weights_place_and_everything_raw_comes_back():
+def test_the_mean_replaces_the_weights_and_all_variables_are_restored():
     model, average = network(), StochasticAverage(SETTINGS.train, [])
-    with average.in_place(model, batches):  # no epoch counts yet
+    with average.in_place(model, batches):  # no epoch has been averaged yet
         assert all(map(np.array_equal, arrays_of(model.variables), arrays_of(network().variables)))
     average.add(network(1), 2)
     average.add(network(2), 3)
@@ -64,11 +64,11 @@ def test_the_mean_takes_the_weights_place_and_everything_raw_comes_back():
             np.testing.assert_array_equal(weight, mean)
     for value, before in zip(arrays_of(model.variables), raw, strict=True):
         np.testing.assert_array_equal(value, before)
-    with average.in_place(model, batches):  # and gives the same once more
+    with average.in_place(model, batches):  # a second time with the same result
         assert all(map(np.array_equal, arrays_of(model.variables), first))
 
 
-def test_statistics_are_the_mean_over_the_batches_and_nothing_of_what_was_before():
+def test_statistics_are_the_mean_over_the_batches_without_the_previous_value():
     model = network()
     norm = next(layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization))
     for each in (norm.moving_mean, norm.moving_variance):
@@ -76,7 +76,7 @@ def test_statistics_are_the_mean_over_the_batches_and_nothing_of_what_was_before
     momentum = norm.momentum
     inside = keras.Model(model.input, norm.input)
     seen = [keras.ops.convert_to_numpy(inside(batch)) for batch in batches()]
-    count_statistics(model, batches())
+    recompute_batch_norm_statistics(model, batches())
     means = np.mean([each.mean(axis=(0, 1, 2)) for each in seen], axis=0)
     variances = np.mean([each.var(axis=(0, 1, 2)) for each in seen], axis=0)
     np.testing.assert_allclose(arrays_of([norm.moving_mean])[0], means, rtol=1e-3, atol=1e-4)
@@ -84,7 +84,7 @@ def test_statistics_are_the_mean_over_the_batches_and_nothing_of_what_was_before
     assert norm.momentum == momentum
 
 
-def test_a_network_without_batch_norm_looks_at_no_tile():
+def test_a_network_without_batch_norm_reads_no_tile():
     model, _ = fit.make_network(
         load("unet", ["train.precision=float32", "network.norm=none", "network.width=4", "network.levels=1"])
     )
@@ -93,4 +93,4 @@ def test_a_network_without_batch_norm_looks_at_no_tile():
         raise AssertionError
         yield
 
-    count_statistics(model, never())
+    recompute_batch_norm_statistics(model, never())

@@ -1,4 +1,4 @@
-"""What suits the machine."""
+"""Devices and numbers of workers."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pipeline.network import device
 from pipeline.system import machine
 
 
-def test_torch_tells_its_gpus(monkeypatch: pytest.MonkeyPatch):
-    there = SimpleNamespace(cuda=SimpleNamespace(device_count=lambda: 2))
-    monkeypatch.setitem(sys.modules, "torch", there)
+def test_the_gpus_of_torch_are_listed(monkeypatch: pytest.MonkeyPatch):
+    torch = SimpleNamespace(cuda=SimpleNamespace(device_count=lambda: 2))
+    monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setattr(device.keras.backend, "backend", lambda: "torch")
     assert device.gpus() == ["cuda:0", "cuda:1"]
 
 
-def test_a_gpu_is_fed_by_all_cores_but_one_and_a_processor_by_one_thread(monkeypatch: pytest.MonkeyPatch):
+def test_workers_are_all_cores_but_one_with_a_gpu_and_one_without(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(machine.CORES, "16")
     monkeypatch.setattr(device, "gpus", lambda: [])
-    assert [device.workers(wanted) for wanted in (0, 1, 3)] == [1, 1, 3]
+    assert [device.workers(setting) for setting in (0, 1, 3)] == [1, 1, 3]
     monkeypatch.setattr(device, "gpus", lambda: ["gpu:0"])
-    assert [device.workers(wanted) for wanted in (0, 1, 3)] == [15, 1, 3]
+    assert [device.workers(setting) for setting in (0, 1, 3)] == [15, 1, 3]
     monkeypatch.setenv(machine.CORES, "1")
     assert device.workers(0) == 1

@@ -1,4 +1,4 @@
-"""The U-Net layer by layer: shapes, parameter counts, and that each setting does what it says."""
+"""The U-Net layer by layer: shapes, parameter counts, and the effect of each setting."""
 
 from __future__ import annotations
 
@@ -10,22 +10,7 @@ from pipeline.config import NetworkSettings, UserError, experiment_names, load
 from pipeline.config.geometry import output_size
 from pipeline.network.losses import make_loss
 from pipeline.network.unet import build_unet, level_widths
-
-PLAIN = {
-    "stem": "none",
-    "residual": False,
-    "norm": "none",
-    "blocks": 1,
-    "dropout_kind": "element",
-    "attention": "none",
-    "hypercolumn": False,
-    "deep_supervision": 0,
-    "empty_head": 0,
-}
-
-
-def network(**changes) -> NetworkSettings:
-    return NetworkSettings(**{"width": 4, "levels": 2, **PLAIN, **changes})
+from tests.network.helpers import network
 
 
 def built(name: str) -> keras.Model:
@@ -99,9 +84,9 @@ def test_the_papers_shapes_layer_by_layer():
 
 
 def classic_parameters(start: int, up_kernel: int, norm: bool) -> int:
-    """Parameters of a plain U-Net of four levels, counted by hand: k * k * in * out + out for each convolution."""
+    """Parameters of a plain U-Net of four levels, computed by hand: k * k * in * out + out for each convolution."""
     widths = [start * 2**level for level in range(5)]
-    # A norm takes the convolution's bias away and brings scale, shift, mean and variance.
+    # A norm replaces the convolution's bias by scale, shift, mean and variance.
     extra = 4 if norm else 1
     total, before = 0, 1
     for width in widths:  # contracting path and bottom
@@ -120,7 +105,7 @@ def test_parameter_counts_are_those_of_the_layers(article: keras.Model):
 
 
 @pytest.mark.parametrize("name", [name for name in experiment_names() if name not in ("article", "paper")])
-def test_every_experiment_answers_every_pixel_of_its_input(name: str):
+def test_every_experiment_has_an_output_for_each_pixel_of_its_input(name: str):
     settings = load(name, ["network.weights=none"])
     model = build_unet(settings.network, settings.input.size, settings.input.channels)
     assert model.output_shape[:3] == (None, settings.input.size, settings.input.size)
@@ -138,7 +123,7 @@ def test_the_skip_is_what_the_contracting_path_had_before_pooling(article: keras
         assert any(each is article.get_layer(f"down{level}_conv2_relu").output for each in joined)
 
 
-def test_dropout_lies_where_the_settings_say():
+def test_dropout_is_where_the_settings_put_it():
     model = build_unet(network(levels=3, dropout=(0.25, 0.5), dropout_up=(0.0, 0.3)), 32)
     rates = {layer.name: layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)}
     assert rates == {
@@ -178,72 +163,12 @@ def test_dropout_lies_where_the_settings_say():
         {"empty_head": 0.1, "deep_supervision": 0.5, "stem": "stride2"},
     ],
 )
-def test_every_setting_builds_and_its_size_is_foretold(changes: dict):
+def test_every_setting_builds_with_the_predicted_output_size(changes: dict):
     settings = network(**changes)
     size = next(size for size in range(60, 140) if _fits(settings, size))
     model = build_unet(settings, size)
     assert model.output_shape[1] == output_size(settings, size)
     assert level_widths(settings)[-1] == model.get_layer(_bottom(model)).output.shape[-1]
-
-
-@pytest.mark.parametrize(
-    ("changes", "channels"),
-    [
-        ({}, 1),
-        ({"empty_head": 0.1}, 2),
-        ({"deep_supervision": 0.5}, 2),  # the coarser of two levels; the finer one is the answer itself
-        ({"deep_supervision": 0.5, "stem": "stride2"}, 3),
-        ({"deep_supervision": 0.5, "empty_head": 0.1, "stem": "stride2"}, 4),
-    ],
-)
-def test_what_only_the_loss_looks_at_is_further_channels(changes: dict, channels: int):
-    model = build_unet(network(**changes), 32)
-    assert model.output_shape == (None, 32, 32, channels)
-
-
-@pytest.mark.backends
-def test_the_head_gates_the_mask_when_it_predicts_but_not_when_it_learns():
-    model = build_unet(network(empty_head=0.1, dropout=(0,), dropout_up=(0,)), 16)
-    kernel, bias = model.get_layer("salt_logit").get_weights()
-    image = np.full((1, 16, 16, 1), 100, np.float32)
-
-    def mask(says: float, training: bool) -> np.ndarray:
-        model.get_layer("salt_logit").set_weights([kernel * 0, bias + says])
-        return np.asarray(keras.ops.convert_to_numpy(model(image, training=training)))[..., 0]
-
-    open_, shut = mask(5, False), mask(-7, False)
-    np.testing.assert_allclose(shut, open_ - 7, rtol=1e-4, atol=1e-4)
-    assert np.abs(mask(-7, True) - mask(5, True)).max() < 1e-4
-
-
-@pytest.mark.backends
-def test_attention_weighs_channels_and_pixels():
-    model = build_unet(network(attention="scse"), 32)
-    assert sum(layer.name.endswith("_scse") for layer in model.layers) == 2
-    for layer in model.layers:  # weights of a half each, added, leave what was there
-        if layer.name.endswith(("_spatial", "_excite")):
-            layer.set_weights([weight * 0 for weight in layer.get_weights()])
-    same = build_unet(network(), 32)
-    for layer in same.layers:
-        if layer.weights:
-            layer.set_weights(model.get_layer(layer.name).get_weights())
-    image = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 1)).astype(np.float32)
-    np.testing.assert_allclose(model(image), same(image), rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.backends
-def test_coordinates_and_depth_are_seen():
-    model = build_unet(network(), 16, "coordinates")
-    rows, columns = np.moveaxis(np.asarray(model.get_layer("coordinates")(np.zeros((1, 16, 16, 1)))), -1, 0)
-    np.testing.assert_allclose(rows[0, :, 3], np.linspace(-1, 1, 16), atol=1e-6)
-    np.testing.assert_allclose(columns[0, 5], np.linspace(-1, 1, 16), atol=1e-6)
-    deep = build_unet(network(), 16, "depth")
-    image = np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 1))
-    answers = [
-        np.asarray(deep(np.concatenate([image, np.full_like(image, feet)], -1).astype(np.float32)))
-        for feet in (50, 950)
-    ]
-    assert np.abs(answers[0] - answers[1]).max() > 1e-3
 
 
 def _fits(settings: NetworkSettings, size: int) -> bool:
@@ -257,7 +182,7 @@ def _bottom(model: keras.Model) -> str:
     return [layer.name for layer in model.layers if layer.name.startswith("bottom")][-1]
 
 
-def test_a_size_that_does_not_fit_is_refused_with_one_that_does():
+def test_a_size_that_does_not_fit_is_refused_and_one_that_fits_is_named():
     with pytest.raises(UserError, match="96 or 112"):
         build_unet(network(levels=4), 101)
     assert output_size(load("paper").network, 572) == 388
@@ -266,7 +191,7 @@ def test_a_size_that_does_not_fit_is_refused_with_one_that_does():
 @pytest.mark.backends
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     def weights(seed: int) -> list[np.ndarray]:
-        keras.utils.set_random_seed(int(np.random.default_rng().integers(1000)))  # whatever the global state is
+        keras.utils.set_random_seed(int(np.random.default_rng().integers(1000)))  # any global state
         return build_unet(network(), 16, seed=seed).get_weights()
 
     one, same, other = weights(1), weights(1), weights(2)
@@ -286,13 +211,13 @@ def test_training_steps_lower_the_loss():
 
 
 @pytest.mark.backends
-def test_the_answer_is_float32_logits_even_in_half_precision():
-    kept = keras.config.dtype_policy()
+def test_the_output_is_float32_logits_even_in_half_precision():
+    policy = keras.config.dtype_policy()
     try:
         keras.config.set_dtype_policy("mixed_bfloat16")
         model = build_unet(network(levels=1), 16)
     finally:
-        keras.config.set_dtype_policy(kept)
+        keras.config.set_dtype_policy(policy)
     answer = model(np.full((1, 16, 16, 1), 200, np.float32))
     assert keras.backend.standardize_dtype(answer.dtype) == "float32"
     assert model.get_layer("down1_conv1").compute_dtype == "bfloat16"

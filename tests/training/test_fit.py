@@ -446,7 +446,7 @@ def test_the_weights_are_those_of_the_first_of_the_best_epochs(tmp_path: Path, m
 
 
 def test_plateau_cuts_the_rate_when_the_score_stops_rising():
-    from pipeline.network.optimizers import plateau_rate
+    from pipeline.network.schedules import plateau_rate
 
     train = load("unet", ["train.plateau_patience=2", "train.plateau_factor=0.1", "train.floor=0.01"]).train
     assert plateau_rate(train, []) == train.learning_rate

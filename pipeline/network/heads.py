@@ -1,0 +1,72 @@
+"""What comes after the expansive path: hypercolumn, empty-tile head and deep supervision."""
+
+from __future__ import annotations
+
+import keras
+
+from pipeline.config import NetworkSettings
+from pipeline.network.layer_factory import LayerFactory
+from pipeline.network.layers import Gate, Tensor
+
+
+def hypercolumn(factory: LayerFactory, levels: list[Tensor], width: int) -> Tensor:
+    """All levels of the expansive path at the size of the finest (Hariharan et al. 2015, https://arxiv.org/abs/1411.5752).
+
+    The coarser levels are reduced to ``width`` channels before they are upsampled, while they are still small.
+
+    Args:
+        factory: of the network's layers.
+        levels: (batch, h / 2**k, w / 2**k, channels), coarse to fine.
+        width: channels of the output.
+
+    Returns:
+        (batch, h, w, width).
+    """
+    *coarser, finest = levels
+    columns = [finest]
+    for number, x in enumerate(reversed(coarser), start=2):
+        x = factory.convolution(x, width, f"column{number}", kernel=1)
+        factor = finest.shape[1] // x.shape[1]
+        columns.append(keras.layers.UpSampling2D(factor, interpolation="bilinear", name=f"column{number}_upsample")(x))
+    return factory.convolution(keras.layers.Concatenate(name="columns")(columns), width, "columns_merge")
+
+
+def with_auxiliary_outputs(
+    factory: LayerFactory, settings: NetworkSettings, logits: Tensor, bottom: Tensor, levels: list[Tensor]
+) -> Tensor:
+    """Append the outputs that only the loss reads as further channels (see ``losses.combined.MultiOutputLoss``).
+
+    Args:
+        factory: of the network's layers.
+        settings: ``empty_head``, ``deep_supervision``, ``stem``.
+        logits: of the mask, (batch, h, w, 1) float32.
+        bottom: the coarsest features.
+        levels: features of the expansive path, coarse to fine.
+
+    Returns:
+        (batch, h, w, channels) float32: the mask's logits, then the tile's logit at every pixel if there is an
+        empty-tile head, then the logits of each coarser level if there is deep supervision.
+    """
+    side, outputs = logits.shape[1], [logits]
+    if settings.empty_head:
+        tile = _tile_logit(factory, bottom, "salt")  # (batch, 1, 1, 1)
+        outputs = [
+            Gate(dtype="float32", name="gate")([logits, tile]),
+            keras.layers.UpSampling2D(side, dtype="float32", name="salt_everywhere")(tile),
+        ]
+    if settings.deep_supervision:
+        coarser = levels[:-1] if settings.stem == "none" else levels
+        for number, x in enumerate(reversed(coarser), start=1):
+            outputs.append(
+                keras.layers.UpSampling2D(
+                    side // x.shape[1], interpolation="bilinear", dtype="float32", name=f"deep{number}"
+                )(factory.logits(x, f"deep{number}_logits"))
+            )
+    return keras.layers.Concatenate(dtype="float32", name="answers")(outputs) if len(outputs) > 1 else logits
+
+
+def _tile_logit(factory: LayerFactory, x: Tensor, name: str) -> Tensor:
+    """The logit that a tile contains salt, from its coarsest features: (b, h, w, c) -> (b, 1, 1, 1) float32."""
+    x = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
+    x = keras.layers.Dropout(0.5, seed=factory.next_seed(), name=f"{name}_dropout")(x)
+    return keras.layers.Dense(1, kernel_initializer=factory.initializer(), dtype="float32", name=f"{name}_logit")(x)

@@ -1,0 +1,40 @@
+"""Empty-tile head and deep supervision: their channels, and the gate."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.network.unet import build_unet
+from tests.network.helpers import network
+
+
+@pytest.mark.parametrize(
+    ("changes", "channels"),
+    [
+        ({}, 1),
+        ({"empty_head": 0.1}, 2),
+        ({"deep_supervision": 0.5}, 2),  # the coarser of two levels; the finer one is the output itself
+        ({"deep_supervision": 0.5, "stem": "stride2"}, 3),
+        ({"deep_supervision": 0.5, "empty_head": 0.1, "stem": "stride2"}, 4),
+    ],
+)
+def test_auxiliary_outputs_are_further_channels(changes: dict, channels: int):
+    model = build_unet(network(**changes), 32)
+    assert model.output_shape == (None, 32, 32, channels)
+
+
+@pytest.mark.backends
+def test_the_head_gates_the_mask_at_prediction_and_not_in_training():
+    model = build_unet(network(empty_head=0.1, dropout=(0,), dropout_up=(0,)), 16)
+    kernel, bias = model.get_layer("salt_logit").get_weights()
+    image = np.full((1, 16, 16, 1), 100, np.float32)
+
+    def mask(logit: float, training: bool) -> np.ndarray:
+        model.get_layer("salt_logit").set_weights([kernel * 0, bias + logit])
+        return np.asarray(keras.ops.convert_to_numpy(model(image, training=training)))[..., 0]
+
+    open_, closed = mask(5, False), mask(-7, False)
+    np.testing.assert_allclose(closed, open_ - 7, rtol=1e-4, atol=1e-4)
+    assert np.abs(mask(-7, True) - mask(5, True)).max() < 1e-4
