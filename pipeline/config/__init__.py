@@ -29,7 +29,7 @@ SCRIPT = "tgs-salt"
 
 def _checkout() -> Path | None:
     """The project's folder where the package lies in a checkout; None where it was installed."""
-    folder = Path(__file__).resolve().parent.parent
+    folder = Path(__file__).resolve().parent.parent.parent
     try:
         lines = (folder / "pyproject.toml").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

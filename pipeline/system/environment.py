@@ -1,7 +1,7 @@
 """The project's virtual environment: made and updated by make, and held by the commands that run from it.
 
 ``python pipeline/system/environment.py VENV STAMP LOCK PYTHON`` installs a lock file's packages into an environment.
-Packages are installed in place, so that what a user added stays; only an environment that is missing or does not work is made
+Packages are installed in place, so that what a user added stays; only a missing or broken environment is made
 anew. A command that runs from an environment holds a shared lock on the file ``VENV.lock`` beside it, and an update an
 exclusive one, so that no update replaces packages that a running training is yet to import. Uses nothing but the
 standard library: make runs it before there is an environment.
