@@ -14,7 +14,6 @@ from pipeline.stages import Context
 
 def run(context: Context) -> None:
     """Fill ``data/<dataset>/raw``."""
-    check_source(context)
     tree, artifact = context.tree, context.tree.raw
     started = time.monotonic()
     if tree.dataset == "demo":
