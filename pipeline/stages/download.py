@@ -14,7 +14,6 @@ from pipeline.system.progress import Progress, echo
 
 def run(context: Context) -> None:
     """Fill ``data/<dataset>/raw``."""
-    check_source(context)
     layout, artifact = context.layout, context.layout.raw
     started = time.monotonic()
     if layout.dataset == "demo":

@@ -83,6 +83,7 @@ def test_the_receipt_has_every_figure():
         "iou": pytest.approx(told.tile_iou.mean()),
         "dice": told.dice,
         "empty_accuracy": told.empty_accuracy,
+        "nothing": pytest.approx((truth.sum(axis=(1, 2)) == 0).mean()),
     }
 
 
