@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipeline.scoring import metric
+from pipeline.scoring import metric, thresholding
 
 PROPERTY = settings(deadline=None, max_examples=60)
 SHAPES = hnp.array_shapes(min_dims=3, max_dims=3, max_side=5)
@@ -70,11 +70,11 @@ def test_an_iou_equal_to_a_threshold_does_not_exceed_it(percent: int) -> None:
 @pytest.mark.parametrize("union", [20, 101 * 101])
 def test_every_iou_is_graded_exactly(union: int) -> None:
     intersections = np.arange(union + 1)
-    counts = metric.Counts(
+    counts = thresholding.Counts(
         np.full((union + 1, 257), union), np.repeat(intersections[:, None], 257, axis=1), intersections
     )
     expected = [sum(20 * i > k * union for k in range(10, 20)) / 10 for i in range(union + 1)]
-    assert metric.scores_at(counts, 0.5, 0).tolist() == expected
+    assert thresholding.scores_at(counts, 0.5, 0).tolist() == expected
 
 
 def test_tiles_without_salt() -> None:
@@ -103,7 +103,7 @@ def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match="shape"):
         metric.tile_scores(np.zeros((2, 3, 3), bool), np.zeros((1, 3, 3), bool))
     with pytest.raises(ValueError, match="shape"):
-        metric.count(np.zeros((2, 3, 3), np.uint8), np.zeros((1, 3, 3), bool))
+        thresholding.count(np.zeros((2, 3, 3), np.uint8), np.zeros((1, 3, 3), bool))
 
 
 def test_no_tiles_have_no_mean_score() -> None:
@@ -111,7 +111,7 @@ def test_no_tiles_have_no_mean_score() -> None:
     with pytest.raises(ValueError, match="no tiles"):
         metric.score(nothing, nothing)
     with pytest.raises(ValueError, match="no tiles"):
-        metric.search(metric.count(nothing, nothing))
+        thresholding.search(thresholding.count(nothing, nothing))
 
 
 def test_empty_accuracy_and_confusion() -> None:
@@ -123,7 +123,7 @@ def test_empty_accuracy_and_confusion() -> None:
 @PROPERTY
 @given(PROBABILITIES, st.sampled_from(THRESHOLDS), st.integers(0, 26))
 def test_apply_is_the_literal_reading(pair: tuple[np.ndarray, np.ndarray], threshold: float, area: int) -> None:
-    masks = metric.apply(pair[0], threshold, area)
+    masks = thresholding.apply(pair[0], threshold, area)
     assert masks.dtype == bool
     np.testing.assert_array_equal(masks, literal_masks(pair[0], threshold, area))
 
@@ -131,23 +131,23 @@ def test_apply_is_the_literal_reading(pair: tuple[np.ndarray, np.ndarray], thres
 def test_a_probability_equal_to_the_threshold_is_not_salt() -> None:
     every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     for value in range(256):
-        assert metric.apply(every, value / 255, 0).sum() == 255 - value
-    assert metric.apply(every, 0.5, 0).sum() == 128
+        assert thresholding.apply(every, value / 255, 0).sum() == 255 - value
+    assert thresholding.apply(every, 0.5, 0).sum() == 128
     # Decimals that floats do not hold exactly: 0.2, 0.4, 0.6 and 0.8 are the values 51, 102, 153 and 204.
-    assert [int(metric.apply(every, tenths / 10, 0).sum()) for tenths in (2, 4, 6, 8)] == [204, 153, 102, 51]
+    assert [int(thresholding.apply(every, tenths / 10, 0).sum()) for tenths in (2, 4, 6, 8)] == [204, 153, 102, 51]
 
 
 @PROPERTY
 @given(PROBABILITIES, st.sampled_from(THRESHOLDS), st.integers(0, 26))
 def test_counts_score_what_apply_draws(pair: tuple[np.ndarray, np.ndarray], threshold: float, area: int) -> None:
-    drawn = metric.tile_scores(metric.apply(pair[0], threshold, area), pair[1])
-    assert metric.scores_at(metric.count(*pair), threshold, area).tolist() == drawn.tolist()
+    drawn = metric.tile_scores(thresholding.apply(pair[0], threshold, area), pair[1])
+    assert thresholding.scores_at(thresholding.count(*pair), threshold, area).tolist() == drawn.tolist()
 
 
 def test_counts_of_every_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metric, "CHUNK", 3)
     probabilities, truth = survey(7)
-    counts = metric.count(probabilities, truth.astype(np.uint8) * 255)
+    counts = thresholding.count(probabilities, truth.astype(np.uint8) * 255)
     for cut in range(257):
         mask = probabilities >= np.int16(cut)
         assert counts.predicted[:, cut].tolist() == mask.sum(axis=(1, 2)).tolist()
@@ -156,7 +156,7 @@ def test_counts_of_every_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(counts) == 7
 
 
-@pytest.mark.parametrize("call", [lambda p: metric.apply(p, 0.5, 0), lambda p: metric.count(p, p > 0)])
+@pytest.mark.parametrize("call", [lambda p: thresholding.apply(p, 0.5, 0), lambda p: thresholding.count(p, p > 0)])
 def test_probabilities_in_floats_are_refused(call: object) -> None:
     with pytest.raises(TypeError, match="uint8"):
         call(np.zeros((1, 3, 3), np.float32))  # type: ignore[operator]
@@ -165,13 +165,13 @@ def test_probabilities_in_floats_are_refused(call: object) -> None:
 def test_table_and_search_are_brute_force() -> None:
     probabilities, truth = survey(30)
     thresholds, areas = (0.3, 0.45, 0.6, 0.75), (0, 4, 12, 30)
-    brute = np.array([[metric.score(metric.apply(probabilities, t, a), truth) for a in areas] for t in thresholds])
+    brute = np.array([[metric.score(thresholding.apply(probabilities, t, a), truth) for a in areas] for t in thresholds])
     assert len(np.unique(brute)) > 6
-    counts = metric.count(probabilities, truth)
-    np.testing.assert_allclose(metric.table(counts, thresholds, areas), brute, atol=1e-12)
-    choice = metric.search(counts, thresholds, areas)
+    counts = thresholding.count(probabilities, truth)
+    np.testing.assert_allclose(thresholding.table(counts, thresholds, areas), brute, atol=1e-12)
+    choice = thresholding.search(counts, thresholds, areas)
     assert choice.score == pytest.approx(brute.max())
-    assert metric.score(metric.apply(probabilities, choice.threshold, choice.min_area), truth) == pytest.approx(
+    assert metric.score(thresholding.apply(probabilities, choice.threshold, choice.min_area), truth) == pytest.approx(
         choice.score
     )
 
@@ -182,8 +182,8 @@ def test_search_takes_the_middle_of_a_plateau() -> None:
     truth[:2, :5] = True
     probabilities = np.where(truth, 204, 51).astype(np.uint8)
     thresholds = tuple(percent / 100 for percent in range(10, 100, 10))
-    choice = metric.search(metric.count(probabilities, truth), thresholds, (0, 50, 100, 150))
-    assert choice == metric.Choice(threshold=0.4, min_area=50, score=1.0)
+    choice = thresholding.search(thresholding.count(probabilities, truth), thresholds, (0, 50, 100, 150))
+    assert choice == thresholding.Choice(threshold=0.4, min_area=50, score=1.0)
 
 
 def test_search_passes_over_a_lucky_cell() -> None:
@@ -192,11 +192,11 @@ def test_search_passes_over_a_lucky_cell() -> None:
     truth[:1000] = True
     probabilities = np.where(truth, 240, 30).astype(np.uint8)
     probabilities[-1] = 160
-    counts = metric.count(probabilities, truth)
+    counts = thresholding.count(probabilities, truth)
     thresholds = (0.2, 0.3, 0.4, 0.5, 0.6, 0.9)
-    means = metric.table(counts, thresholds, (0,))[:, 0]
+    means = thresholding.table(counts, thresholds, (0,))[:, 0]
     assert means.argmax() == 5
-    assert metric.search(counts, thresholds, (0,)).threshold == 0.4
+    assert thresholding.search(counts, thresholds, (0,)).threshold == 0.4
 
 
 @pytest.mark.parametrize(("tiles", "threshold"), [(60, 0.4), (6000, 0.9)])
@@ -206,21 +206,21 @@ def test_few_tiles_are_not_believed_as_many_are(tiles: int, threshold: float) ->
     truth[: tiles // 3] = True
     probabilities = np.where(truth, 240, 30).astype(np.uint8)
     probabilities[-tiles // 60 :] = 160
-    counts = metric.count(probabilities, truth)
-    assert metric.search(counts, (0.2, 0.3, 0.4, 0.5, 0.6, 0.9), (0,)).threshold == threshold
+    counts = thresholding.count(probabilities, truth)
+    assert thresholding.search(counts, (0.2, 0.3, 0.4, 0.5, 0.6, 0.9), (0,)).threshold == threshold
 
 
 def test_cross_fitting_scores_a_group_with_what_the_others_chose() -> None:
     probabilities, truth = survey(60)
     groups = np.arange(60) % 3 + 4
     thresholds, areas = (0.3, 0.4, 0.5, 0.6), (0, 10, 30)
-    counts = metric.count(probabilities, truth)
-    scores, choices = metric.cross_fitted(counts, groups, thresholds, areas)
+    counts = thresholding.count(probabilities, truth)
+    scores, choices = thresholding.cross_fitted(counts, groups, thresholds, areas)
     assert list(choices) == [4, 5, 6]
     for group, choice in choices.items():
         own = groups == group
-        assert choice == metric.search(metric.count(probabilities[~own], truth[~own]), thresholds, areas)
-        masks = metric.apply(probabilities[own], choice.threshold, choice.min_area)
+        assert choice == thresholding.search(thresholding.count(probabilities[~own], truth[~own]), thresholds, areas)
+        masks = thresholding.apply(probabilities[own], choice.threshold, choice.min_area)
         assert scores[own].tolist() == metric.tile_scores(masks, truth[own]).tolist()
 
 
@@ -231,24 +231,24 @@ def test_cross_fitting_does_not_listen_to_the_group_s_own_tiles() -> None:
     groups = np.repeat([0, 1, 2], 10)
     probabilities = np.where(truth, 100, 20).astype(np.uint8)
     probabilities[groups == 0] = np.where(truth[groups == 0], 250, 200)
-    counts = metric.count(probabilities, truth)
-    scores, choices = metric.cross_fitted(counts, groups, (0.2, 0.9), (0,))
+    counts = thresholding.count(probabilities, truth)
+    scores, choices = thresholding.cross_fitted(counts, groups, (0.2, 0.9), (0,))
     assert choices[0].threshold == 0.2
     assert scores[groups == 0].max() == 0.0  # IoU 0.5 exceeds nothing
-    assert metric.search(counts.take(groups == 0), (0.2, 0.9), (0,)).threshold == 0.9
+    assert thresholding.search(counts.take(groups == 0), (0.2, 0.9), (0,)).threshold == 0.9
 
 
 @pytest.mark.parametrize(("groups", "message"), [([0, 0], "two groups"), ([0, 1, 2], "shape")])
 def test_cross_fitting_needs_two_groups(groups: list[int], message: str) -> None:
-    counts = metric.count(*survey(2))
+    counts = thresholding.count(*survey(2))
     with pytest.raises(ValueError, match=message):
-        metric.cross_fitted(counts, np.array(groups))
+        thresholding.cross_fitted(counts, np.array(groups))
 
 
 def test_take_selects_tiles() -> None:
     probabilities, truth = survey(6)
     chosen = np.array([4, 1])
-    part, expected = metric.count(probabilities, truth).take(chosen), metric.count(probabilities[chosen], truth[chosen])
+    part, expected = thresholding.count(probabilities, truth).take(chosen), thresholding.count(probabilities[chosen], truth[chosen])
     for name in ("predicted", "intersection", "truth"):
         np.testing.assert_array_equal(getattr(part, name), getattr(expected, name))
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from pipeline.config import SubmitSettings
-from pipeline.scoring import metric
+from pipeline.scoring import metric, thresholding
 from pipeline.scoring import postprocess as rules
 from pipeline.scoring.postprocess import ALL, GATE_PIXELS, PostProcessing, Trial
 from pipeline.scoring.validation import validate
@@ -74,13 +74,13 @@ def test_what_is_scored_is_what_is_drawn(named: tuple[str, ...]):
     found[4, :30, :30], found[4, 10:20, 10:20] = 255, 0  # a hole
     how = PostProcessing(0.5, 40, named, 0.7 if "empty_gate" in named else None)
     drawn = rules.apply(found, images, how)
-    trial = Trial(found, truth, rules.constant(images), metric.count(found, truth), 0.5)
+    trial = Trial(found, truth, rules.constant(images), thresholding.count(found, truth), 0.5)
     np.testing.assert_array_equal(trial.scores(how), metric.tile_scores(drawn, truth))
     np.testing.assert_array_equal(trial.areas(how)[0], drawn.sum(axis=(1, 2)))
     if not named:
-        np.testing.assert_array_equal(drawn, metric.apply(found, 0.5, 40))
+        np.testing.assert_array_equal(drawn, thresholding.apply(found, 0.5, 40))
     if "constant_empty" in named:
-        assert metric.apply(found, 0.5, 40)[3].any()
+        assert thresholding.apply(found, 0.5, 40)[3].any()
         assert not drawn[3].any()
 
 

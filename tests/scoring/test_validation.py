@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import SubmitSettings
-from pipeline.scoring import metric
+from pipeline.scoring import metric, thresholding
 from pipeline.scoring.validation import validate
 from tests.conftest import blobs
 
@@ -20,9 +20,9 @@ def test_the_cross_validated_score_is_that_of_the_folds_and_no_better_than_choos
     images, truth = blobs(90)
     found = noisy(truth, 0)
     told = validate([found], truth, images, np.repeat([0, 1, 2], 30), SubmitSettings())
-    counts = metric.count(found, truth)
+    counts = thresholding.count(found, truth)
     assert told.score == pytest.approx(np.mean(list(told.folds.values())))
-    assert told.score <= metric.search(counts).score + 1e-12
+    assert told.score <= thresholding.search(counts).score + 1e-12
     assert told.score > told.at_half  # 60 + 120 lies above a half of 255 only with luck
     assert told.interval[0] <= told.score <= told.interval[1]
 
@@ -78,7 +78,7 @@ def test_the_other_measures_are_those_of_the_same_masks():
     found = noisy(truth, 0)
     settings = SubmitSettings(threshold=0.5, min_area=100, rules=())
     told = validate([found], truth, images, np.zeros(30, int), settings)
-    masks = metric.apply(found, 0.5, 100)
+    masks = thresholding.apply(found, 0.5, 100)
     np.testing.assert_allclose(told.tile_iou, metric.iou(masks, truth))
     np.testing.assert_array_equal(told.predicted_area, masks.sum(axis=(1, 2)))
     assert told.dice == pytest.approx(metric.dice(masks, truth).mean())
