@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks import made_up, peers
 from benchmarks.rows import Row, seconds, versus
 from pipeline.data import rle
-from pipeline.scoring import metric
+from pipeline.scoring import metric, thresholding
 
 TITLE = "Metric and run-length codes"
 
@@ -18,7 +18,7 @@ def measure(quick: bool = False) -> list[Row]:
     images = made_up.images(masks)
     truth, found = masks[:labelled], images[:labelled]
     thresholds, areas = np.arange(1, 51) / 51, list(range(0, 200, 10))
-    ours = seconds(lambda: metric.search(metric.count(found, truth), list(thresholds), areas))
+    ours = seconds(lambda: thresholding.search(thresholding.count(found, truth), list(thresholds), areas))
     # The usual loop on all of it would take hours; its time is that of a part, times how often the part fits in.
     part = 20 if quick else 100
     loop = seconds(lambda: peers.usual_search(found[:part], truth[:part], thresholds[24:26], areas[:2]), runs=3)
@@ -34,7 +34,7 @@ def measure(quick: bool = False) -> list[Row]:
         ),
         Row(
             f"masks of {everything:,} tiles at one threshold and smallest area, and their score",
-            f"{seconds(lambda: metric.score(metric.apply(images, 0.5, 20), masks)):.3f} s",
+            f"{seconds(lambda: metric.score(thresholding.apply(images, 0.5, 20), masks)):.3f} s",
         ),
     ]
     return rows + _codes(masks)

@@ -19,7 +19,7 @@ from benchmarks.rows import Row, once, versus
 from pipeline.config import Settings, load
 from pipeline.network.device import precision as chosen
 from pipeline.network.optimizers import make_optimizer
-from pipeline.scoring import metric
+from pipeline.scoring import metric, thresholding
 from pipeline.system import machine
 from pipeline.training.batches import Batches
 from pipeline.training.fit import compile_network, make_network, predictor
@@ -165,7 +165,7 @@ def _epoch(settings: Settings, quick: bool) -> list[Row]:
 
     def scored() -> None:
         ready.take(model)
-        metric.score(metric.apply(ready(seen, found, ("plain",)), 0.5, 0), truth)
+        metric.score(thresholding.apply(ready(seen, found, ("plain",)), 0.5, 0), truth)
 
     memory, disk, scoring = versus([in_memory, fed, scored], 1 if quick else 3)
     return [

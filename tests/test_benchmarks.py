@@ -13,7 +13,7 @@ from benchmarks import __main__ as command
 from benchmarks import made_up, peers
 from benchmarks.flops import forward_flops
 from benchmarks.rows import Row, versus
-from pipeline.scoring import metric
+from pipeline.scoring import thresholding
 
 
 def test_operations_are_those_counted_by_hand():
@@ -43,7 +43,7 @@ def test_the_usual_loop_finds_the_score_that_ours_finds():
     truth = made_up.masks(12)
     found = made_up.images(truth)
     thresholds, areas = np.array([0.3, 0.5, 0.7]), [0, 40]
-    best = metric.table(metric.count(found, truth), list(thresholds), areas).max()
+    best = thresholding.table(thresholding.count(found, truth), list(thresholds), areas).max()
     assert peers.usual_search(found, truth, thresholds, areas) == pytest.approx(best)
 
 

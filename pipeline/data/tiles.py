@@ -24,6 +24,7 @@ import pandas as pd
 from pipeline.artifacts import mapped
 from pipeline.config import TILE, UserError
 from pipeline.data import rle, tables
+from pipeline.scoring.images import is_constant
 from pipeline.system import disk
 
 TRAIN_COLUMNS = {"id": str, "depth": float, "coverage": float, "constant": bool, "vertical": bool}
@@ -116,7 +117,7 @@ def decode(raw: Path, out: Path, progress: Callable[[int, int], None] | None = N
 
     masks = arrays["train_masks"]
     train["coverage"] = masks.mean(axis=(1, 2))
-    train["constant"], test["constant"] = _constant(arrays["train_images"]), _constant(arrays["test_images"])
+    train["constant"], test["constant"] = is_constant(arrays["train_images"]), is_constant(arrays["test_images"])
     train["vertical"] = _vertical(masks)
     for name, array in arrays.items():
         with disk.naming(out / f"{name}.npy"):
@@ -412,11 +413,6 @@ def _check_encoding(train: pd.DataFrame, masks: np.ndarray, errors: TileErrors) 
 def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
     for begin in range(0, len(rows), rle.CHUNK):
         yield rows[begin : begin + rle.CHUNK]
-
-
-def _constant(images: np.ndarray) -> np.ndarray:
-    """(n,) bool: images of one grey value."""
-    return images.min(axis=(1, 2)) == images.max(axis=(1, 2))
 
 
 def _vertical(masks: np.ndarray) -> np.ndarray:

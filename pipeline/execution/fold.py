@@ -18,7 +18,7 @@ from pipeline import artifacts
 from pipeline.artifacts import Artifact, Freshness, Layout, remove_backup, remove_parts
 from pipeline.data import tiles as tiles_store
 from pipeline.data.folds import fold_of_tiles
-from pipeline.scoring import metric
+from pipeline.scoring import metric, thresholding
 from pipeline.system.progress import FoldCallback
 from pipeline.training.fit import fit_fold, trained_predictor
 
@@ -74,7 +74,7 @@ def predict_out_of_fold(layout: Layout, fold: int) -> None:
         )
         artifacts.invalidate(artifact, seen)
         artifacts.write_array(folder / "oof.npy", found)
-        masks = metric.apply(found, 0.5, 0)
+        masks = thresholding.apply(found, 0.5, 0)
         areas, true_areas = masks.sum(axis=(1, 2)), truth.sum(axis=(1, 2))
         result = {
             "tiles": len(rows),

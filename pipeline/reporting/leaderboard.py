@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.artifacts import Manifest, measure, read_manifest, results, write_text
 from pipeline.reporting.checks import sole_member
 from pipeline.reporting.pages import figures, page, shown, table
-from pipeline.scoring import metric
+from pipeline.scoring import bootstrap
 from pipeline.system import disk
 from pipeline.system.progress import echo
 
@@ -121,10 +119,8 @@ def difference(one: dict[str, float], other: dict[str, float]) -> tuple[float, f
     common = sorted(one.keys() & other.keys())
     if not common:
         return float("nan"), float("nan"), float("nan"), 0
-    # Tenths, so that equal differences are equal numbers.
-    apart = np.round([one[each] - other[each] for each in common], 6)
-    low, high = metric.bootstrap(apart)
-    return float(apart.mean()), low, high, len(common)
+    mean, low, high = bootstrap.paired([one[each] for each in common], [other[each] for each in common])
+    return mean, low, high, len(common)
 
 
 def verdict(one: dict[str, float], other: dict[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""Blends: several experiments' probabilities, averaged with weights that out-of-fold tiles have chosen.
+"""Blends: the weighted mean of several experiments' probabilities, with weights chosen on out-of-fold tiles.
 
 Weights are whole numbers of votes, so that a mean of uint8 probabilities is exact and the same on every machine.
 """
@@ -10,30 +10,32 @@ from math import gcd
 
 import numpy as np
 
-from pipeline.scoring import metric
-from pipeline.scoring import postprocess as rules
+from pipeline.scoring import bootstrap, metric, thresholding
+from pipeline.scoring.chunks import chunks
 
-CHUNK = 64
-"""Tiles that are averaged at once: few enough to stay in the processor's cache."""
 ROUNDS = 12
-"""Votes that are given away: weights are multiples of a twelfth or coarser."""
+"""Votes that the search gives away: weights are multiples of a twelfth or coarser."""
 Votes = tuple[int, ...]
+"""Weight of each member of a blend."""
 
 
 def average(arrays: Sequence[np.ndarray], start: int, stop: int, votes: Sequence[int] | None = None) -> np.ndarray:
-    """Mean probability of several networks for tiles start..stop: (stop - start, 101, 101) uint8.
+    """Weighted mean of several networks' probabilities for the tiles from ``start`` up to ``stop``.
 
     Args:
         arrays: one (n, 101, 101) uint8 array per network, may be memory-mapped.
         start: first tile.
         stop: tile after the last.
-        votes: weight of each array; by default all weigh the same.
+        votes: weight of each array; equal by default.
+
+    Returns:
+        (stop - start, 101, 101) uint8, rounded to the nearest.
     """
     votes = [1] * len(arrays) if votes is None else votes
     weight = sum(votes)
     # 16 bits hold 256 votes, and are twice as fast.
     wide = np.uint16 if weight <= 256 else np.uint32
-    # Beginning with half the divisor rounds to the nearest whole number.
+    # Starting at half the divisor rounds to the nearest integer.
     total = np.full((stop - start, *arrays[0].shape[1:]), weight // 2, wide)
     for array, vote in zip(arrays, votes, strict=True):
         if vote:
@@ -42,18 +44,25 @@ def average(arrays: Sequence[np.ndarray], start: int, stop: int, votes: Sequence
 
 
 def mixed(members: Sequence[np.ndarray], votes: Votes) -> np.ndarray:
-    """Weighted mean of the members' probabilities, (n, 101, 101) uint8, in memory; a single member is left as it is."""
+    """Weighted mean of all tiles, in memory.
+
+    Args:
+        members: (n, 101, 101) uint8 probabilities of each experiment.
+        votes: weight of each member.
+
+    Returns:
+        (n, 101, 101) uint8; the member itself where only one has votes.
+    """
     if sum(map(bool, votes)) == 1:
         return members[int(np.argmax(votes))]
     out = np.empty(members[0].shape, np.uint8)
-    for start in range(0, len(out), CHUNK):
-        stop = min(start + CHUNK, len(out))
-        out[start:stop] = average(members, start, stop, votes)
+    for part in chunks(len(out)):
+        out[part] = average(members, part.start, part.stop, votes)
     return out
 
 
 class Pool:
-    """Scores of the same tiles with any weights of some members; what was scored once is kept.
+    """Scores of the same tiles with any weights of the members; each blend is measured once.
 
     Args:
         members: (n, 101, 101) uint8 out-of-fold probabilities of each experiment.
@@ -69,36 +78,36 @@ class Pool:
         key = (reduced(votes), threshold)
         if key not in self._areas:
             self._areas[key] = self._measured(*key)
-        predicted, both, true = self._areas[key]
+        predicted, true, intersection = self._areas[key]
         kept = predicted >= min_area
-        return metric.scores_of(np.where(kept, predicted, 0), np.where(kept, both, 0), true)
+        return metric.scores_from_areas(np.where(kept, predicted, 0), true, np.where(kept, intersection, 0))
 
     def _measured(self, votes: Votes, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        found = []
-        for start in range(0, len(self._truth), CHUNK):
-            stop = min(start + CHUNK, len(self._truth))
-            masks = metric.apply(average(self._members, start, stop, votes), threshold, 0)
-            found.append(metric.mask_areas(masks, self._truth[start:stop]))
-        predicted, true, both = (np.concatenate(each) for each in zip(*found, strict=True))
-        return predicted, both, true
+        areas = []
+        for part in chunks(len(self._truth)):
+            masks = thresholding.apply(average(self._members, part.start, part.stop, votes), threshold, 0)
+            areas.append(metric.mask_areas(masks, self._truth[part]))
+        predicted, true, intersection = (np.concatenate(each) for each in zip(*areas, strict=True))
+        return predicted, true, intersection
 
 
 def choose(pool: Pool, members: int, chosen_on: np.ndarray, threshold: float, min_area: int) -> Votes:
-    """Weights by forward selection with replacement (Caruana et al. 2004), or equal ones.
+    """Choose weights by forward selection with replacement, or equal ones.
 
-    Found weights are taken only where they are better than equal ones by more than chance: each half of the tiles is
-    scored with the weights that were found on the other, and the paired bootstrap interval of the difference lies above
-    0. Source: Ensemble selection from libraries of models, ICML 2004.
+    The selected weights are used only where they beat equal ones by more than chance: each half of the tiles is scored
+    with the weights selected on the other half, and the paired bootstrap interval of the difference must lie above 0.
 
     Args:
         pool: of all tiles.
         members: how many there are.
-        chosen_on: (n,) bool, tiles that have a say.
+        chosen_on: (n,) bool, the tiles to choose on.
         threshold: at which tiles are scored.
-        min_area: with which tiles are scored.
+        min_area: smallest area in pixels with which tiles are scored.
 
     Returns:
-        A vote or more for each member that counts, 0 for the others.
+        The votes of each member, 0 for a member that is left out.
+
+    Reference: Caruana et al., "Ensemble selection from libraries of models", ICML 2004.
     """
     equal = (1,) * members
     if members == 1:
@@ -106,16 +115,16 @@ def choose(pool: Pool, members: int, chosen_on: np.ndarray, threshold: float, mi
     rows = np.flatnonzero(chosen_on)
     base = pool.scores(equal, threshold, min_area)[rows]
     scores = base.copy()
-    for half in rules.halves(len(rows)):
+    for half in bootstrap.halves(len(rows)):
         if not half.all():
             votes = _selected(pool, members, rows[~half], threshold, min_area)
             scores[half] = pool.scores(votes, threshold, min_area)[rows[half]]
-    _, low, _ = rules.paired(scores, base)
-    return _selected(pool, members, rows, threshold, min_area) if low > 0 else equal
+    significant = bootstrap.paired(scores, base).low > 0
+    return _selected(pool, members, rows, threshold, min_area) if significant else equal
 
 
 def _selected(pool: Pool, members: int, rows: np.ndarray, threshold: float, min_area: int) -> Votes:
-    """A vote at a time to whichever member raises the score most; the best of the sums on the way."""
+    """Give one vote at a time to the member that raises the score most; return the best weights on the way."""
     votes: Votes = (0,) * members
     best, best_mean = votes, -1.0
     for _ in range(ROUNDS):
@@ -128,6 +137,6 @@ def _selected(pool: Pool, members: int, rows: np.ndarray, threshold: float, min_
 
 
 def reduced(votes: Votes) -> Votes:
-    """The same weights in the smallest whole numbers."""
+    """The same weights in the smallest integers."""
     common = gcd(*votes)
     return tuple(vote // common for vote in votes)

@@ -1,4 +1,4 @@
-"""What the out-of-fold predictions say: the cross-fitted score, tile by tile."""
+"""Validation: the cross-fitted score of the out-of-fold predictions, and the choices for the test tiles."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import SubmitSettings
-from pipeline.scoring import blend, metric
-from pipeline.scoring import postprocess as rules
+from pipeline.scoring import blend, bootstrap, metric, rule_search, thresholding
 from pipeline.scoring.blend import Votes
-from pipeline.scoring.postprocess import Gain, PostProcessing, Trial
+from pipeline.scoring.images import is_constant
+from pipeline.scoring.postprocess import PostProcessing
+from pipeline.scoring.rule_search import Gain, Trial
+from pipeline.scoring.thresholding import Choice, Counts
 
 PARTS = 5
-"""Parts that the tiles of a single fold are dealt to, to cross-fit within it."""
+"""Parts that the tiles of a single fold are split into, to cross-fit within it."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What the out-of-fold predictions say.
+    """Result of validating an experiment or a blend on out-of-fold predictions.
 
     The cross-validated score is cross-fitted: weights, threshold, smallest area and rules for one fold's tiles are
-    chosen on the other folds' tiles, so that no tile has a say in how it is scored.
+    chosen on the other folds' tiles, so that no tile influences how it is scored.
     """
 
     choice: PostProcessing
-    """Chosen on all tiles; what the test tiles get."""
+    """Chosen on all tiles; used for the test tiles."""
     gains: list[Gain]
-    """What each rule adds on all tiles, in the order in which they were taken; then those that were not."""
+    """Gain of each rule on all tiles: first the rules taken, in their order, then those that were tried last."""
     votes: Votes
     """Weight of each member of a blend, chosen on all tiles; (1,) for a single experiment."""
     score: float
@@ -51,7 +53,7 @@ class Validation:
     dice: float
     """Mean over tiles."""
     empty_accuracy: float
-    """Share of the tiles that are rightly told to hold salt or none."""
+    """Share of the tiles that are correctly classified as with or without salt."""
     nothing: float
     """Score of predicting no salt in any tile, which is the share of tiles without salt."""
 
@@ -62,7 +64,7 @@ class Validation:
         return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for the receipt."""
+        """Values for the manifest, as JSON holds them."""
         return {
             "score": self.score,
             "folds": {str(fold): score for fold, score in self.folds.items()},
@@ -87,35 +89,35 @@ def validate(
     members: Sequence[np.ndarray],
     truth: np.ndarray,
     images: np.ndarray,
-    dealt: np.ndarray,
+    fold_of_tile: np.ndarray,
     settings: SubmitSettings,
 ) -> Validation:
-    """Choose weights, threshold, smallest area and rules, and score honestly.
+    """Choose weights, threshold, smallest area and rules, and estimate the score without the bias of these choices.
 
     Args:
         members: out-of-fold probabilities of one experiment, or of each member of a blend, (n, 101, 101) uint8.
         truth: masks of the same tiles, (n, 101, 101) uint8 0/1.
         images: the same tiles, (n, 101, 101) uint8 grey values.
-        dealt: (n,) int, the fold of each tile.
-        settings: a threshold or area given there is not searched, and rules given there are taken.
+        fold_of_tile: (n,) int, the fold of each tile.
+        settings: a threshold, smallest area or rules given there are used instead of searched.
 
-    With one fold its tiles are dealt to five parts, each scored with what the other four chose.
+    With a single fold its tiles are split into five parts, each scored with the choices of the other four.
     """
-    folds = list(dict.fromkeys(dealt.tolist()))
-    groups = np.asarray(dealt) if len(folds) > 1 else np.arange(len(dealt)) % PARTS
+    folds = list(dict.fromkeys(fold_of_tile.tolist()))
+    groups = np.asarray(fold_of_tile) if len(folds) > 1 else np.arange(len(fold_of_tile)) % PARTS
     search = _Search(members, truth, images, groups, settings)
-    predicted, both = np.empty(len(truth), np.int64), np.empty(len(truth), np.int64)
+    predicted, intersection = np.empty(len(truth), np.int64), np.empty(len(truth), np.int64)
     scores, without = np.empty(len(truth)), np.empty(len(truth))
     for group in np.unique(groups):
         own = groups == group
         votes, how, _ = search.chosen(int(group))
         trial = search.trial(votes, how.threshold)
-        predicted[own], both[own] = (found[own] for found in trial.areas(how))
+        predicted[own], intersection[own] = (areas[own] for areas in trial.areas(how))
         scores[own] = trial.scores(how)[own]
         without[own] = trial.scores(PostProcessing(how.threshold, how.min_area))[own]
     votes, choice, gains = search.chosen(None)
-    true = search.counts(votes).truth
-    areas = predicted + true
+    counts = search.counts(votes)
+    areas = predicted + counts.truth
     empty = areas == 0
     return Validation(
         choice=choice,
@@ -123,20 +125,20 @@ def validate(
         votes=votes,
         score=float(scores.mean()),
         without_rules=float(without.mean()),
-        folds={fold: float(scores[dealt == fold].mean()) for fold in folds},
-        at_half=float(metric.scores_at(search.counts(votes), 0.5, 0).mean()),
-        interval=metric.bootstrap(scores, 0),
+        folds={fold: float(scores[fold_of_tile == fold].mean()) for fold in folds},
+        at_half=float(thresholding.scores_at(counts, 0.5, 0).mean()),
+        interval=bootstrap.interval(scores),
         tile_scores=scores,
-        tile_iou=np.where(empty, 1.0, both / np.maximum(areas - both, 1)),
+        tile_iou=np.where(empty, 1.0, intersection / np.maximum(areas - intersection, 1)),
         predicted_area=predicted,
-        dice=float(np.where(empty, 1.0, 2 * both / np.maximum(areas, 1)).mean()),
-        empty_accuracy=metric.empty_accuracy(predicted, true),
-        nothing=float((true == 0).mean()),
+        dice=float(np.where(empty, 1.0, 2 * intersection / np.maximum(areas, 1)).mean()),
+        empty_accuracy=metric.empty_accuracy(predicted, counts.truth),
+        nothing=float((counts.truth == 0).mean()),
     )
 
 
 class _Search:
-    """What groups of tiles choose for the others; what several need alike is made once."""
+    """Choices for each group of tiles, made on the others; intermediate results are cached."""
 
     def __init__(
         self,
@@ -147,7 +149,7 @@ class _Search:
         settings: SubmitSettings,
     ) -> None:
         self._members, self._truth, self._groups = members, truth, groups
-        self._blank = rules.constant(images)
+        self._constant = is_constant(images)
         self._pool = blend.Pool(members, truth)
         self._rules = None if settings.rules == "auto" else settings.rules
         self._grid: dict[str, Any] = {}
@@ -156,33 +158,33 @@ class _Search:
         if settings.min_area != "auto":
             self._grid["areas"] = (settings.min_area,)
         self._mixed: dict[Votes, np.ndarray] = {}
-        self._counts: dict[Votes, metric.Counts] = {}
-        self._cuts: dict[Votes, dict[int, metric.Choice]] = {}
+        self._counts: dict[Votes, Counts] = {}
+        self._choices: dict[Votes, dict[int, Choice]] = {}
         self._trials: dict[tuple[Votes, float], Trial] = {}
 
     def chosen(self, group: int | None) -> tuple[Votes, PostProcessing, list[Gain]]:
-        """What all tiles but a group's choose; with None, what all tiles choose."""
+        """Choose on all tiles but a group's; with None, on all tiles."""
         chosen_on = np.ones(len(self._truth), bool) if group is None else self._groups != group
         count = len(self._members)
-        cut = self._cut((1,) * count, group)
-        # To the nearest twentieth, so that groups with thresholds close to each other share what was drawn.
-        votes = blend.choose(self._pool, count, chosen_on, round(20 * cut.threshold) / 20, cut.min_area)
-        cut = self._cut(votes, group)
-        plain = PostProcessing(cut.threshold, cut.min_area)
-        return votes, *rules.choose(self.trial(votes, cut.threshold), plain, chosen_on, self._rules)
+        choice = self._threshold_choice((1,) * count, group)
+        # Rounded to the nearest twentieth, so that groups with similar thresholds share the measured blends.
+        votes = blend.choose(self._pool, count, chosen_on, round(20 * choice.threshold) / 20, choice.min_area)
+        choice = self._threshold_choice(votes, group)
+        plain = PostProcessing(choice.threshold, choice.min_area)
+        return votes, *rule_search.choose(self.trial(votes, choice.threshold), plain, chosen_on, self._rules)
 
     def trial(self, votes: Votes, threshold: float) -> Trial:
         """Scores of all tiles with these weights and this threshold."""
         key = (votes, threshold)
         if key not in self._trials:
-            found = self._probabilities(votes)
-            self._trials[key] = Trial(found, self._truth, self._blank, self.counts(votes), threshold)
+            probabilities = self._probabilities(votes)
+            self._trials[key] = Trial(probabilities, self._truth, self._constant, self.counts(votes), threshold)
         return self._trials[key]
 
-    def counts(self, votes: Votes) -> metric.Counts:
+    def counts(self, votes: Votes) -> Counts:
         """Areas and intersections of all tiles with these weights."""
         if votes not in self._counts:
-            self._counts[votes] = metric.count(self._probabilities(votes), self._truth)
+            self._counts[votes] = thresholding.count(self._probabilities(votes), self._truth)
         return self._counts[votes]
 
     def _probabilities(self, votes: Votes) -> np.ndarray:
@@ -190,10 +192,10 @@ class _Search:
             self._mixed[votes] = blend.mixed(self._members, votes)
         return self._mixed[votes]
 
-    def _cut(self, votes: Votes, group: int | None) -> metric.Choice:
+    def _threshold_choice(self, votes: Votes, group: int | None) -> Choice:
         counts = self.counts(votes)
         if group is None:
-            return metric.search(counts, **self._grid)
-        if votes not in self._cuts:
-            _, self._cuts[votes] = metric.cross_fitted(counts, self._groups, **self._grid)
-        return self._cuts[votes][group]
+            return thresholding.search(counts, **self._grid)
+        if votes not in self._choices:
+            _, self._choices[votes] = thresholding.cross_fitted(counts, self._groups, **self._grid)
+        return self._choices[votes][group]

@@ -15,7 +15,7 @@ from pipeline.artifacts import Layout
 from pipeline.config import TILE, as_dict, differences
 from pipeline.data import tables, tiles
 from pipeline.reporting import checks, figures, pages
-from pipeline.scoring import blend, metric
+from pipeline.scoring import blend, metric, thresholding
 from pipeline.stages import Context
 from pipeline.system.progress import echo
 
@@ -85,9 +85,9 @@ def _sections(context: Context, result: dict) -> list[tuple[str, str]]:
     found = blend.mixed(members, tuple(result["votes"][member.experiment] for member in layout.members))
     truth, images = store.train_masks[rows], store.train_images[rows]
     threshold, area = cv["threshold"], cv["min_area"]
-    counts = metric.count(found, truth)
+    counts = thresholding.count(found, truth)
     grid = np.linspace(0.05, 0.95, 46)
-    curve = [float(metric.scores_at(counts, float(cut), area).mean()) for cut in grid]
+    curve = [float(thresholding.scores_at(counts, float(cut), area).mean()) for cut in grid]
     by_fold = [told[told["fold"] == fold] for fold in folds]
     confusion = metric.empty_confusion(told["predicted"].to_numpy() > 0, told["coverage"].to_numpy() > 0)
     return [

@@ -1,4 +1,4 @@
-"""The submission: from probabilities to a checked CSV."""
+"""The submission's CSV: make the masks of the test tiles, write them, and check the file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import numpy as np
 
 from pipeline.config import UserError
 from pipeline.data import rle
-from pipeline.scoring import postprocess as rules
+from pipeline.scoring import postprocess
 from pipeline.scoring.blend import average
+from pipeline.scoring.chunks import chunks
 from pipeline.scoring.postprocess import PostProcessing
 from pipeline.system import disk
 
-CHUNK = 1024
-"""Tiles that are in memory at once."""
+TILES_AT_ONCE = 1024
+"""Tiles whose masks are in memory at once."""
 
 
 def predicted_masks(
@@ -28,28 +29,32 @@ def predicted_masks(
     votes: Sequence[int] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[np.ndarray]:
-    """Masks of the test tiles, (up to 1024, 101, 101) bool at a time: networks averaged, cut, rules applied.
+    """Make the masks of the test tiles: average the networks, then post-process.
 
     Args:
         arrays: (n, 101, 101) uint8 probabilities of each network, may be memory-mapped.
         images: (n, 101, 101) uint8 grey values, may be memory-mapped.
         how: threshold, smallest area and rules.
-        votes: weight of each array; by default all weigh the same.
+        votes: weight of each array; equal by default.
         progress: called with the number of tiles done.
+
+    Yields:
+        (up to ``TILES_AT_ONCE``, 101, 101) bool, in the order of the tiles.
     """
-    count = len(images)
-    for start in range(0, count, CHUNK):
-        stop = min(start + CHUNK, count)
-        yield rules.apply(average(arrays, start, stop, votes), images[start:stop], how)
+    for part in chunks(len(images), TILES_AT_ONCE):
+        yield postprocess.apply(average(arrays, part.start, part.stop, votes), images[part], how)
         if progress is not None:
-            progress(stop)
+            progress(part.stop)
 
 
 def read_choice(path: Path) -> tuple[PostProcessing, dict[str, int]]:
-    """What validation has chosen: how masks are made, and the votes of each experiment.
+    """Read what validation chose.
 
     Args:
         path: of ``choice.json``.
+
+    Returns:
+        Threshold, smallest area and rules, and the votes of each experiment.
     """
     chosen = json.loads(path.read_text(encoding="utf-8"))
     how = PostProcessing(chosen["threshold"], chosen["min_area"], tuple(chosen["rules"]), chosen["gate"])
@@ -57,7 +62,13 @@ def read_choice(path: Path) -> tuple[PostProcessing, dict[str, int]]:
 
 
 def write(path: Path, ids: Sequence[str], masks: Iterator[np.ndarray]) -> None:
-    """Write the CSV that Kaggle takes: a header and one row per test tile, ``id,rle_mask``."""
+    """Write the CSV that Kaggle accepts: a header and one row per test tile, ``id,rle_mask``.
+
+    Args:
+        path: the CSV.
+        ids: of all test tiles, in the order of the sample submission.
+        masks: chunks of the predicted masks, (n, 101, 101) bool, in the same order.
+    """
     stream = io.StringIO(newline="")
     table = csv.writer(stream, lineterminator="\n")
     table.writerow(["id", "rle_mask"])
@@ -69,7 +80,7 @@ def write(path: Path, ids: Sequence[str], masks: Iterator[np.ndarray]) -> None:
 
 
 def check(path: Path, ids: Sequence[str], masks: Iterator[np.ndarray]) -> int:
-    """Read a CSV back and hold it against what it should say.
+    """Read a CSV back and compare it with the predicted masks.
 
     Args:
         path: the CSV.
@@ -80,8 +91,8 @@ def check(path: Path, ids: Sequence[str], masks: Iterator[np.ndarray]) -> int:
         The number of tiles with salt.
 
     Raises:
-        UserError: a wrong header, other ids or another order, a malformed run-length encoding, or one that does not
-            decode to the predicted mask; the tile is named.
+        UserError: the header, the ids or their order are wrong, or a run-length encoding is malformed or does not
+            decode to the predicted mask; the message names the tile.
     """
     with path.open(newline="", encoding="utf-8") as stream:
         table = csv.reader(stream)

@@ -34,7 +34,7 @@ from pipeline.network.optimizers import make_optimizer
 from pipeline.network.schedules import cycle_edges, plateau_rate
 from pipeline.network.unet import build_unet
 from pipeline.prediction.predictor import Ensemble, Predictor
-from pipeline.scoring import metric
+from pipeline.scoring import metric, thresholding
 from pipeline.system import disk
 from pipeline.system.progress import Epoch, FoldCallback
 from pipeline.training.batches import Batches
@@ -317,7 +317,7 @@ def _epochs(
         with averaged(model), average.in_place(model, batches.images):
             answer.take(model)
             answer(validation_set.images, found, ("plain",), depths=validation_set.depths)
-            score = metric.score(metric.apply(found, 0.5, 0), validation_set.masks)
+            score = metric.score(thresholding.apply(found, 0.5, 0), validation_set.masks)
             rivals = _rivals(train, history, epoch)
             if rivals is not None and score > max(rivals, default=-math.inf):
                 checkpoint.save_best(arrays_of(model.weights), epoch)

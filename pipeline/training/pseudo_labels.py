@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.artifacts import mapped
-from pipeline.scoring import metric
+from pipeline.scoring import thresholding
 
 VIEWS = ("plain", "flip")
 """What the network looks at to label a tile."""
@@ -104,7 +104,7 @@ def most_confident(probabilities: np.ndarray, share: float) -> tuple[np.ndarray,
     Returns:
         Their numbers, ascending, (kept,) int, and their masks, (kept, height, width) uint8 0/1.
     """
-    masks = metric.apply(probabilities, 0.5, 0)
+    masks = thresholding.apply(probabilities, 0.5, 0)
     inside = np.where(masks, probabilities, 0).sum(axis=(1, 2), dtype=np.float64)
     outside = probabilities.sum(axis=(1, 2), dtype=np.float64) - inside
     area = masks.sum(axis=(1, 2))

@@ -1,4 +1,4 @@
-"""The competition's score and the threshold search, held against literal readings."""
+"""The competition's score, compared with a literal reading of its definition."""
 
 from __future__ import annotations
 
@@ -15,13 +15,6 @@ from pipeline.scoring import metric
 PROPERTY = settings(deadline=None, max_examples=60)
 SHAPES = hnp.array_shapes(min_dims=3, max_dims=3, max_side=5)
 PAIRS = SHAPES.flatmap(lambda shape: st.tuples(hnp.arrays(bool, shape), hnp.arrays(bool, shape)))
-PROBABILITIES = SHAPES.flatmap(
-    lambda shape: st.tuples(
-        hnp.arrays(np.uint8, shape, elements=st.sampled_from([0, 1, 51, 127, 128, 153, 204, 254, 255])),
-        hnp.arrays(bool, shape),
-    )
-)
-THRESHOLDS = (0.0, 0.2, 0.3, 0.5, 0.6, 0.8, 1.0)
 
 
 def literal_score(predicted: np.ndarray, truth: np.ndarray) -> float:
@@ -32,22 +25,6 @@ def literal_score(predicted: np.ndarray, truth: np.ndarray) -> float:
         return 0.0
     share = Fraction(int((predicted & truth).sum()), int((predicted | truth).sum()))
     return sum(share > Fraction(percent, 100) for percent in range(50, 100, 5)) / 10
-
-
-def literal_masks(probabilities: np.ndarray, threshold: float, min_area: int) -> np.ndarray:
-    masks = np.array([[[value / 255 > threshold for value in row] for row in tile] for tile in probabilities.tolist()])
-    return np.array([mask if mask.sum() >= min_area else np.zeros_like(mask) for mask in masks])
-
-
-def survey(tiles: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Made-up probabilities and masks, 20x20: noisy, some without salt, some with stray pixels."""
-    rng = np.random.default_rng(seed)
-    truth = np.zeros((tiles, 20, 20), bool)
-    for mask in truth[: tiles * 2 // 3]:
-        mask[: rng.integers(3, 20), : rng.integers(3, 20)] = True
-    noisy = np.where(truth, 0.7, 0.25) + rng.normal(0, 0.17, truth.shape)
-    order = rng.permutation(tiles)
-    return (255 * noisy.clip(0, 1)).astype(np.uint8)[order], truth[order]
 
 
 @PROPERTY
@@ -70,11 +47,8 @@ def test_an_iou_equal_to_a_threshold_does_not_exceed_it(percent: int) -> None:
 @pytest.mark.parametrize("union", [20, 101 * 101])
 def test_every_iou_is_graded_exactly(union: int) -> None:
     intersections = np.arange(union + 1)
-    counts = metric.Counts(
-        np.full((union + 1, 257), union), np.repeat(intersections[:, None], 257, axis=1), intersections
-    )
     expected = [sum(20 * i > k * union for k in range(10, 20)) / 10 for i in range(union + 1)]
-    assert metric.scores_at(counts, 0.5, 0).tolist() == expected
+    assert metric.scores_from_areas(np.full(union + 1, union), intersections, intersections).tolist() == expected
 
 
 def test_tiles_without_salt() -> None:
@@ -83,25 +57,6 @@ def test_tiles_without_salt() -> None:
     assert metric.tile_scores(something, nothing).tolist() == [0.0]
     assert metric.tile_scores(nothing, something).tolist() == [0.0]
     assert metric.tile_scores(something, something).tolist() == [1.0]
-
-
-@pytest.mark.parametrize("salt", [1, 2, 255])
-def test_whatever_is_not_zero_is_salt(salt: int) -> None:
-    predicted, truth = np.array([[[0, salt, salt, salt]]], np.uint8), np.array([[[0, 0, salt, salt]]], np.uint8)
-    for masks in ((predicted, truth), (predicted > 0, truth), (predicted, truth > 0)):
-        assert [each.tolist() for each in metric.mask_areas(*masks)] == [[3], [2], [2]]
-        assert metric.tile_scores(*masks).tolist() == [0.4]
-        assert metric.iou(*masks).tolist() == [2 / 3]
-        assert metric.dice(*masks).tolist() == [4 / 5]
-    probabilities = np.where(predicted, np.uint8(255), np.uint8(0))
-    assert metric.scores_at(metric.count(probabilities, truth), 0.5, 0).tolist() == [0.4]
-
-
-def test_the_search_goes_through_every_percent_and_up_to_four_hundred_pixels() -> None:
-    np.testing.assert_allclose(metric.SEARCHED_THRESHOLDS, np.linspace(0.05, 0.95, 91), atol=1e-12)
-    assert metric.SEARCHED_AREAS[0] == 0  # every mask kept
-    assert metric.SEARCHED_AREAS[-1] == 400
-    assert list(metric.SEARCHED_AREAS) == sorted({*metric.SEARCHED_AREAS})
 
 
 def test_thresholds_are_the_competition_s() -> None:
@@ -121,204 +76,15 @@ def test_iou_and_dice(masks: tuple[np.ndarray, np.ndarray]) -> None:
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match="shape"):
         metric.tile_scores(np.zeros((2, 3, 3), bool), np.zeros((1, 3, 3), bool))
-    with pytest.raises(ValueError, match="shape"):
-        metric.count(np.zeros((2, 3, 3), np.uint8), np.zeros((1, 3, 3), bool))
 
 
 def test_no_tiles_have_no_mean_score() -> None:
     nothing = np.zeros((0, 3, 3), np.uint8)
     with pytest.raises(ValueError, match="no tiles"):
         metric.score(nothing, nothing)
-    with pytest.raises(ValueError, match="no tiles"):
-        metric.search(metric.count(nothing, nothing))
 
 
 def test_empty_accuracy_and_confusion() -> None:
-    predicted, truth = np.array([0, 5, 0, 9, 1, 3]), np.array([0, 0, 7, 9, 2, 0])
-    assert metric.empty_accuracy(predicted, truth) == 3 / 6
-    assert metric.empty_confusion(predicted, truth).tolist() == [[1, 2], [1, 2]]
-
-
-@PROPERTY
-@given(PROBABILITIES, st.sampled_from(THRESHOLDS), st.integers(0, 26))
-def test_apply_is_the_literal_reading(pair: tuple[np.ndarray, np.ndarray], threshold: float, area: int) -> None:
-    masks = metric.apply(pair[0], threshold, area)
-    assert masks.dtype == bool
-    np.testing.assert_array_equal(masks, literal_masks(pair[0], threshold, area))
-
-
-def test_a_probability_equal_to_the_threshold_is_not_salt() -> None:
-    every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
-    for value in range(256):
-        assert metric.apply(every, value / 255, 0).sum() == 255 - value
-    assert metric.apply(every, 0.5, 0).sum() == 128
-    # Decimals that floats do not hold exactly: 0.2, 0.4, 0.6 and 0.8 are the values 51, 102, 153 and 204.
-    assert [int(metric.apply(every, tenths / 10, 0).sum()) for tenths in (2, 4, 6, 8)] == [204, 153, 102, 51]
-
-
-@PROPERTY
-@given(PROBABILITIES, st.sampled_from(THRESHOLDS), st.integers(0, 26))
-def test_counts_score_what_apply_draws(pair: tuple[np.ndarray, np.ndarray], threshold: float, area: int) -> None:
-    drawn = metric.tile_scores(metric.apply(pair[0], threshold, area), pair[1])
-    assert metric.scores_at(metric.count(*pair), threshold, area).tolist() == drawn.tolist()
-
-
-def test_counts_of_every_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metric, "CHUNK", 3)
-    probabilities, truth = survey(7)
-    counts = metric.count(probabilities, truth.astype(np.uint8) * 255)
-    for cut in range(257):
-        mask = probabilities >= np.int16(cut)
-        assert counts.predicted[:, cut].tolist() == mask.sum(axis=(1, 2)).tolist()
-        assert counts.intersection[:, cut].tolist() == (mask & truth).sum(axis=(1, 2)).tolist()
-    assert counts.truth.tolist() == truth.sum(axis=(1, 2)).tolist()
-    assert len(counts) == 7
-
-
-@pytest.mark.parametrize("call", [lambda p: metric.apply(p, 0.5, 0), lambda p: metric.count(p, p > 0)])
-@pytest.mark.parametrize("shape", [(1, 3, 3), (3, 3), (1, 3, 3, 1)])
-def test_probabilities_in_floats_or_of_another_shape_are_refused(call: object, shape: tuple[int, ...]) -> None:
-    with pytest.raises(TypeError, match=r"probabilities are float32 of shape .*, not \(n, h, w\) uint8"):
-        call(np.zeros(shape, np.float32))  # type: ignore[operator]
-    if len(shape) != 3:
-        with pytest.raises(TypeError, match=r"probabilities are uint8 of shape"):
-            call(np.zeros(shape, np.uint8))  # type: ignore[operator]
-
-
-@PROPERTY
-@given(PROBABILITIES, st.sampled_from(THRESHOLDS), st.integers(0, 26))
-def test_areas_are_those_of_what_apply_draws(pair: tuple[np.ndarray, np.ndarray], threshold: float, area: int) -> None:
-    drawn = metric.apply(pair[0], threshold, area)
-    predicted, both = metric.areas_at(metric.count(*pair), threshold, area)
-    assert predicted.tolist() == drawn.sum(axis=(1, 2)).tolist()
-    assert both.tolist() == (drawn & pair[1]).sum(axis=(1, 2)).tolist()
-
-
-def test_an_area_equal_to_the_smallest_is_kept() -> None:
-    probabilities, truth = np.full((1, 3, 3), 255, np.uint8), np.ones((1, 3, 3), bool)
-    counts = metric.count(probabilities, truth)
-    assert [int(metric.apply(probabilities, 0.5, area).sum()) for area in (8, 9, 10)] == [9, 9, 0]
-    assert [metric.areas_at(counts, 0.5, area)[0].tolist() for area in (8, 9, 10)] == [[9], [9], [0]]
-    assert [metric.areas_at(counts, 0.5, area)[1].tolist() for area in (8, 9, 10)] == [[9], [9], [0]]
-    assert [metric.scores_at(counts, 0.5, area).tolist() for area in (8, 9, 10)] == [[1.0], [1.0], [0.0]]
-
-
-def test_table_and_search_are_brute_force() -> None:
-    probabilities, truth = survey(30)
-    thresholds, areas = (0.3, 0.45, 0.6, 0.75), (0, 4, 12, 30)
-    brute = np.array([[metric.score(metric.apply(probabilities, t, a), truth) for a in areas] for t in thresholds])
-    assert len(np.unique(brute)) > 6
-    counts = metric.count(probabilities, truth)
-    np.testing.assert_allclose(metric.table(counts, thresholds, areas), brute, atol=1e-12)
-    choice = metric.search(counts, thresholds, areas)
-    assert choice.score == pytest.approx(brute.max())
-    assert metric.score(metric.apply(probabilities, choice.threshold, choice.min_area), truth) == pytest.approx(
-        choice.score
-    )
-
-
-def test_search_takes_the_middle_of_a_plateau() -> None:
-    # Salt at 0.8 and rock at 0.2: every threshold between them is perfect, and so is every area up to the smallest.
-    truth = np.zeros((4, 20, 20), bool)
-    truth[:2, :5] = True
-    probabilities = np.where(truth, 204, 51).astype(np.uint8)
-    thresholds = tuple(percent / 100 for percent in range(10, 100, 10))
-    choice = metric.search(metric.count(probabilities, truth), thresholds, (0, 50, 100, 150))
-    assert choice == metric.Choice(threshold=0.4, min_area=50, score=1.0)
-
-
-def test_search_passes_over_a_lucky_cell() -> None:
-    # 3,000 tiles; one of them does better at 0.9 than at 0.2 to 0.6, which is no reason to go there.
-    truth = np.zeros((3000, 1, 2), bool)
-    truth[:1000] = True
-    probabilities = np.where(truth, 240, 30).astype(np.uint8)
-    probabilities[-1] = 160
-    counts = metric.count(probabilities, truth)
-    thresholds = (0.2, 0.3, 0.4, 0.5, 0.6, 0.9)
-    means = metric.table(counts, thresholds, (0,))[:, 0]
-    assert means.argmax() == 5
-    # The score is that of the choice, not that of the best cell.
-    assert metric.search(counts, thresholds, (0,)) == metric.Choice(0.4, 0, means[3])
-
-
-@PROPERTY
-@given(st.integers(0, 50), st.integers(3, 40))
-def test_a_choice_is_within_the_plateau_of_the_best_cell(seed: int, tiles: int) -> None:
-    counts = metric.count(*survey(tiles, seed))
-    thresholds, areas = (0.3, 0.4, 0.5, 0.6), (0, 10, 30)
-    choice = metric.search(counts, thresholds, areas)
-    means = metric.table(counts, thresholds, areas)
-    assert choice.score == means[thresholds.index(choice.threshold), areas.index(choice.min_area)]
-    assert choice.score >= means.max() - metric.PLATEAU / np.sqrt(tiles)
-
-
-@pytest.mark.parametrize(("tiles", "threshold"), [(60, 0.4), (6000, 0.9)])
-def test_few_tiles_are_not_believed_as_many_are(tiles: int, threshold: float) -> None:
-    # One tile of sixty does better at 0.9 than at 0.2 to 0.6: luck if it is one, a reason if there are a hundred.
-    truth = np.zeros((tiles, 1, 2), bool)
-    truth[: tiles // 3] = True
-    probabilities = np.where(truth, 240, 30).astype(np.uint8)
-    probabilities[-tiles // 60 :] = 160
-    counts = metric.count(probabilities, truth)
-    assert metric.search(counts, (0.2, 0.3, 0.4, 0.5, 0.6, 0.9), (0,)).threshold == threshold
-
-
-def test_cross_fitting_scores_a_group_with_what_the_others_chose() -> None:
-    probabilities, truth = survey(60)
-    groups = np.arange(60) % 3 + 4
-    thresholds, areas = (0.3, 0.4, 0.5, 0.6), (0, 10, 30)
-    counts = metric.count(probabilities, truth)
-    scores, choices = metric.cross_fitted(counts, groups, thresholds, areas)
-    assert list(choices) == [4, 5, 6]
-    for group, choice in choices.items():
-        own = groups == group
-        assert choice == metric.search(metric.count(probabilities[~own], truth[~own]), thresholds, areas)
-        masks = metric.apply(probabilities[own], choice.threshold, choice.min_area)
-        assert scores[own].tolist() == metric.tile_scores(masks, truth[own]).tolist()
-
-
-def test_cross_fitting_does_not_listen_to_the_group_s_own_tiles() -> None:
-    # Group 0 needs a high threshold, groups 1 and 2 a low one.
-    truth = np.zeros((30, 4, 4), bool)
-    truth[:, :2] = True
-    groups = np.repeat([0, 1, 2], 10)
-    probabilities = np.where(truth, 100, 20).astype(np.uint8)
-    probabilities[groups == 0] = np.where(truth[groups == 0], 250, 200)
-    counts = metric.count(probabilities, truth)
-    scores, choices = metric.cross_fitted(counts, groups, (0.2, 0.9), (0,))
-    assert choices[0].threshold == 0.2
-    assert scores[groups == 0].max() == 0.0  # IoU 0.5 exceeds nothing
-    assert metric.search(counts.take(groups == 0), (0.2, 0.9), (0,)).threshold == 0.9
-
-
-@pytest.mark.parametrize(("groups", "message"), [([0, 0], "two groups"), ([0, 1, 2], "shape")])
-def test_cross_fitting_needs_two_groups(groups: list[int], message: str) -> None:
-    counts = metric.count(*survey(2))
-    with pytest.raises(ValueError, match=message):
-        metric.cross_fitted(counts, np.array(groups))
-
-
-def test_take_selects_tiles() -> None:
-    probabilities, truth = survey(6)
-    chosen = np.array([4, 1])
-    part, expected = metric.count(probabilities, truth).take(chosen), metric.count(probabilities[chosen], truth[chosen])
-    for name in ("predicted", "intersection", "truth"):
-        np.testing.assert_array_equal(getattr(part, name), getattr(expected, name))
-
-
-def test_bootstrap_is_the_spread_of_a_mean() -> None:
-    scores = np.random.default_rng(1).integers(0, 11, 1000) / 10
-    low, high = metric.bootstrap(scores, 0)
-    error = scores.std() / np.sqrt(len(scores))
-    assert low == pytest.approx(scores.mean() - 1.96 * error, abs=0.2 * error)
-    assert high == pytest.approx(scores.mean() + 1.96 * error, abs=0.2 * error)
-    assert metric.bootstrap(scores, 0) == (low, high)
-    assert metric.bootstrap(scores, 1) != (low, high)
-    narrow = metric.bootstrap(scores, 0, level=0.5)
-    assert low < narrow[0] < narrow[1] < high
-    assert metric.bootstrap(np.full(5, 0.3), 0) == pytest.approx((0.3, 0.3))
-    with pytest.raises(ValueError, match="bootstrap of 0 scores"):
-        metric.bootstrap(np.array([]), 0)
-    for level in (0, 1, -0.5, 1.5):
-        with pytest.raises(ValueError, match=f"at level {level}"):
-            metric.bootstrap(scores, 0, level=level)
+    predicted, truth = np.array([0, 5, 0, 9, 1]), np.array([0, 0, 7, 9, 2])
+    assert metric.empty_accuracy(predicted, truth) == pytest.approx(3 / 5)
+    assert metric.empty_confusion(predicted, truth).tolist() == [[1, 1], [1, 2]]

@@ -1,4 +1,4 @@
-"""The CSV that Kaggle takes: written, and held against what it should say before it counts."""
+"""The CSV that Kaggle accepts: how it is made, written and checked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def written(path: Path, masks: np.ndarray) -> Path:
     return path
 
 
-def test_what_is_written_checks(tmp_path: Path, masks: np.ndarray):
+def test_a_written_file_passes_the_check(tmp_path: Path, masks: np.ndarray):
     path = written(tmp_path / "s.csv", masks)
     assert submission.check(path, IDS, iter([masks])) == 6
     lines = path.read_text().splitlines()
@@ -61,7 +61,7 @@ def test_the_choice_of_the_validation_is_read_back(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("edit", "told"),
+    ("edit", "message"),
     [
         (lambda lines: ["id,mask", *lines[1:]], "first line"),
         (lambda lines: [*lines[:1], lines[2], lines[1], *lines[3:]], "row 1"),
@@ -77,10 +77,10 @@ def test_the_choice_of_the_validation_is_read_back(tmp_path: Path):
         (lambda lines: [], "first line"),
     ],
 )
-def test_every_fault_is_found(tmp_path: Path, masks: np.ndarray, edit, told: str):
+def test_every_error_is_found(tmp_path: Path, masks: np.ndarray, edit, message: str):
     path = written(tmp_path / "s.csv", masks)
     path.write_text("\n".join(edit(path.read_text().splitlines())) + "\n")
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         submission.check(path, IDS, iter([masks]))
 
 
@@ -92,17 +92,17 @@ def test_folds_are_averaged_to_the_nearest():
 
 
 def test_the_test_tiles_are_averaged_with_the_votes_and_follow_the_rules(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(submission, "CHUNK", 2)
+    monkeypatch.setattr(submission, "TILES_AT_ONCE", 2)
     images, truth = blobs(5)
     images[4] = 0
     one, other = np.full(truth.shape, 60, np.uint8), np.where(truth, 255, 60).astype(np.uint8)
     how = PostProcessing(0.5, 0, ("constant_empty",))
-    told: list[int] = []
-    masks = np.concatenate([*submission.predicted_masks([one, other], images, how, [1, 3], told.append)])
+    progress: list[int] = []
+    masks = np.concatenate([*submission.predicted_masks([one, other], images, how, [1, 3], progress.append)])
     expected = truth > 0
     expected[4] = False
     np.testing.assert_array_equal(masks, expected)
-    assert told == [2, 4, 5]
+    assert progress == [2, 4, 5]
     assert not np.concatenate([*submission.predicted_masks([one, other], images, how, [3, 1])]).any()
 
 

@@ -22,7 +22,7 @@ from pipeline.config import Settings, TrainSettings, UserError, load
 from pipeline.network.averaging import arrays_of
 from pipeline.network.optimizers import average_variables
 from pipeline.prediction import predictor as inference
-from pipeline.scoring import metric
+from pipeline.scoring import metric, thresholding
 from pipeline.system import disk
 from pipeline.system.progress import Epoch, FoldCallback
 from pipeline.training import fit
@@ -148,7 +148,7 @@ def test_a_fold_learns_and_leaves_weights_that_predict(tmp_path: Path):
     model, transform = fit.load_network(settings, tmp_path / "best.weights.h5")
     found = np.empty((12, 101, 101), np.uint8)
     inference.probabilities(model, transform, IMAGES[VALIDATION], found, ("plain",))
-    assert metric.score(metric.apply(found, 0.5, 0), MASKS[VALIDATION]) == pytest.approx(result["score"], abs=0.02)
+    assert metric.score(thresholding.apply(found, 0.5, 0), MASKS[VALIDATION]) == pytest.approx(result["score"], abs=0.02)
     assert result["parameters"] == model.count_params()
 
 
@@ -470,7 +470,7 @@ def test_each_of_the_last_cycles_leaves_a_snapshot_and_their_probabilities_are_a
     for path, epoch in zip(paths, best, strict=True):
         found.append(fit.trained_predictor(settings, path)(IMAGES[VALIDATION], np.empty((12, 101, 101), np.uint8)))
         alone = fit.trained_predictor(settings, path)(IMAGES[VALIDATION], np.empty((12, 101, 101), np.uint8), ["plain"])
-        assert metric.score(metric.apply(alone, 0.5, 0), MASKS[VALIDATION]) == pytest.approx(scores[epoch], abs=1e-3)
+        assert metric.score(thresholding.apply(alone, 0.5, 0), MASKS[VALIDATION]) == pytest.approx(scores[epoch], abs=1e-3)
     assert not np.array_equal(found[0], found[1])
     told: list[int] = []
     answer = fit.trained_predictor(settings, *paths)

@@ -1,0 +1,77 @@
+"""Bootstrap intervals, which tell whether a difference of scores is larger than chance explains."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+class Difference(NamedTuple):
+    """Mean difference of two scores of the same tiles, and its bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def interval(scores: np.ndarray, seed: int = 0, n: int = 2000, level: float = 0.95) -> tuple[float, float]:
+    """Percentile bootstrap interval of a mean score.
+
+    Args:
+        scores: (tiles,) float64, the score of each tile.
+        seed: of the resampling; the same seed gives the same interval.
+        n: number of resamples.
+        level: share of the resampled means inside the interval, between 0 and 1.
+
+    Returns:
+        Lower and upper bound.
+
+    Raises:
+        ValueError: there are no scores, or ``level`` is not between 0 and 1.
+
+    Reference: Efron, "Bootstrap methods: another look at the jackknife", 1979.
+    """
+    if not len(scores) or not 0 < level < 1:
+        raise ValueError(f"bootstrap of {len(scores)} scores at level {level}: give scores, and a level within 0 and 1")
+    # Tile scores take few distinct values, so resample how often each value occurs instead of the tiles.
+    values, often = np.unique(scores, return_counts=True)
+    means = np.random.default_rng(seed).multinomial(len(scores), often / len(scores), size=n) @ values / len(scores)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def paired(scores: ArrayLike, baseline: ArrayLike, level: float = 0.95) -> Difference:
+    """Paired bootstrap of the difference between two scores of the same tiles.
+
+    Pairing removes what makes a tile hard for both, so the interval is narrower than those of the two means suggest.
+
+    Args:
+        scores: (tiles,) float64.
+        baseline: (tiles,) float64, in the same order.
+        level: as in ``interval``.
+
+    Returns:
+        Mean of ``scores - baseline`` and its interval; the difference is significant where the interval excludes 0.
+
+    Raises:
+        ValueError: as in ``interval``.
+    """
+    # Scores are multiples of 0.1; rounding makes equal differences equal floats, which ``interval`` counts together.
+    differences = np.round(np.asarray(scores) - np.asarray(baseline), 6)
+    low, high = interval(differences, level=level)
+    return Difference(float(differences.mean()), low, high)
+
+
+def halves(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Split tiles into even and odd rows, so that what is chosen on one half can be scored on the other.
+
+    Args:
+        count: number of tiles.
+
+    Returns:
+        Two masks, (count,) bool each, that complement each other.
+    """
+    even = np.arange(count) % 2 == 0
+    return even, ~even

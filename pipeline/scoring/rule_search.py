@@ -1,0 +1,148 @@
+"""The search for post-processing rules that raise the score.
+
+A rule is used where it raises the score of out-of-fold tiles by more than chance: where the paired bootstrap interval
+of its gain lies above 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.scoring import bootstrap, metric, thresholding
+from pipeline.scoring.chunks import chunks
+from pipeline.scoring.postprocess import ALL, GATE_PIXELS, SHAPING, PostProcessing, shaped
+from pipeline.scoring.thresholding import Counts
+
+GATE_LEVELS = tuple(percent / 100 for percent in range(50, 96, 5))
+"""Levels that are tried for the gate."""
+CONFIDENCE = 1 - 0.05 / len(ALL)
+"""Level of the bootstrap interval of a rule's gain: 95 % corrected for the number of rules tried (Bonferroni)."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a rule adds to the score of the tiles that it was tried on, after the rules taken before it."""
+
+    rule: str
+    taken: bool
+    gain: float
+    """Mean over tiles."""
+    low: float
+    """Lower bound of the paired bootstrap interval at ``CONFIDENCE``."""
+    high: float
+    """Upper bound of the same interval."""
+
+
+class Trial:
+    """Scores of tiles at one threshold with any smallest area and rules; masks are made once for each set of rules.
+
+    Args:
+        probabilities: (n, height, width) uint8.
+        truth: (n, height, width) 0/1.
+        constant: (n,) bool, which images have a single grey value.
+        counts: of the same tiles.
+        threshold: a pixel is salt when its probability is above it.
+    """
+
+    def __init__(
+        self,
+        probabilities: np.ndarray,
+        truth: np.ndarray,
+        constant: np.ndarray,
+        counts: Counts,
+        threshold: float,
+    ) -> None:
+        self._probabilities, self._truth, self._constant, self._counts = probabilities, truth, constant, counts
+        self._threshold = threshold
+        self._areas = {frozenset[str](): thresholding.areas_at(counts, threshold, 0)}
+
+    def areas(self, how: PostProcessing) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted area and intersection of each tile, (n,) int64 in pixels, of the masks that ``apply`` makes."""
+        predicted, intersection = self._shaped_areas(frozenset(how.rules) & {*SHAPING})
+        kept = predicted >= how.min_area
+        if "constant_empty" in how.rules:
+            kept = kept & ~self._constant
+        if how.gate is not None:
+            kept = kept & (thresholding.areas_at(self._counts, how.gate, 0)[0] >= GATE_PIXELS)
+        return np.where(kept, predicted, 0), np.where(kept, intersection, 0)
+
+    def scores(self, how: PostProcessing) -> np.ndarray:
+        """The competition's score of each tile, (n,) float64."""
+        predicted, intersection = self.areas(how)
+        return metric.scores_from_areas(predicted, self._counts.truth, intersection)
+
+    def _shaped_areas(self, rules: frozenset[str]) -> tuple[np.ndarray, np.ndarray]:
+        if rules not in self._areas:
+            # These rules leave an empty mask empty, so only the other tiles are processed.
+            predicted, intersection = (areas.copy() for areas in self._areas[frozenset()])
+            for part in chunks(len(predicted)):
+                rows = part.start + np.flatnonzero(predicted[part])
+                masks = shaped(thresholding.apply(self._probabilities[rows], self._threshold, 0), rules)
+                predicted[rows] = masks.sum(axis=(1, 2))
+                intersection[rows] = (masks & (self._truth[rows] > 0)).sum(axis=(1, 2))
+            self._areas[rules] = (predicted, intersection)
+        return self._areas[rules]
+
+
+def choose(
+    trial: Trial, how: PostProcessing, chosen_on: np.ndarray, wanted: Sequence[str] | None = None
+) -> tuple[PostProcessing, list[Gain]]:
+    """Choose the rules that raise the score by more than chance, by forward selection.
+
+    Each step takes the rule with the largest gain, as long as the lower bound of its paired bootstrap interval is above
+    0.
+
+    Args:
+        trial: of the threshold.
+        how: threshold and smallest area.
+        chosen_on: (n,) bool, the tiles to choose on.
+        wanted: use exactly these rules, whatever they gain; None to search.
+
+    Returns:
+        ``how`` with the rules, and the gain of each rule that was tried.
+    """
+    left = [rule for rule in ALL if wanted is None or rule in wanted]
+    gains: list[Gain] = []
+    while left:
+        base = trial.scores(how)[chosen_on]
+        tried = [_gain(trial, how, rule, base, chosen_on) for rule in (left if wanted is None else left[:1])]
+        best = max(tried, key=lambda gain: (gain.low > 0, gain.gain))
+        if wanted is None and best.low <= 0:
+            return how, gains + tried
+        gains.append(replace(best, taken=True))
+        left.remove(best.rule)
+        how = _with_rule(how, best.rule)
+        if best.rule == "empty_gate":
+            how = replace(how, gate=_best_level(_scores_at_levels(trial, how)[:, chosen_on]))
+    return how, gains
+
+
+def _with_rule(how: PostProcessing, rule: str) -> PostProcessing:
+    return replace(how, rules=tuple(each for each in ALL if each == rule or each in how.rules))
+
+
+def _gain(trial: Trial, how: PostProcessing, rule: str, base: np.ndarray, chosen_on: np.ndarray) -> Gain:
+    how = _with_rule(how, rule)
+    if rule == "empty_gate":
+        # The best of ten levels is partly chance, so score each half of the tiles at the level chosen on the other.
+        table = _scores_at_levels(trial, how)[:, chosen_on]
+        scores = base.copy()
+        for half in bootstrap.halves(len(base)):
+            if not half.all():
+                scores[half] = table[GATE_LEVELS.index(_best_level(table[:, ~half])), half]
+    else:
+        scores = trial.scores(how)[chosen_on]
+    return Gain(rule, False, *bootstrap.paired(scores, base, CONFIDENCE))
+
+
+def _scores_at_levels(trial: Trial, how: PostProcessing) -> np.ndarray:
+    """Scores with the gate at each level, (levels, n)."""
+    return np.stack([trial.scores(replace(how, gate=level)) for level in GATE_LEVELS])
+
+
+def _best_level(table: np.ndarray) -> float:
+    """The level with the best mean score, the lowest of several."""
+    return GATE_LEVELS[int(table.mean(axis=1).argmax())]

@@ -1,0 +1,46 @@
+"""Bootstrap intervals of a mean score and of a paired difference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.scoring import bootstrap
+
+
+def test_bootstrap_is_the_spread_of_a_mean() -> None:
+    scores = np.random.default_rng(1).integers(0, 11, 1000) / 10
+    low, high = bootstrap.interval(scores, 0)
+    error = scores.std() / np.sqrt(len(scores))
+    assert low == pytest.approx(scores.mean() - 1.96 * error, abs=0.2 * error)
+    assert high == pytest.approx(scores.mean() + 1.96 * error, abs=0.2 * error)
+    assert bootstrap.interval(scores, 0) == (low, high)
+    assert bootstrap.interval(scores, 1) != (low, high)
+    narrow = bootstrap.interval(scores, 0, level=0.5)
+    assert low < narrow[0] < narrow[1] < high
+    assert bootstrap.interval(np.full(5, 0.3), 0) == pytest.approx((0.3, 0.3))
+    with pytest.raises(ValueError, match="scores"):
+        bootstrap.interval(np.array([]), 0)
+
+
+def test_a_paired_difference_has_a_narrower_interval_than_the_means() -> None:
+    draw = np.random.default_rng(1)
+    scores = draw.integers(0, 11, 600) / 10
+    lifted = np.where(draw.random(600) < 0.2, np.minimum(scores + 0.1, 1), scores).round(1)
+    mean, low, high = bootstrap.paired(lifted, scores)
+    assert mean == pytest.approx((lifted - scores).mean())
+    assert 0 < low < mean < high < 0.03
+    assert bootstrap.interval(lifted)[0] < scores.mean()
+    narrow = bootstrap.paired(lifted, scores, level=0.5)
+    assert low < narrow.low < narrow.high < high
+    # The same in the other direction, and from plain lists.
+    reverse = bootstrap.paired(scores.tolist(), lifted.tolist())
+    assert reverse.mean == -mean
+    assert reverse.high < 0
+    assert bootstrap.paired(scores, scores) == (0, 0, 0)
+
+
+def test_halves_complement_each_other() -> None:
+    even, odd = bootstrap.halves(5)
+    assert even.tolist() == [True, False, True, False, True]
+    assert (even != odd).all()
