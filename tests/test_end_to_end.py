@@ -30,7 +30,8 @@ from pipeline.submission import csv_file as submission
 from pipeline.system import machine
 from tests.browser import browser, look
 from tests.conftest import TINY, Chain, blobs, command, common
-from tests.test_blend import noisy, remade
+from tests.scoring.test_blend import noisy
+from tests.test_blend_command import remade
 
 
 def test_the_chain_says_its_score_and_where_everything_is(finished: Path):

@@ -821,13 +821,13 @@ def finished(artifact: Artifact) -> Manifest | None:
 
 def agree(artifact: Artifact, replaced: Manifest) -> None:
     """Write down that a training may replace a finished one; it lasts until the training is done."""
-    write_text(backup_folder(artifact) / CONSENT, replaced.seal)
+    write_text(backup_folder(artifact) / CONSENT, replaced.checksum)
 
 
 def agreed(artifact: Artifact, replaced: Manifest) -> bool:
     """Whether a training with these very settings and inputs may replace a finished one."""
     with contextlib.suppress(OSError):
-        return (backup_folder(artifact) / CONSENT).read_bytes() == replaced.seal.encode()
+        return (backup_folder(artifact) / CONSENT).read_bytes() == replaced.checksum.encode()
     return False
 
 

@@ -148,7 +148,9 @@ def test_a_fold_learns_and_leaves_weights_that_predict(tmp_path: Path):
     model, transform = fit.load_network(settings, tmp_path / "best.weights.h5")
     found = np.empty((12, 101, 101), np.uint8)
     inference.probabilities(model, transform, IMAGES[VALIDATION], found, ("plain",))
-    assert metric.score(thresholding.apply(found, 0.5, 0), MASKS[VALIDATION]) == pytest.approx(result["score"], abs=0.02)
+    assert metric.score(thresholding.apply(found, 0.5, 0), MASKS[VALIDATION]) == pytest.approx(
+        result["score"], abs=0.02
+    )
     assert result["parameters"] == model.count_params()
 
 
@@ -470,7 +472,9 @@ def test_each_of_the_last_cycles_leaves_a_snapshot_and_their_probabilities_are_a
     for path, epoch in zip(paths, best, strict=True):
         found.append(fit.trained_predictor(settings, path)(IMAGES[VALIDATION], np.empty((12, 101, 101), np.uint8)))
         alone = fit.trained_predictor(settings, path)(IMAGES[VALIDATION], np.empty((12, 101, 101), np.uint8), ["plain"])
-        assert metric.score(thresholding.apply(alone, 0.5, 0), MASKS[VALIDATION]) == pytest.approx(scores[epoch], abs=1e-3)
+        assert metric.score(thresholding.apply(alone, 0.5, 0), MASKS[VALIDATION]) == pytest.approx(
+            scores[epoch], abs=1e-3
+        )
     assert not np.array_equal(found[0], found[1])
     told: list[int] = []
     answer = fit.trained_predictor(settings, *paths)
