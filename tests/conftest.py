@@ -115,7 +115,7 @@ def root(finished: Path, tmp_path: Path) -> Path:
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.artifacts import Artifact, held
+from pipeline.artifacts import Artifact, locked
 name, stage, folder, manifest = sys.argv[1:]
 with locked(Artifact(name, stage, Path(folder), manifest, ())):
     print("held", flush=True)

@@ -22,9 +22,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from pipeline.artifacts import measure, write_bytes
+from pipeline.artifacts import measure
 from pipeline.cli import main as command_line
 from pipeline.system import disk
+from pipeline.system.atomic import write_bytes
 from tests.conftest import common
 from tests.disk_errors import HERE, HOW, Server, environment
 from tests.test_faults import content
@@ -72,7 +73,7 @@ HARMLESS = {
 FILE = """
 import sys
 from pathlib import Path
-from pipeline.artifacts import write_bytes
+from pipeline.system.atomic import write_bytes
 from tests.disk_errors import arm, disarm
 
 root, log, how = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

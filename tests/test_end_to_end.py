@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from pipeline import artifacts, config
+from pipeline.artifacts import backup
 from pipeline.cli import main as command_line
 from pipeline.cli import summary
 from pipeline.data import rle
@@ -285,7 +286,7 @@ def test_a_begun_training_is_told_of_its_own_settings_alone(root: Path, capsys: 
     chain = Chain(root, capsys)
     longer = TINY.replace("train.epochs=2", "train.epochs=3")
     layout = artifacts.Layout(root, "demo", "demo", config.load("demo", longer.split()))
-    state = artifacts.backup_folder(layout.train(0)) / artifacts.STATE
+    state = artifacts.backup_folder(layout.train(0)) / backup.STATE
     state.parent.mkdir()
     state.write_bytes(b"of a run that was killed")
     assert chain("status", settings=longer) == 0

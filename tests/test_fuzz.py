@@ -23,8 +23,6 @@ from hypothesis import strategies as st
 
 from pipeline import artifacts, config
 from pipeline.artifacts import (
-    RAW_FILES,
-    RAW_FOLDERS,
     Artifact,
     Freshness,
     Layout,
@@ -34,6 +32,7 @@ from pipeline.artifacts import (
     read_manifest,
     write_manifest,
 )
+from pipeline.artifacts.layout import RAW_FILES, RAW_FOLDERS
 from pipeline.cli import summary
 from pipeline.cli.main import main
 from pipeline.config import SurveySettings, UserError

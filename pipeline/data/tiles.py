@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts import mapped
 from pipeline.config import TILE, UserError
 from pipeline.data import rle, tables
 from pipeline.scoring.images import is_constant
 from pipeline.system import disk
+from pipeline.system.atomic import mapped
 
 TRAIN_COLUMNS = {"id": str, "depth": float, "coverage": float, "constant": bool, "vertical": bool}
 TEST_COLUMNS = {"id": str, "depth": float, "constant": bool}

@@ -19,6 +19,7 @@ from pipeline.artifacts import Artifact, Freshness, Layout, remove_backup, remov
 from pipeline.data import tiles as tiles_store
 from pipeline.data.folds import fold_of_tiles
 from pipeline.scoring import metric, thresholding
+from pipeline.system import atomic
 from pipeline.system.progress import FoldCallback
 from pipeline.training.fit import fit_fold, trained_predictor
 
@@ -73,7 +74,7 @@ def predict_out_of_fold(layout: Layout, fold: int) -> None:
             tiles.train_images[rows], np.empty(truth.shape, np.uint8), layout.settings.predict.tta, depths=depths
         )
         artifacts.invalidate(artifact, seen)
-        artifacts.write_array(folder / "oof.npy", found)
+        atomic.write_array(folder / "oof.npy", found)
         masks = thresholding.apply(found, 0.5, 0)
         areas, true_areas = masks.sum(axis=(1, 2)), truth.sum(axis=(1, 2))
         result = {
@@ -82,7 +83,7 @@ def predict_out_of_fold(layout: Layout, fold: int) -> None:
             "iou": float(metric.iou(masks, truth).mean()),
             "empty_accuracy": float(metric.empty_accuracy(areas, true_areas)),
         }
-        artifacts.write_text(folder / "metrics.json", json.dumps(result, indent=2) + "\n")
+        atomic.write_text(folder / "metrics.json", json.dumps(result, indent=2) + "\n")
         artifacts.commit(artifact, result, started, seen=seen)
 
 
@@ -98,8 +99,8 @@ def predict_test(layout: Layout, fold: int, progress: Callable[[int], None] | No
         seen = artifacts.inputs_now(artifact)
         answer = trained_predictor(layout.settings, *layout.weights(fold))
         artifacts.invalidate(artifact)
-        with artifacts.writing(folder / artifact.outputs[0]) as path:
-            out = artifacts.mapped(path, tiles.test_images.shape)
+        with atomic.writing(folder / artifact.outputs[0]) as path:
+            out = atomic.mapped(path, tiles.test_images.shape)
             answer(tiles.test_images, out, layout.settings.predict.tta, progress, _depths(layout, tiles.test))
             out.flush()
             del out
@@ -115,7 +116,7 @@ def predict_test_parts(
     Args:
         layout: the experiment's artifacts.
         fold: number of the fold.
-        starts: first tiles of the chunks, multiples of ``artifacts.CHUNK``, so that batches hold the tiles that they
+        starts: first tiles of the chunks, multiples of ``layout.CHUNK``, so that batches hold the tiles that they
             hold when one process predicts all; a chunk that is done is left as it is.
         freshness: what is done.
         made: called with each chunk's artifact and its number of tiles.
@@ -125,13 +126,13 @@ def predict_test_parts(
     answer = trained_predictor(layout.settings, *layout.weights(fold))
     for start in starts:
         artifact = layout.test_part(fold, start)
-        images = tiles.test_images[start : start + artifacts.CHUNK]
+        images = tiles.test_images[start : start + layout.CHUNK]
         if not freshness.state(artifact).done:
             started = time.monotonic()
             artifacts.invalidate(artifact, seen)
-            depths = _depths(layout, tiles.test.iloc[start : start + artifacts.CHUNK])
+            depths = _depths(layout, tiles.test.iloc[start : start + layout.CHUNK])
             found = answer(images, np.empty(images.shape, np.uint8), layout.settings.predict.tta, depths=depths)
-            artifacts.write_array(artifact.folder / artifact.outputs[0], found)
+            atomic.write_array(artifact.folder / artifact.outputs[0], found)
             artifacts.commit(artifact, {"tiles": len(images)}, started, seen=seen)
         made(artifact, len(images))
 

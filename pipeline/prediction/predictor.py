@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from pipeline.artifacts import CHUNK
+from pipeline.artifacts.layout import CHUNK
 from pipeline.config import PredictSettings
 from pipeline.data.input_transform import InputTransform
 from pipeline.network.device import jit

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import Manifest, measure, read_manifest, results, write_text
+from pipeline.artifacts import Manifest, measure, read_manifest, results
 from pipeline.reporting.checks import sole_member
 from pipeline.reporting.pages import figures, page, shown, table
 from pipeline.scoring import bootstrap
 from pipeline.system import disk
+from pipeline.system.atomic import write_text
 from pipeline.system.progress import echo
 
 SCORES = "scores.csv"

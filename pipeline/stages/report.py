@@ -17,6 +17,7 @@ from pipeline.data import tables, tiles
 from pipeline.reporting import checks, figures, pages
 from pipeline.scoring import blend, metric, thresholding
 from pipeline.stages import Context
+from pipeline.system import atomic
 from pipeline.system.progress import echo
 
 COVERAGE_CLASSES = (
@@ -41,7 +42,7 @@ def run(context: Context) -> None:
     with artifacts.updating(artifact) as folder:
         sections = [("", _headline(result)), *_sections(context, result), ("Settings", _settings(context))]
         title = f"{layout.experiment} on {layout.dataset}"
-        artifacts.write_text(folder / "report.html", pages.page(title, sections))
+        atomic.write_text(folder / "report.html", pages.page(title, sections))
         artifacts.commit(artifact, {}, started, seen=seen)
     echo(f"report: {folder / 'report.html'}")
 

@@ -15,6 +15,7 @@ from pipeline.data.folds import fold_of_tiles
 from pipeline.reporting import figures
 from pipeline.scoring import blend
 from pipeline.stages import Context
+from pipeline.system import atomic
 from pipeline.system.progress import echo
 
 
@@ -74,7 +75,7 @@ def run(context: Context, name: str) -> bool:
         [name],
     )
     path = layout.experiment_folder / "tiles" / f"{name}.png"
-    artifacts.write_bytes(path, png)
+    atomic.write_bytes(path, png)
     echo(f"{name}: {said}")
     echo(f"  {path}")
     return found is not None

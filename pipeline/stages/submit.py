@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 
 from pipeline import artifacts
-from pipeline.artifacts import SOLUTION, Layout
+from pipeline.artifacts import Layout
+from pipeline.artifacts.layout import SOLUTION
 from pipeline.config import CHECKOUT, TILE, UserError
 from pipeline.data import rle, tables, tiles
 from pipeline.scoring import metric
 from pipeline.stages import Context
 from pipeline.submission import csv_file as submission
 from pipeline.submission.uploads import MARK
+from pipeline.system import atomic
 from pipeline.system.progress import Progress
 
 LIBRARIES = (
@@ -60,7 +62,7 @@ def run(context: Context) -> None:
             yield chunk
 
     with artifacts.updating(artifact) as folder:
-        with artifacts.writing(folder / artifact.outputs[0]) as path:
+        with atomic.writing(folder / artifact.outputs[0]) as path:
             with Progress("encode", len(ids), "tiles") as progress:
                 submission.write(path, ids, counted(masks(progress=progress)))
             # ValidationSet against the tiles once more, from the file: what Kaggle will read is what was predicted.

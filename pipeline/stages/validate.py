@@ -16,6 +16,7 @@ from pipeline.data import tiles
 from pipeline.data.folds import fold_of_tiles
 from pipeline.scoring.validation import validate
 from pipeline.stages import Context
+from pipeline.system import atomic
 
 
 def run(context: Context) -> None:
@@ -38,8 +39,8 @@ def run(context: Context) -> None:
         predicted=(told.predicted_area / TILE**2).round(6),
     )
     with artifacts.updating(artifact) as folder:
-        artifacts.write_text(folder / "scores.csv", table.to_csv(index=False, lineterminator="\n"))
-        artifacts.write_text(folder / "choice.json", json.dumps({**asdict(told.choice), "votes": votes}) + "\n")
+        atomic.write_text(folder / "scores.csv", table.to_csv(index=False, lineterminator="\n"))
+        atomic.write_text(folder / "choice.json", json.dumps({**asdict(told.choice), "votes": votes}) + "\n")
         result = {
             "dataset": layout.dataset,
             "experiment": layout.experiment,

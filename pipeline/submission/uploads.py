@@ -14,7 +14,7 @@ import msgspec
 from pipeline import artifacts
 from pipeline.artifacts import Manifest, results
 from pipeline.data.sources.kaggle import Submission
-from pipeline.system import disk
+from pipeline.system import atomic, disk
 
 MARK = 16
 
@@ -82,7 +82,7 @@ def find(folder: Path, mark: str) -> Upload | None:
 def keep(folder: Path, upload: Upload) -> None:
     """Record an upload, and write what is known of it into the receipt of each experiment with that CSV."""
     path = _records(folder) / f"{upload.mark}.json"
-    artifacts.write_bytes(path, msgspec.json.format(msgspec.json.encode(upload), indent=2))
+    atomic.write_bytes(path, msgspec.json.format(msgspec.json.encode(upload), indent=2))
     for receipt, manifest in receipts(folder):
         if mark_of(manifest) == upload.mark:
             artifacts.update_result(receipt, {"kaggle": _told(upload)})

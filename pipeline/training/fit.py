@@ -22,7 +22,7 @@ import keras
 import msgspec
 import numpy as np
 
-from pipeline.artifacts import backup_name, weight_files, write_bytes, write_text
+from pipeline.artifacts import backup_name, weight_files
 from pipeline.config import InputSettings, LossName, NetworkSettings, Settings, TrainSettings, UserError
 from pipeline.config.geometry import output_size
 from pipeline.data.input_transform import InputTransform
@@ -36,6 +36,7 @@ from pipeline.network.unet import build_unet
 from pipeline.prediction.predictor import Ensemble, Predictor
 from pipeline.scoring import metric, thresholding
 from pipeline.system import disk
+from pipeline.system.atomic import write_bytes, write_text
 from pipeline.system.progress import Epoch, FoldCallback
 from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import Checkpoint, epochs_done

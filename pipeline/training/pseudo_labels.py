@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.artifacts import mapped
 from pipeline.scoring import thresholding
+from pipeline.system.atomic import mapped
 
 VIEWS = ("plain", "flip")
 """What the network looks at to label a tile."""

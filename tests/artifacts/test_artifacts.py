@@ -16,9 +16,10 @@ import msgspec
 import pytest
 
 from pipeline import artifacts
-from pipeline.artifacts import Artifact, BusyError, ChangedError, Freshness, Layout, Manifest
+from pipeline.artifacts import Artifact, BusyError, ChangedError, Freshness, Layout, Manifest, artifact
 from pipeline.config import UserError, load
 from pipeline.execution import local as launch
+from pipeline.system import atomic
 from tests.conftest import TINY, held_elsewhere
 
 DEEP = b'{"artifact": "first", "format": 1, "settings": {"a": ' + b"[" * 99_999
@@ -147,7 +148,7 @@ def test_a_manifest_whose_content_was_changed_never_counts(first: Artifact):
 
 def test_a_manifest_of_another_format_never_counts(first: Artifact, monkeypatch: pytest.MonkeyPatch):
     made(first)
-    monkeypatch.setitem(artifacts.FORMAT, "split", artifacts.FORMAT["split"] + 1)
+    monkeypatch.setitem(artifact.FORMAT, "split", artifact.FORMAT["split"] + 1)
     assert (Freshness().state(first).kind, Freshness().state(first).why) == ("stale", "made in format 1, now 2")
 
 
@@ -349,7 +350,7 @@ def test_what_was_made_of_an_input_that_changed_meanwhile_does_not_count(first: 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path):
     path = tmp_path / "file.npy"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), artifacts.writing(path) as temporary:
+    with pytest.raises(ZeroDivisionError), atomic.writing(path) as temporary:
         temporary.write_text("half")
         raise ZeroDivisionError
     assert path.read_text() == "old"
@@ -370,9 +371,9 @@ def test_a_file_that_another_host_is_writing_is_left_alone(tmp_path: Path, monke
             # Its process id says nothing here.
             elsewhere.setattr(os, "getpid", lambda: pid)
             elsewhere.setattr(socket, "gethostname", lambda: "elsewhere")
-            theirs = stack.enter_context(artifacts.writing(path))
+            theirs = stack.enter_context(atomic.writing(path))
             theirs.write_text("theirs")
-        artifacts.write_text(path, "ours")
+        atomic.write_text(path, "ours")
         assert path.read_text() == "ours"
         assert theirs.read_text() == "theirs"
     assert path.read_text() == "theirs"
@@ -380,9 +381,9 @@ def test_a_file_that_another_host_is_writing_is_left_alone(tmp_path: Path, monke
 
 
 def test_two_hosts_with_one_process_id_write_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    with monkeypatch.context() as elsewhere, artifacts.writing(tmp_path / "a.txt") as ours:
+    with monkeypatch.context() as elsewhere, atomic.writing(tmp_path / "a.txt") as ours:
         elsewhere.setattr(socket, "gethostname", lambda: "elsewhere")
-        with artifacts.writing(tmp_path / "a.txt") as theirs:
+        with atomic.writing(tmp_path / "a.txt") as theirs:
             assert ours.name != theirs.name
             ours.write_text("ours")
             theirs.write_text("theirs")
@@ -396,16 +397,16 @@ def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path, monkeypatc
             elsewhere.setattr(socket, "gethostname", lambda: host)
             elsewhere.setattr(os, "getpid", lambda: pid)
             elsewhere.setattr(Path, "replace", lambda *_: None)  # as if killed before
-            with artifacts.writing(tmp_path / "a.txt") as path:
+            with atomic.writing(tmp_path / "a.txt") as path:
                 path.write_text("half")
         then = time.time() - age
         os.utime(path, (then, then))
         return path
 
     here, dead, alive = socket.gethostname(), ended(), os.getppid()
-    kept = [left(here, alive, 0), left("elsewhere", dead, artifacts.DAY - 3600)]
-    gone = [left(here, dead, 0), left("another", dead, artifacts.DAY + 3600)]
-    artifacts.write_text(tmp_path / "a.txt", "whole")
+    kept = [left(here, alive, 0), left("elsewhere", dead, atomic.DAY - 3600)]
+    gone = [left(here, dead, 0), left("another", dead, atomic.DAY + 3600)]
+    atomic.write_text(tmp_path / "a.txt", "whole")
     assert [path.exists() for path in kept] == [True, True]
     assert [path.exists() for path in gone] == [False, False]
 
@@ -414,7 +415,7 @@ def test_who_reads_the_old_file_is_not_disturbed_by_the_new_one(tmp_path: Path):
     path = tmp_path / "file.npy"
     path.write_text("old")
     with path.open() as reader:
-        artifacts.write_text(path, "new")
+        atomic.write_text(path, "new")
         assert reader.read() == "old"
     assert path.read_text() == "new"
 
@@ -447,7 +448,7 @@ def test_what_takes_only_seconds_is_waited_for(first: Artifact, stage: str, monk
 
     artifact, said = replace(first, stage=stage), list[str]()
     with held_elsewhere(artifact) as (pid, release):
-        monkeypatch.setattr(artifacts, "echo", echo)
+        monkeypatch.setattr(locks, "echo", echo)
         with artifacts.locked(artifact):
             pass
         assert said == [f"first: process {pid} is making it; waiting for it"]
@@ -473,14 +474,14 @@ def test_what_is_made_again_while_it_is_compared_keeps_its_manifest(
     def slowly(artifact: Artifact, manifest: Manifest) -> str:
         """Its training ends after the files were compared with what the manifest said before."""
         error = compare(artifact, manifest)
-        monkeypatch.setattr(artifacts, "verify", compare)
+        monkeypatch.setattr(integrity, "verify", compare)
         made(first, "another")
         return error
 
     def prepared() -> None:
         made(first)
         (first.folder / "a.txt").write_text("damaged")
-        monkeypatch.setattr(artifacts, "verify", slowly)
+        monkeypatch.setattr(integrity, "verify", slowly)
 
     compare = artifacts.verify
     prepared()
@@ -514,7 +515,7 @@ def test_a_file_that_vanishes_while_it_is_compared_is_missing(first: Artifact, m
     made(first)
     manifest, measure = artifacts.read_manifest(first.manifest_path), artifacts.measure
     assert manifest is not None
-    monkeypatch.setattr(artifacts, "measure", gone)
+    monkeypatch.setattr(reuse, "measure", gone)
     assert artifacts.verify(first, manifest) == "a.txt is missing"
 
 

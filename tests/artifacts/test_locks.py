@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline import artifacts
-from pipeline.artifacts import Artifact, Freshness, Layout
+from pipeline.artifacts import Artifact, Freshness, Layout, artifact
 from pipeline.config import UserError, load
 from pipeline.stages import validate
 from tests.conftest import TINY, Chain, held_elsewhere
@@ -23,7 +23,7 @@ def tree_of(root: Path, dataset: str = "demo") -> Layout:
 
 def files(root: Path) -> dict[str, bytes]:
     """Every file of a root folder but its locks."""
-    paths = (path for path in root.rglob("*") if path.is_file() and artifacts.LOCKS not in path.parts)
+    paths = (path for path in root.rglob("*") if path.is_file() and LOCKS not in path.parts)
     return {str(path.relative_to(root)): path.read_bytes() for path in paths}
 
 
@@ -36,7 +36,7 @@ def saying(monkeypatch: pytest.MonkeyPatch, *then: Callable[[], object]) -> list
             each()
 
     said: list[str] = []
-    monkeypatch.setattr(artifacts, "echo", echo)
+    monkeypatch.setattr(locks, "echo", echo)
     return said
 
 
@@ -78,7 +78,7 @@ def test_what_begins_anew_while_an_experiment_is_removed_stays(
 ):
     def remove(path: Path) -> None:
         really(path)
-        if path.name == artifacts.LOCKS:  # the first moment at which another process can take a lock there
+        if path.name == LOCKS:  # the first moment at which another process can take a lock there
             assert not [each for each in path.parent.iterdir() if each != path]
             (path.parent / "fold-0").mkdir()
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from pipeline import artifacts, config
-from pipeline.artifacts import Freshness, Layout, Output, results
+from pipeline.artifacts import Freshness, Layout, Output, artifact, results
 from pipeline.data.sources import kaggle
 from pipeline.reporting import leaderboard
 from pipeline.stages import submissions
@@ -52,7 +52,7 @@ def test_every_stage_has_a_result_that_fits_its_type(finished: Path):
         layout.submission((0, 1)),
     ]
     made += [each(fold) for fold in (0, 1) for each in (layout.train, layout.out_of_fold, layout.test)]
-    assert {each.stage for each in made} == {*results.RESULTS} == {*artifacts.FORMAT}
+    assert {each.stage for each in made} == {*results.RESULTS} == {*FORMAT}
     for artifact in made:
         manifest = artifacts.read_manifest(artifact.manifest_path)
         assert manifest is not None

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.artifacts import TILE_FILES
+from pipeline.artifacts.layout import TILE_FILES
 from pipeline.config import UserError
 from pipeline.data import rle, tables, tiles
 

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from pipeline import artifacts
-from pipeline.artifacts import Freshness, Layout
+from pipeline.artifacts import Freshness, Layout, artifact, backup
 from pipeline.config import load
 from pipeline.execution import local as launch
 from pipeline.road import consent as retrain
@@ -117,7 +117,7 @@ def test_what_is_missing_or_damaged_is_trained_unasked(chain: Chain, trained: li
 
 def test_a_training_that_began_before_the_finished_one_has_no_consent(chain: Chain, trained: list):
     path = layout(chain.root, LONGER).train(0)
-    state = artifacts.backup_folder(path) / artifacts.STATE
+    state = artifacts.backup_folder(path) / backup.STATE
     state.parent.mkdir()
     state.write_bytes(b"of a training that was stopped before the other one began")
     assert chain("train", "--folds", "0", settings=LONGER) == 2
@@ -143,7 +143,7 @@ def test_whatever_made_it_stale_it_is_not_replaced_unasked(chain: Chain, trained
 
 
 def test_a_new_format_replaces_nothing_unasked(chain: Chain, trained: list, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(artifacts.FORMAT, "train", 99)
+    monkeypatch.setitem(artifact.FORMAT, "train", 99)
     assert chain("submit") == 2
     assert "made in format 2, now 99" in chain.error
     assert not trained

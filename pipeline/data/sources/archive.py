@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.artifacts import RAW_FILES, RAW_FOLDERS
+from pipeline.artifacts.layout import RAW_FILES, RAW_FOLDERS
 from pipeline.config import UserError
 from pipeline.data.tables import MAX_BYTES
 from pipeline.system import disk

@@ -29,7 +29,6 @@ from typing import Any
 
 import pipeline
 from pipeline.artifacts import (
-    CHUNK,
     Artifact,
     BusyError,
     Freshness,
@@ -42,17 +41,17 @@ from pipeline.artifacts import (
     inputs_now,
     invalidate,
     locked,
-    mapped,
     remove_backup,
     remove_parts,
     updating,
     verify,
-    writing,
 )
+from pipeline.artifacts.layout import CHUNK
 from pipeline.artifacts.remote import Store
 from pipeline.config import ClusterSettings, UserError, fingerprint
 from pipeline.execution import local as launch
 from pipeline.system import disk, machine
+from pipeline.system.atomic import mapped, writing
 from pipeline.system.progress import Epoch, FoldCallback, Progress, echo
 
 RETRIES = 8
