@@ -22,6 +22,7 @@ from typing import Any
 from pipeline.artifacts import Freshness, Layout, read_manifest, split_name
 from pipeline.config import EXPERIMENTS, Settings, as_dict, experiment_names, load
 from pipeline.reporting.leaderboard import difference
+from pipeline.stages import prepare, split, train
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -72,19 +73,22 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
         if told is None or told.artifact != "validate":
             continue
         folds = told.result["folds"]
-        prepared, split = freshness.manifest(layout.tiles), freshness.manifest(layout.split)
-        made = [[freshness.manifest(each) for each in (layout.train(fold), layout.out_of_fold(fold))] for fold in folds]
+        prepared, dealt = freshness.manifest(prepare.artifact(layout)), freshness.manifest(split.artifact(layout))
+        made = [
+            [freshness.manifest(each) for each in (train.trained(layout, fold), train.out_of_fold(layout, fold))]
+            for fold in folds
+        ]
         # What the figure depends on, from training to the smallest mask, as the receipts hold it.
         read = [
-            {**train.settings, **seen.settings, "submit": told.settings["submit"]}
-            for train, seen in made
-            if train and seen
+            {**fitted.settings, **seen.settings, "submit": told.settings["submit"]}
+            for fitted, seen in made
+            if fitted and seen
         ]
-        now, dealt = as_dict(settings), split and told.inputs["split"] == split.fingerprint
-        if not prepared or not dealt or len(read) < len(folds) or any(changed(each, now) for each in read):
+        now, same_split = as_dict(settings), dealt and told.inputs["split"] == dealt.fingerprint
+        if not prepared or not same_split or len(read) < len(folds) or any(changed(each, now) for each in read):
             print(f"{name}: left out, its settings have changed since it was trained and scored")
             continue
-        results = [train.result for train, _ in made if train]
+        results = [fitted.result for fitted, _ in made if fitted]
         with (layout.experiment_folder / "scores.csv").open(newline="", encoding="utf-8") as stream:
             scores[name] = {each["id"]: float(each["score"]) for each in csv.DictReader(stream)}
         cv = told.result["cv"]

@@ -17,6 +17,7 @@ from pipeline.config import UserError, load
 from pipeline.data import rle
 from pipeline.data.folds import fold_of_tiles
 from pipeline.scoring import postprocess
+from pipeline.stages import predict, submit, train, validate
 from pipeline.submission import csv_file as submission
 from tests.conftest import TINY, Chain, blobs
 from tests.scoring.test_blend import literal, noisy
@@ -52,14 +53,14 @@ def test_a_blend_is_one_artifact_in_any_order_with_inputs_labelled_by_member(tmp
     blended = Blend([one, other], one.settings)
     assert blended.experiment == "demo+unet"
     assert artifacts.blend_name(["unet", "demo"]) == artifacts.blend_name(["demo", "unet"])
-    assert blended.validation([0, 1]) == Blend([other, one], one.settings).validation([0, 1])
-    labels = [each.label for each in blended.submission([0, 1]).inputs]
+    assert validate.artifact(blended, [0, 1]) == validate.artifact(Blend([other, one], one.settings), [0, 1])
+    labels = [each.label for each in submit.artifact(blended, [0, 1]).inputs]
     assert labels == [
         "prepare",
         "validate",
         *(f"{name} predict fold {fold}" for name in ("demo", "unet") for fold in (0, 1)),
     ]
-    assert len({each.label for each in blended.validation([0, 1]).inputs}) == 6
+    assert len({each.label for each in validate.artifact(blended, [0, 1]).inputs}) == 6
 
 
 # ---- The command line -----------------------------------------------------------------------------------------------
@@ -83,10 +84,10 @@ def blended(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(experiments / "demo", experiments / "unet", ignore=gone)
     truth = np.load(root / "data/demo/tiles/train_masks.npy", allow_pickle=False)
     for seed, layout in enumerate(trees(root)):
-        folds = fold_of_tiles(layout.split.folder)
+        folds = fold_of_tiles(layout.split_folder)
         for fold in (0, 1):
-            replace_array(layout.out_of_fold(fold), noisy(truth[folds == fold], seed, 45))
-            replace_array(layout.test(fold), noisy(blobs(12)[1], 10 * seed + fold, 45))
+            replace_array(train.out_of_fold(layout, fold), noisy(truth[folds == fold], seed, 45))
+            replace_array(predict.artifact(layout, fold), noisy(blobs(12)[1], 10 * seed + fold, 45))
     assert main(["submit", "--experiment", "unet,demo", *common(root)]) == 0
     return root
 
@@ -176,7 +177,7 @@ def test_a_blend_is_stale_when_a_member_has_changed(pair: Chain):
     ]
     layout = trees(pair.root)[0]
     found = np.load(layout.fold_folder(0) / "oof.npy", allow_pickle=False)
-    replace_array(layout.out_of_fold(0), found[:, ::-1])
+    replace_array(train.out_of_fold(layout, 0), found[:, ::-1])
     assert run(pair, "status") == 0
     status = pair.printed.split("experiment demo+unet")[1]
     assert "validate         stale: unet out-of-fold 0 has changed" in status
@@ -188,7 +189,7 @@ def test_a_blend_is_stale_when_a_member_has_changed(pair: Chain):
 def test_the_test_tiles_get_the_chosen_weights(pair: Chain):
     members = trees(pair.root)
     layout = Blend(members, config.blend({each.experiment: each.settings for each in members}))
-    artifact = layout.validation((0, 1))
+    artifact = validate.artifact(layout, (0, 1))
     manifest = Freshness().manifest(artifact)
     assert manifest is not None
     with artifacts.updating(artifact) as folder:
@@ -197,7 +198,7 @@ def test_the_test_tiles_get_the_chosen_weights(pair: Chain):
         artifacts.commit(artifact, {**manifest.result, "votes": {"demo": 1, "unet": 3}}, 0.0)
     assert run(pair, "submit") == 0
     assert "demo              weight 0.25" in pair.printed
-    paths = [each.test(fold).folder / f"fold-{fold}.npy" for each in members for fold in (0, 1)]
+    paths = [predict.artifact(each, fold).folder / f"fold-{fold}.npy" for each in members for fold in (0, 1)]
     mean = literal([np.load(path, allow_pickle=False) for path in paths], [3, 3, 1, 1])
     how, _ = submission.read_choice(artifact.folder / "choice.json")
     expected = postprocess.apply(mean, np.load(pair.root / "data/demo/tiles/test_images.npy", allow_pickle=False), how)

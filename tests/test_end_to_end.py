@@ -26,7 +26,7 @@ from pipeline.data import rle
 from pipeline.data.folds import fold_of_tiles
 from pipeline.scoring import metric
 from pipeline.scoring import postprocess as rules
-from pipeline.stages import Context
+from pipeline.stages import Context, predict, train
 from pipeline.submission import csv_file as submission
 from pipeline.system import machine
 from tests.browser import browser, look
@@ -66,18 +66,18 @@ def test_the_csv_has_the_masks_of_the_folds_mean_and_the_receipt_their_score(
 ):
     # With predictions that are worth something, in place of those of networks that were hardly trained.
     layout = artifacts.Layout(root, "demo", "demo", config.load("demo", TINY.split()))
-    truth = np.load(layout.tiles.folder / "train_masks.npy", allow_pickle=False)
-    dealt = fold_of_tiles(layout.split.folder)
+    truth = np.load(layout.tiles_folder / "train_masks.npy", allow_pickle=False)
+    dealt = fold_of_tiles(layout.split_folder)
     folds = [noisy(blobs(12)[1], fold, 45) for fold in (0, 1)]
     for fold in (0, 1):
-        remade(layout.out_of_fold(fold), noisy(truth[dealt == fold], fold, 45))
-        remade(layout.test(fold), folds[fold])
+        remade(train.out_of_fold(layout, fold), noisy(truth[dealt == fold], fold, 45))
+        remade(predict.artifact(layout, fold), folds[fold])
     assert Chain(root, capsys)("submit") == 0
     with (root / "submissions/demo/demo.csv").open() as stream:
         written = {row["id"]: rle.decode([row["rle_mask"]])[0] for row in csv.DictReader(stream)}
     how, _ = submission.read_choice(layout.experiment_folder / "choice.json")
     mean = ((folds[0].astype(int) + folds[1] + 1) // 2).astype(np.uint8)
-    images = np.load(layout.tiles.folder / "test_images.npy", allow_pickle=False)
+    images = np.load(layout.tiles_folder / "test_images.npy", allow_pickle=False)
     masks = np.stack([*written.values()])
     assert masks.any(axis=(1, 2)).sum() > 4
     np.testing.assert_array_equal(masks, rules.apply(mean, images, how))
@@ -286,7 +286,7 @@ def test_a_begun_training_is_told_of_its_own_settings_alone(root: Path, capsys: 
     chain = Chain(root, capsys)
     longer = TINY.replace("train.epochs=2", "train.epochs=3")
     layout = artifacts.Layout(root, "demo", "demo", config.load("demo", longer.split()))
-    state = artifacts.backup_folder(layout.train(0)) / backup.STATE
+    state = artifacts.backup_folder(train.trained(layout, 0)) / backup.STATE
     state.parent.mkdir()
     state.write_bytes(b"of a run that was killed")
     assert chain("status", settings=longer) == 0

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import shutil
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +34,16 @@ from pipeline.artifacts import (
     read_manifest,
     write_manifest,
 )
-from pipeline.artifacts.layout import RAW_FILES, RAW_FOLDERS
 from pipeline.cli import summary
 from pipeline.cli.main import main
 from pipeline.config import SurveySettings, UserError
 from pipeline.data import folds, rle, tiles
+from pipeline.data.files import RAW_FILES, RAW_FOLDERS
 from pipeline.data.sources.archive import unpack
 from pipeline.data.sources.synthetic import write_survey
 from pipeline.execution import local as launch
 from pipeline.reporting import leaderboard
-from pipeline.stages import ROAD, Context, download
+from pipeline.stages import ROAD, Context, download, train, validate
 from pipeline.submission import uploads
 from pipeline.system.progress import Progress
 
@@ -309,7 +311,7 @@ FOUND: dict[str, dict[str, Any]] = {
     "prepare": {"train": 40, "test": 12},
     "split": {"tiles": 40},
     "train": {"epochs": 2, "best_epoch": 1, "kept_epochs": [1], "seconds": 90.5, "cpu_seconds": 180.0, **COST},
-    "oof": {"tiles": 40, "score_at_half": 0.65, "iou": 0.7, "empty_accuracy": 0.9},
+    "out-of-fold": {"tiles": 40, "score_at_half": 0.65, "iou": 0.7, "empty_accuracy": 0.9},
     "validate": VALIDATED,
     "report": {},
     "predict": {"tiles": 12},
@@ -323,7 +325,7 @@ def context(root: Path) -> Context:
 
 
 def chain_of(about: Context) -> list[Artifact]:
-    return [each for stage in ROAD for each in about.artifacts(stage)]
+    return [each for stage in ROAD for each in stage.artifacts(about)]
 
 
 @pytest.fixture(scope="module")
@@ -337,7 +339,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 (artifact.folder / name).touch()
             else:
                 (artifact.folder / name).mkdir(parents=True)
-        artifacts.commit(artifact, FOUND[artifact.stage], 0.0)
+        artifacts.commit(artifact, FOUND[artifact.name.split()[0]], 0.0)
     return root
 
 
@@ -372,7 +374,7 @@ def spoiled(data: st.DataObject, manifest: Manifest) -> bytes:
         if how == "rename":
             at[data.draw(WORDS)] = value
     plain["seal"] = ""
-    plain["seal"] = artifacts.hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()[:16]
+    plain["seal"] = hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()[:16]
     return msgspec.json.encode(plain)
 
 
@@ -393,11 +395,11 @@ def test_manifests_with_a_right_checksum(done: Path, capsys: pytest.CaptureFixtu
         uploads.receipts(done / "submissions/demo")
         summary.trained(about)
         summary.submitted(about)
-        launch.fold_line(about.layout, 0, about.freshness)
-        artifacts.finished(about.layout.train(0))
+        launch.fold_line(train.task(about.layout, 0), about.freshness)
+        artifacts.finished(train.trained(about.layout, 0))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(about.layout, "dataset", "mine")
-            download.check_archive(about, done)
+            download.check(replace(about, archive=done))
     except UserError as error:
         in_one_line(error)
     finally:
@@ -406,7 +408,7 @@ def test_manifests_with_a_right_checksum(done: Path, capsys: pytest.CaptureFixtu
 
 
 def test_what_is_spoiled_has_a_right_checksum(done: Path):
-    path = context(done).layout.validation((0,)).manifest_path
+    path = validate.artifact(context(done).layout, (0,)).manifest_path
     manifest = read_manifest(path)
     assert manifest is not None
     plain = msgspec.to_builtins(manifest)

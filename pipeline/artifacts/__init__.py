@@ -12,7 +12,7 @@ from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.backup import agree, agreed, backup_folder, backup_name, begun, finished, remove_backup
 from pipeline.artifacts.freshness import Freshness, State, changed_settings
 from pipeline.artifacts.integrity import discard_damaged, discard_if_damaged, measure, verify
-from pipeline.artifacts.layout import Blend, Layout, blend_name, remove_parts, split_name, weight_files
+from pipeline.artifacts.layout import Blend, Layout, blend_name, split_name
 from pipeline.artifacts.locks import BusyError, ChangedError, locked, remove_folder
 from pipeline.artifacts.manifest import Manifest, Output, parse_manifest, read_manifest, update_result, write_manifest
 from pipeline.artifacts.reuse import reuse_weights
@@ -48,13 +48,11 @@ __all__ = [
     "read_manifest",
     "remove_backup",
     "remove_folder",
-    "remove_parts",
     "replacing",
     "reuse_weights",
     "split_name",
     "update_result",
     "updating",
     "verify",
-    "weight_files",
     "write_manifest",
 ]

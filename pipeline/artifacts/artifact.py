@@ -2,54 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-FORMAT = {
-    "download": 1,
-    "prepare": 1,
-    "split": 1,
-    "train": 2,
-    "oof": 2,
-    "validate": 3,
-    "report": 3,
-    "predict": 2,
-    "submit": 4,
-}
-"""Version of what each stage writes. Raise it when a change of the code makes old artifacts wrong.
+from pipeline.artifacts.results import Result
 
-A new setting needs no higher one as long as its default is what was done before there was the setting: in an older
-manifest it counts as its default.
-"""
-PATIENCE = {"download": 3600.0, **dict.fromkeys(("prepare", "split", "validate", "report", "submit"), 600.0)}
-"""Seconds to wait for the lock of a stage's artifact. Training and prediction may take hours; nobody waits for them."""
 LOCKS = ".locks"
 """Name of the folders of lock files."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """What one stage leaves on disk, and what that depends on."""
+    """What one stage leaves on disk, and what that depends on. Each stage declares its own, see ``pipeline.stages``."""
 
     name: str
-    """As people call it, for example ``train fold 0``."""
+    """As shown to the user, for example ``train fold 0``."""
     stage: str
+    """The stage that makes it."""
     folder: Path
     manifest_name: str
     outputs: tuple[str, ...]
-    """Files and folders, relative to ``folder``, that what follows depends on."""
+    """Files and folders, relative to ``folder``, that later stages depend on."""
     extras: tuple[str, ...] = ()
-    """Files that are checked alike, but that nothing depends on (they hold times, for example)."""
+    """Files that are verified as well, but that nothing depends on (they hold times, for example)."""
     settings: dict[str, Any] = field(default_factory=dict, hash=False)
+    """The settings that decide its content."""
     inputs: tuple[Artifact, ...] = ()
+    """The artifacts that it is made from."""
+    version: int = 1
+    """Version of its content. Raise it when a change of the code makes old artifacts wrong.
+
+    A new setting needs no new version as long as its default is what was done before the setting existed: in an older
+    manifest it counts as its default.
+    """
+    result: type[Result] = Result
+    """Schema of the result in its manifest."""
+    lock_wait: float = 0.0
+    """Seconds to wait for another process that makes it. Nobody waits for training or prediction: they take hours."""
+    experiment: str = ""
+    """The experiment that its result must name, where the result names one."""
     owner: str = ""
-    """The experiment that it is of, where it is an input beside the same of other experiments."""
+    """Its experiment, where it is an input beside the same artifact of other experiments."""
 
     @property
     def label(self) -> str:
-        """Its name among the inputs of something."""
+        """Its name among the inputs of another artifact."""
         return f"{self.owner} {self.name}".lstrip()
+
+    def moved(self, old: Path, new: Path) -> Artifact:
+        """The same artifact, and the same inputs, below another root folder."""
+        inputs = tuple(each.moved(old, new) for each in self.inputs)
+        return replace(self, folder=new / self.folder.relative_to(old), inputs=inputs)
+
+    @property
+    def path(self) -> Path:
+        """The first output."""
+        return self.folder / self.outputs[0]
+
+    @property
+    def paths(self) -> list[Path]:
+        """All outputs."""
+        return [self.folder / name for name in self.outputs]
 
     @property
     def manifest_path(self) -> Path:
@@ -58,7 +72,6 @@ class Artifact:
     @property
     def lock_path(self) -> Path:
         """The file that is locked while the artifact is made, outside the folder, which may be replaced."""
-        parts = [self.folder.name, self.name.replace(" ", "-")]
-        if self.stage == "submit":  # of all experiments in one folder
-            parts.insert(1, Path(self.manifest_name).stem)
-        return self.folder.absolute().parent / LOCKS / f"{'-'.join(parts)}.lock"
+        # Artifacts of several experiments may lie in one folder.
+        own = {self.folder.name: None, self.experiment: None, self.name.replace(" ", "-"): None}
+        return self.folder.absolute().parent / LOCKS / f"{'-'.join(filter(None, own))}.lock"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import results
-from pipeline.artifacts.artifact import FORMAT, Artifact
+from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.integrity import quick_error
 from pipeline.artifacts.manifest import Manifest, read_manifest
 from pipeline.config import Settings, as_dict, diff
 
@@ -103,8 +104,8 @@ def _mismatch(artifact: Artifact, manifest: Manifest) -> str:
     """Why a manifest is not that of this artifact with these settings; an empty string where it is."""
     if manifest.artifact != artifact.name:
         return f"its manifest is that of {manifest.artifact!r}"
-    if manifest.format != FORMAT[artifact.stage]:
-        return f"made in format {manifest.format}, now {FORMAT[artifact.stage]}"
+    if manifest.format != artifact.version:
+        return f"made in format {manifest.format}, now {artifact.version}"
     changed = changed_settings(artifact, manifest)
     if not changed:
         return ""
@@ -115,9 +116,8 @@ def _mismatch(artifact: Artifact, manifest: Manifest) -> str:
 
 def _misfit(artifact: Artifact, manifest: Manifest) -> str:
     """Why a manifest's result is not one that the artifact's stage leaves; an empty string where it is."""
-    why = results.error(manifest.result, results.RESULTS[artifact.stage])
-    experiment = {"validate": artifact.folder.name, "submit": artifact.manifest_path.stem}.get(artifact.stage)
-    if not why and experiment and manifest.result["experiment"] != experiment:
+    why = results.error(manifest.result, artifact.result)
+    if not why and artifact.experiment and manifest.result["experiment"] != artifact.experiment:
         why = f"it is of experiment {manifest.result['experiment']}"
     return f"{artifact.manifest_name} holds a result that cannot be used: {why}" if why else ""
 

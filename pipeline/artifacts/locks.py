@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.artifact import LOCKS, PATIENCE, Artifact
+from pipeline.artifacts.artifact import LOCKS, Artifact
 from pipeline.config import UserError
 from pipeline.system.atomic import alive
 from pipeline.system.progress import echo
@@ -30,15 +30,15 @@ _held: set[Path] = set()
 
 
 @contextlib.contextmanager
-def locked(artifact: Artifact, patience: float | None = None) -> Iterator[None]:
+def locked(artifact: Artifact, wait: float | None = None) -> Iterator[None]:
     """Hold an artifact's lock. A lock that a dead process left behind does not block.
 
-    Within one process the lock is reentrant: what holds it may call what takes it.
+    Within one process the lock is reentrant: code that holds it may call code that takes it.
 
     Args:
-        artifact: what is to be made, or removed.
-        patience: seconds to wait for another process that holds the lock; by default those of the stage in
-            ``PATIENCE``. A wait of more than a second is announced on screen.
+        artifact: the artifact to make, or to remove.
+        wait: seconds to wait for another process that holds the lock; by default the artifact's ``lock_wait``. A wait
+            of more than a second is announced on screen.
 
     Raises:
         BusyError: another process holds the lock; its process id is named.
@@ -51,7 +51,7 @@ def locked(artifact: Artifact, patience: float | None = None) -> Iterator[None]:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     owner, lock = path.with_suffix(".pid"), FileLock(path)
-    _acquire(lock, artifact, PATIENCE.get(artifact.stage, 0.0) if patience is None else patience, owner)
+    _acquire(lock, artifact, artifact.lock_wait if wait is None else wait, owner)
     try:
         _held.add(path)
         owner.write_text(f"{os.getpid()} {socket.gethostname()}", encoding="utf-8")
@@ -62,16 +62,16 @@ def locked(artifact: Artifact, patience: float | None = None) -> Iterator[None]:
         lock.release()
 
 
-def _acquire(lock: Any, artifact: Artifact, patience: float, owner: Path) -> None:
+def _acquire(lock: Any, artifact: Artifact, wait: float, owner: Path) -> None:
     from filelock import Timeout
 
     with contextlib.suppress(Timeout):
-        lock.acquire(timeout=min(patience, 1.0))
+        lock.acquire(timeout=min(wait, 1.0))
         return
-    if patience > 0:
+    if wait > 0:
         echo(f"{artifact.name}: {_holder(owner)} is making it; waiting for it")
         with contextlib.suppress(Timeout):
-            lock.acquire(timeout=patience, poll_interval=0.2)
+            lock.acquire(timeout=wait, poll_interval=0.2)
             return
     raise BusyError(
         f"{artifact.name}: {_holder(owner)} is making it right now; wait for it, or stop it and run this again"
@@ -79,7 +79,7 @@ def _acquire(lock: Any, artifact: Artifact, patience: float, owner: Path) -> Non
 
 
 def _holder(owner: Path) -> str:
-    """The process that holds a lock, as its owner file tells."""
+    """The process that holds a lock, named in its owner file."""
     with contextlib.suppress(OSError, ValueError):
         pid, host = owner.read_text(encoding="utf-8").split()
         if host != socket.gethostname():

@@ -1,4 +1,4 @@
-"""Take a trained network over from another experiment that trained the same one."""
+"""Reuse a network that another experiment has trained."""
 
 from __future__ import annotations
 
@@ -6,37 +6,40 @@ import contextlib
 import shutil
 from dataclasses import replace
 
+from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.backup import remove_backup
 from pipeline.artifacts.freshness import Freshness
 from pipeline.artifacts.integrity import measure
-from pipeline.artifacts.layout import Layout
 from pipeline.artifacts.manifest import write_manifest
 from pipeline.artifacts.transaction import invalidate, updating
 from pipeline.system.atomic import writing
 
 
-def reuse_weights(layout: Layout, fold: int) -> str:
-    """Take over a fold's network from another experiment that trained the very same one.
+def reuse_weights(artifact: Artifact) -> str:
+    """Copy a fold's network from another experiment that trained the same one.
 
     Experiments that differ only in what comes after training (views, threshold, rules) share their networks that way.
+
+    Args:
+        artifact: the training, in the folder ``<experiments>/<experiment>/fold-K``.
 
     Returns:
         The other experiment's name; an empty string where there is none.
     """
-    artifact, freshness = layout.train(fold), Freshness()
-    for folder in sorted(layout.experiment_folder.parent.glob(f"*/{artifact.folder.name}")):
+    freshness = Freshness()
+    for folder in sorted(artifact.folder.parent.parent.glob(f"*/{artifact.folder.name}")):
         other = replace(artifact, folder=folder)
         manifest = freshness.manifest(other)
         if folder == artifact.folder or manifest is None or not freshness.fits(artifact, manifest):
             continue
-        # The other experiment may be trained anew, or removed, while its files are copied: then nothing came of it.
-        with updating(artifact, invalidate_first=False), contextlib.suppress(_OtherFilesError, FileNotFoundError):
+        # The other experiment may be trained again, or removed, while its files are copied: then nothing is copied.
+        with updating(artifact, invalidate_first=False), contextlib.suppress(_ChangedError, FileNotFoundError):
             with contextlib.ExitStack() as copies:
                 for name, output in {**manifest.outputs, **manifest.extras}.items():
                     path = copies.enter_context(writing(artifact.folder / name))
                     shutil.copyfile(folder / name, path)
                     if measure(path).sha256 != output.sha256:
-                        raise _OtherFilesError
+                        raise _ChangedError
                 invalidate(artifact)
             write_manifest(artifact.manifest_path, manifest)
             remove_backup(artifact)
@@ -44,5 +47,5 @@ def reuse_weights(layout: Layout, fold: int) -> str:
     return ""
 
 
-class _OtherFilesError(Exception):
-    """Files are not those of the manifest that names them."""
+class _ChangedError(Exception):
+    """A file is not the one that the manifest names."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
-from pipeline.artifacts.artifact import FORMAT, Artifact
+from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.freshness import Freshness
 from pipeline.artifacts.integrity import measure
 from pipeline.artifacts.locks import locked
@@ -101,7 +101,7 @@ def commit(
     outputs = {name: measure(folder / name) for name in artifact.outputs}
     manifest = Manifest(
         artifact=artifact.name,
-        format=FORMAT[artifact.stage],
+        format=artifact.version,
         settings=artifact.settings,
         inputs=inputs,
         outputs=outputs,
@@ -126,7 +126,7 @@ def inputs_now(artifact: Artifact) -> dict[str, str]:
 
 def inputs_fingerprint(artifact: Artifact) -> str:
     """A short hash of everything that decides an artifact's content: settings, inputs and format."""
-    return fingerprint([artifact.name, FORMAT[artifact.stage], artifact.settings, inputs_now(artifact)])
+    return fingerprint([artifact.name, artifact.version, artifact.settings, inputs_now(artifact)])
 
 
 def _unchanged(artifact: Artifact, seen: dict[str, str] | None) -> None:

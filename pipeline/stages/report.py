@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pipeline import artifacts
-from pipeline.artifacts import Layout
+from pipeline.artifacts import Artifact, Layout
 from pipeline.config import TILE, as_dict, differences
 from pipeline.data import tables, tiles
 from pipeline.reporting import checks, figures, pages
 from pipeline.scoring import blend, metric, thresholding
-from pipeline.stages import Context
+from pipeline.stages import prepare, train, validate
+from pipeline.stages.stage import Context, Stage, of_members
 from pipeline.system import atomic
 from pipeline.system.progress import echo
 
@@ -31,19 +32,36 @@ EACH = 4
 """Tiles shown of the worst, the median and the best."""
 
 
-def run(context: Context) -> None:
+def artifact(layout: Layout, folds: Iterable[int]) -> Artifact:
+    """The experiment's page."""
+    folds = tuple(folds)
+    return Artifact(
+        name="report",
+        stage="report",
+        folder=layout.experiment_folder,
+        manifest_name="report.json",
+        outputs=("report.html",),
+        inputs=(
+            prepare.artifact(layout),
+            validate.artifact(layout, folds),
+            *of_members(layout, lambda member: [train.out_of_fold(member, fold) for fold in folds]),
+        ),
+        version=3,
+        lock_wait=600.0,
+    )
+
+
+def make(context: Context) -> None:
     """Write ``report.html`` beside the experiment's artifacts."""
     layout, folds = context.layout, context.folds
-    artifact = layout.report(folds)
-    started, seen = time.monotonic(), artifacts.inputs_now(artifact)
-    validated = context.freshness.manifest(layout.validation(folds))
-    assert validated is not None  # the road leads past it
-    result = validated.result
-    with artifacts.updating(artifact) as folder:
+    drawn = artifact(layout, folds)
+    started, seen = time.monotonic(), artifacts.inputs_now(drawn)
+    result = context.manifest(validate.artifact(layout, folds)).result
+    with artifacts.updating(drawn) as folder:
         sections = [("", _headline(result)), *_sections(context, result), ("Settings", _settings(context))]
         title = f"{layout.experiment} on {layout.dataset}"
-        atomic.write_text(folder / "report.html", pages.page(title, sections))
-        artifacts.commit(artifact, {}, started, seen=seen)
+        atomic.write_text(drawn.path, pages.page(title, sections))
+        artifacts.commit(drawn, {}, started, seen=seen)
     echo(f"report: {folder / 'report.html'}")
 
 
@@ -76,13 +94,10 @@ def _headline(result: dict) -> str:
 
 def _sections(context: Context, result: dict) -> list[tuple[str, str]]:
     layout, folds, cv = context.layout, context.folds, result["cv"]
-    store = tiles.load(layout.tiles.folder)
-    told = tables.read(layout.validation(folds).folder / "scores.csv", dtype={"id": str}, keep_default_na=False)
+    store = tiles.load(layout.tiles_folder)
+    told = tables.read(validate.artifact(layout, folds).folder / "scores.csv", dtype={"id": str}, keep_default_na=False)
     rows = pd.Index(store.train["id"].astype(str)).get_indexer(told["id"])
-    members = [
-        np.concatenate([np.load(member.fold_folder(fold) / "oof.npy", allow_pickle=False) for fold in folds])
-        for member in layout.members
-    ]
+    members = [validate.out_of_fold(member, folds) for member in layout.members]
     found = blend.mixed(members, tuple(result["votes"][member.experiment] for member in layout.members))
     truth, images = store.train_masks[rows], store.train_images[rows]
     threshold, area = cv["threshold"], cv["min_area"]
@@ -131,7 +146,7 @@ def _members(context: Context, result: dict) -> list[tuple[str, str]]:
     total = sum(result["votes"].values())
     rows = [{"experiment": layout.experiment, "weight": "", "CV": result["cv"]["score"]}]
     for member in layout.members:
-        alone = context.freshness.manifest(member.validation(context.folds))
+        alone = context.freshness.manifest(validate.artifact(member, context.folds))
         weight = result["votes"][member.experiment] / total
         rows.append(
             {"experiment": member.experiment, "weight": weight, "CV": alone.result["cv"]["score"] if alone else None}
@@ -165,7 +180,7 @@ def _fold_row(context: Context, fold: int, told: pd.DataFrame) -> dict:
     }
     if context.layout.is_blend:
         return row
-    trained = context.freshness.manifest(context.layout.train(fold))
+    trained = context.freshness.manifest(train.trained(context.layout, fold))
     result = trained.result if trained else {}
     return row | {
         "best epoch": result.get("best_epoch"),
@@ -258,3 +273,12 @@ def _settings(context: Context) -> str:
 def _history(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
+
+
+STAGE = Stage(
+    name="report",
+    help="draw the experiment's page and the leaderboard",
+    artifacts=lambda context: [artifact(context.layout, context.folds)],
+    make=make,
+    blended=True,
+)

@@ -22,7 +22,7 @@ import keras
 import msgspec
 import numpy as np
 
-from pipeline.artifacts import backup_name, weight_files
+from pipeline.artifacts import backup_name
 from pipeline.config import InputSettings, LossName, NetworkSettings, Settings, TrainSettings, UserError
 from pipeline.config.geometry import output_size
 from pipeline.data.input_transform import InputTransform
@@ -40,6 +40,7 @@ from pipeline.system.atomic import write_bytes, write_text
 from pipeline.system.progress import Epoch, FoldCallback
 from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import Checkpoint, epochs_done
+from pipeline.training.files import weight_files
 from pipeline.training.pseudo_labels import VIEWS, PseudoLabels
 from pipeline.training.tensorboard import Board
 

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.artifacts.layout import TILE_FILES
 from pipeline.config import UserError
 from pipeline.data import rle, tables, tiles
+from pipeline.data.files import TILE_FILES
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -28,8 +28,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.artifacts.layout import RAW_FILES, RAW_FOLDERS
 from pipeline.config import UserError
+from pipeline.data.files import RAW_FILES, RAW_FOLDERS
 from pipeline.data.tables import MAX_BYTES
 from pipeline.system import disk
 

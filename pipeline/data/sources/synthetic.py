@@ -17,9 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.artifacts.layout import SOLUTION
 from pipeline.config import TILE, SurveySettings
 from pipeline.data import rle
+from pipeline.data.files import SOLUTION
 from pipeline.data.sources.geology import DEEPEST, HEIGHT, SHALLOWEST, WIDTH, Section, model_section
 from pipeline.system import disk
 
