@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from pipeline import artifacts
-from pipeline.artifacts import Artifact, BusyError, ChangedError, Freshness, Layout, Manifest, integrity, locks, reuse
+from pipeline.artifacts import Artifact, BusyError, ChangedError, Freshness, Layout, Manifest, integrity, locks
 from pipeline.config import UserError, load
 from pipeline.execution import local as launch
 from pipeline.stages import ROAD, Context, predict, report, split, submit, train, validate
@@ -528,7 +528,7 @@ def test_a_file_that_vanishes_while_it_is_compared_is_missing(first: Artifact, m
     made(first)
     manifest, measure = artifacts.read_manifest(first.manifest_path), artifacts.measure
     assert manifest is not None
-    monkeypatch.setattr(reuse, "measure", gone)
+    monkeypatch.setattr(integrity, "measure", gone)
     assert artifacts.verify(first, manifest) == "a.txt is missing"
 
 
