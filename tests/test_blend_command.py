@@ -18,8 +18,8 @@ from pipeline.data import rle
 from pipeline.data.folds import fold_of_tiles
 from pipeline.scoring import postprocess
 from pipeline.submission import csv_file as submission
-from tests.conftest import TINY, Chain, blobs
-from tests.scoring.test_blend import literal, noisy
+from tests.conftest import TINY, Chain, blobs, noisy
+from tests.scoring.test_blend import literal
 
 SAME = (
     f"{TINY} network.attention=none network.hypercolumn=false network.deep_supervision=0 "
@@ -185,16 +185,46 @@ def test_a_blend_is_stale_when_a_member_has_changed(pair: Chain):
     assert (pair.root / "data/demo/experiments/demo+unet/scores.csv").read_bytes() != before
 
 
-def test_the_test_tiles_get_the_chosen_weights(pair: Chain):
-    members = trees(pair.root)
+def replace_votes(root: Path, votes: dict[str, int]) -> Artifact:
+    """Make the blend's validation again with other weights."""
+    members = trees(root)
     layout = Blend(members, config.blend({each.experiment: each.settings for each in members}))
     artifact = layout.validation((0, 1))
     manifest = Freshness().manifest(artifact)
     assert manifest is not None
     with artifacts.updating(artifact) as folder:
         chosen = json.loads((folder / "choice.json").read_text())
-        (folder / "choice.json").write_text(json.dumps({**chosen, "votes": {"demo": 1, "unet": 3}}))
-        artifacts.commit(artifact, {**manifest.result, "votes": {"demo": 1, "unet": 3}}, 0.0)
+        (folder / "choice.json").write_text(json.dumps({**chosen, "votes": votes}))
+        artifacts.commit(artifact, {**manifest.result, "votes": votes}, 0.0)
+    return artifact
+
+
+def test_a_blend_of_one_member_gets_no_csv_and_no_rank_and_prints_what_to_type(pair: Chain):
+    (pair.root / "submissions/demo/demo+unet.csv").unlink()
+    replace_votes(pair.root, {"demo": 0, "unet": 1})
+    assert run(pair, "submit") == 2
+    assert "the blend demo+unet is unet alone (weight 1)" in pair.error
+    command = pair.error.split("submit unet itself: ")[1]
+    # unet is the default experiment.
+    assert "-m pipeline submit --dataset demo --set" in command
+    assert "--experiment" not in command
+    assert len(pair.error.splitlines()) == 1
+    assert not (pair.root / "submissions/demo/demo+unet.csv").exists()
+    with (pair.root / "submissions/leaderboard.csv").open() as stream:
+        assert {row["experiment"] for row in csv.DictReader(stream)} == {"demo", "unet"}
+    page = pair.root / "data/demo/experiments/demo+unet/report.html"
+    assert "this blend is unet alone" in page.read_text()
+    assert run(pair, "validate") == 0
+    assert "warning: the blend demo+unet is unet alone" in pair.printed
+    assert "next" not in pair.printed.split("warning: the blend")[1]
+    replace_votes(pair.root, {"demo": 1, "unet": 1})
+    assert run(pair, "submit") == 0
+    assert (pair.root / "submissions/demo/demo+unet.csv").is_file()
+
+
+def test_the_test_tiles_get_the_chosen_weights(pair: Chain):
+    members = trees(pair.root)
+    artifact = replace_votes(pair.root, {"demo": 1, "unet": 3})
     assert run(pair, "submit") == 0
     assert "demo              weight 0.25" in pair.printed
     paths = [each.test(fold).folder / f"fold-{fold}.npy" for each in members for fold in (0, 1)]

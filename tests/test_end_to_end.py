@@ -29,9 +29,8 @@ from pipeline.stages import Context
 from pipeline.submission import csv_file as submission
 from pipeline.system import machine
 from tests.browser import browser, look
-from tests.conftest import TINY, Chain, blobs, command, common
-from tests.scoring.test_blend import noisy
-from tests.test_blend_command import remade
+from tests.conftest import TINY, Chain, blobs, command, common, noisy
+from tests.test_blend_command import replace_array
 
 
 def test_the_chain_says_its_score_and_where_everything_is(finished: Path):
@@ -69,8 +68,8 @@ def test_the_csv_has_the_masks_of_the_folds_mean_and_the_receipt_their_score(
     dealt = fold_of_tiles(layout.split.folder)
     folds = [noisy(blobs(12)[1], fold, 45) for fold in (0, 1)]
     for fold in (0, 1):
-        remade(layout.out_of_fold(fold), noisy(truth[dealt == fold], fold, 45))
-        remade(layout.test(fold), folds[fold])
+        replace_array(layout.out_of_fold(fold), noisy(truth[dealt == fold], fold, 45))
+        replace_array(layout.test(fold), folds[fold])
     assert Chain(root, capsys)("submit") == 0
     with (root / "submissions/demo/demo.csv").open() as stream:
         written = {row["id"]: rle.decode([row["rle_mask"]])[0] for row in csv.DictReader(stream)}
