@@ -17,7 +17,8 @@ from pipeline.config import UserError, load
 from pipeline.data import rle
 from pipeline.data.folds import fold_of_tiles
 from pipeline.scoring import postprocess
-from pipeline.submission import csv_file as submission
+from pipeline.submission import csv_file
+from pipeline.submission.masks import read_choice
 from tests.conftest import TINY, Chain, blobs, noisy
 from tests.scoring.test_blend import literal
 
@@ -113,7 +114,7 @@ def test_several_experiments_are_submitted_as_their_blend(blended: Path):
 
     paths = [own.parent / name / "test" / f"fold-{fold}.npy" for name in ("demo", "unet") for fold in (0, 1)]
     mean = literal([np.load(path, allow_pickle=False) for path in paths], [1] * 4)
-    how, votes = submission.read_choice(own / "choice.json")
+    how, votes = read_choice(own / "choice.json")
     assert votes == {"demo": 1, "unet": 1}
     images = np.load(blended / "data/demo/tiles/test_images.npy", allow_pickle=False)
     with (folder / "demo+unet.csv").open() as stream:
@@ -229,7 +230,7 @@ def test_the_test_tiles_get_the_chosen_weights(pair: Chain):
     assert "demo              weight 0.25" in pair.printed
     paths = [each.test(fold).folder / f"fold-{fold}.npy" for each in members for fold in (0, 1)]
     mean = literal([np.load(path, allow_pickle=False) for path in paths], [3, 3, 1, 1])
-    how, _ = submission.read_choice(artifact.folder / "choice.json")
+    how, _ = read_choice(artifact.folder / "choice.json")
     expected = postprocess.apply(mean, np.load(pair.root / "data/demo/tiles/test_images.npy", allow_pickle=False), how)
     with (pair.root / "submissions/demo/demo+unet.csv").open() as stream:
         written = rle.decode([row["rle_mask"] for row in csv.DictReader(stream)], 101, 101) > 0
@@ -245,7 +246,7 @@ def test_a_stopped_command_continues_when_it_is_run_again(pair: Chain, monkeypat
     path.unlink()
     made = (pair.root / "data/demo/experiments/demo+unet/cv.json").stat().st_mtime_ns
     with monkeypatch.context() as patch:
-        patch.setattr(submission, "check", stopped)
+        patch.setattr(csv_file, "check", stopped)
         assert run(pair, "submit") == 130
     assert not path.exists()
     assert run(pair, "submit") == 0

@@ -26,7 +26,7 @@ from pipeline.data.folds import fold_of_tiles
 from pipeline.scoring import metric
 from pipeline.scoring import postprocess as rules
 from pipeline.stages import Context
-from pipeline.submission import csv_file as submission
+from pipeline.submission.masks import read_choice
 from pipeline.system import machine
 from tests.browser import browser, look
 from tests.conftest import TINY, Chain, blobs, command, common, noisy
@@ -73,7 +73,7 @@ def test_the_csv_has_the_masks_of_the_folds_mean_and_the_receipt_their_score(
     assert Chain(root, capsys)("submit") == 0
     with (root / "submissions/demo/demo.csv").open() as stream:
         written = {row["id"]: rle.decode([row["rle_mask"]])[0] for row in csv.DictReader(stream)}
-    how, _ = submission.read_choice(layout.experiment_folder / "choice.json")
+    how, _ = read_choice(layout.experiment_folder / "choice.json")
     mean = ((folds[0].astype(int) + folds[1] + 1) // 2).astype(np.uint8)
     images = np.load(layout.tiles.folder / "test_images.npy", allow_pickle=False)
     masks = np.stack([*written.values()])

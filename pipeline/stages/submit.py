@@ -18,8 +18,9 @@ from pipeline.config import CHECKOUT, TILE, UserError
 from pipeline.data import rle, tables, tiles
 from pipeline.scoring import metric
 from pipeline.stages import Context
-from pipeline.submission import csv_file as submission
-from pipeline.submission.uploads import MARK
+from pipeline.submission import csv_file
+from pipeline.submission.masks import predicted_masks, read_choice
+from pipeline.submission.receipts import MARK
 from pipeline.system.progress import Progress
 
 LIBRARIES = (
@@ -42,14 +43,12 @@ def run(context: Context) -> None:
     store = tiles.load(layout.tiles.folder)
     validated = context.freshness.manifest(layout.validation(folds))
     assert validated is not None  # the road leads past it
-    how, votes = submission.read_choice(layout.validation(folds).folder / "choice.json")
+    how, votes = read_choice(layout.validation(folds).folder / "choice.json")
     # Members without a vote are not read; the others are averaged as they are read, a chunk of tiles at a time.
     parts = [(member, fold) for member in layout.members for fold in folds if votes[member.experiment]]
     paths = [member.test(fold).folder / f"fold-{fold}.npy" for member, fold in parts]
     found = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
-    masks = partial(
-        submission.predicted_masks, found, store.test_images, how, [votes[member.experiment] for member, _ in parts]
-    )
+    masks = partial(predicted_masks, found, store.test_images, how, [votes[member.experiment] for member, _ in parts])
     ids = store.test["id"].tolist()
     salt = 0
 
@@ -62,9 +61,9 @@ def run(context: Context) -> None:
     with artifacts.updating(artifact) as folder:
         with artifacts.writing(folder / artifact.outputs[0]) as path:
             with Progress("encode", len(ids), "tiles") as progress:
-                submission.write(path, ids, counted(masks(progress=progress)))
+                csv_file.write(path, ids, counted(masks(progress=progress)))
             # ValidationSet against the tiles once more, from the file: what Kaggle will read is what was predicted.
-            salted = submission.check(path, ids, masks())
+            salted = csv_file.check(path, ids, masks())
         result = {
             **validated.result,
             "message": message(

@@ -11,7 +11,7 @@ from pipeline import artifacts
 from pipeline.config import UserError
 from pipeline.data.sources import kaggle
 from pipeline.stages import Context
-from pipeline.submission import uploads
+from pipeline.submission import receipts, uploads
 from pipeline.submission.uploads import Upload
 from pipeline.system.progress import Progress, echo, format_duration
 
@@ -42,7 +42,7 @@ def run(context: Context, dry: bool, wait: float, force: bool, again: str) -> No
         if layout.dataset != "demo":
             echo("  not uploaded        only the dataset tgs goes to Kaggle: leave DATASET out for that")
         return
-    path, mark = artifact.folder / artifact.outputs[0], uploads.mark_of(receipt)
+    path, mark = artifact.folder / artifact.outputs[0], receipts.mark_of(receipt)
     message = receipt.result["message"]
     record = None if force else uploads.find(artifact.folder, mark)
     known = record if record is not None and record.status != "error" else None
