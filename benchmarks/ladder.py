@@ -21,7 +21,7 @@ from typing import Any
 
 from pipeline.artifacts import Freshness, Layout, read_manifest, split_name
 from pipeline.config import EXPERIMENTS, Settings, as_dict, experiment_names, load
-from pipeline.reporting.leaderboard import difference
+from pipeline.reporting.comparison import difference
 from pipeline.stages import prepare, split, train
 
 HERE = Path(__file__).parent

@@ -96,6 +96,28 @@ def blobs(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(noise + 80 * masks, 0, 255).astype(np.uint8), masks
 
 
+def noisy(
+    masks: np.ndarray, seed: int, noise: float, *, rock: float = 78, salt: float = 178, patch: int = 6
+) -> np.ndarray:
+    """Made-up probabilities of masks, with noise in square patches; the mean of several has less noise.
+
+    Args:
+        masks: (n, 101, 101) 0/1.
+        seed: of the noise.
+        noise: its standard deviation.
+        rock: mean value without salt.
+        salt: mean value of salt.
+        patch: width of a patch in pixels.
+
+    Returns:
+        (n, 101, 101) uint8.
+    """
+    draw = np.random.default_rng(seed)
+    patches = draw.normal(0, noise, (len(masks), -(-101 // patch), -(-101 // patch)))
+    pixels = patches.repeat(patch, 1).repeat(patch, 2)[:, :101, :101]
+    return np.clip(masks * float(salt - rock) + rock + pixels, 0, 255).astype(np.uint8)
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root folder with a finished chain; tests copy it before they change anything."""

@@ -27,12 +27,11 @@ from pipeline.data.folds import fold_of_tiles
 from pipeline.scoring import metric
 from pipeline.scoring import postprocess as rules
 from pipeline.stages import Context, predict, train
-from pipeline.submission import csv_file as submission
+from pipeline.submission.masks import read_choice
 from pipeline.system import machine
 from tests.browser import browser, look
-from tests.conftest import TINY, Chain, blobs, command, common
-from tests.scoring.test_blend import noisy
-from tests.test_blend_command import remade
+from tests.conftest import TINY, Chain, blobs, command, common, noisy
+from tests.test_blend_command import replace_array
 
 
 def test_the_chain_says_its_score_and_where_everything_is(finished: Path):
@@ -70,12 +69,12 @@ def test_the_csv_has_the_masks_of_the_folds_mean_and_the_receipt_their_score(
     dealt = fold_of_tiles(layout.split_folder)
     folds = [noisy(blobs(12)[1], fold, 45) for fold in (0, 1)]
     for fold in (0, 1):
-        remade(train.out_of_fold(layout, fold), noisy(truth[dealt == fold], fold, 45))
-        remade(predict.artifact(layout, fold), folds[fold])
+        replace_array(train.out_of_fold(layout, fold), noisy(truth[dealt == fold], fold, 45))
+        replace_array(predict.artifact(layout, fold), folds[fold])
     assert Chain(root, capsys)("submit") == 0
     with (root / "submissions/demo/demo.csv").open() as stream:
         written = {row["id"]: rle.decode([row["rle_mask"]])[0] for row in csv.DictReader(stream)}
-    how, _ = submission.read_choice(layout.experiment_folder / "choice.json")
+    how, _ = read_choice(layout.experiment_folder / "choice.json")
     mean = ((folds[0].astype(int) + folds[1] + 1) // 2).astype(np.uint8)
     images = np.load(layout.tiles_folder / "test_images.npy", allow_pickle=False)
     masks = np.stack([*written.values()])

@@ -42,9 +42,9 @@ from pipeline.data.files import RAW_FILES, RAW_FOLDERS
 from pipeline.data.sources.archive import unpack
 from pipeline.data.sources.synthetic import write_survey
 from pipeline.execution import local as launch
-from pipeline.reporting import leaderboard
+from pipeline.reporting import leaderboard, leaderboard_entries
 from pipeline.stages import ROAD, Context, download, train, validate
-from pipeline.submission import uploads
+from pipeline.submission import receipts
 from pipeline.system.progress import Progress
 
 pytestmark = pytest.mark.fuzz
@@ -391,8 +391,8 @@ def test_manifests_with_a_right_checksum(done: Path, capsys: pytest.CaptureFixtu
     try:
         assert main(["status", "--verify", "--root", str(done), "--dataset", "demo", "--experiment", "demo"]) == 0
         # Not the page, whose figures take seconds; it holds what the tables hold.
-        leaderboard.as_markdown([entry.row for entry in leaderboard.read(done)])
-        uploads.receipts(done / "submissions/demo")
+        leaderboard.as_markdown([entry.row for entry in leaderboard_entries.read(done)])
+        receipts.read(done / "submissions/demo")
         summary.trained(about)
         summary.submitted(about)
         launch.fold_line(train.task(about.layout, 0), about.freshness)

@@ -12,7 +12,7 @@ from pipeline.artifacts import Artifact
 from pipeline.config import UserError
 from pipeline.data import tables, tiles
 from pipeline.data.folds import fold_of_tiles
-from pipeline.reporting import figures
+from pipeline.reporting.tile_images import tiles_picture
 from pipeline.scoring import blend
 from pipeline.stages import predict, prepare, split, train, validate
 from pipeline.stages.stage import Context
@@ -68,7 +68,7 @@ def run(context: Context, name: str) -> bool:
     if found is not None:
         predicted = f"{(found / 255 > threshold).mean():.1%} predicted at {threshold:.3f}"
         said += f", {predicted}"
-    png = figures.tiles_picture(
+    png = tiles_picture(
         image[None],
         None if truth is None else truth[None],
         None if found is None else found[None],

@@ -16,7 +16,7 @@ from pipeline.config import CHECKOUT, TILE, UserError
 from pipeline.data.files import SOLUTION
 from pipeline.stages import predict, prepare, validate
 from pipeline.stages.stage import Context, Stage, of_members
-from pipeline.submission.uploads import MARK
+from pipeline.submission.receipts import MARK
 from pipeline.system import atomic
 from pipeline.system.progress import Progress
 
@@ -100,15 +100,15 @@ def _masks(layout: Layout, folds: Sequence[int], validated: Artifact, images: An
     """The predicted masks of all test tiles, chunk by chunk, as often as they are asked for."""
     import numpy as np
 
-    from pipeline.submission import csv_file
+    from pipeline.submission.masks import predicted_masks, read_choice
 
-    postprocessing, votes = csv_file.read_choice(validated.folder / "choice.json")
+    postprocessing, votes = read_choice(validated.folder / "choice.json")
     # Members without a vote are not read; the others are averaged as they are read, a chunk of tiles at a time.
     parts = [(member, fold) for member in layout.members for fold in folds if votes[member.experiment]]
     paths = [predict.artifact(member, fold).path for member, fold in parts]
     found = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
     weights = [votes[member.experiment] for member, _ in parts]
-    return partial(csv_file.predicted_masks, found, images, postprocessing, weights)
+    return partial(predicted_masks, found, images, postprocessing, weights)
 
 
 def message(layout: Layout, folds: Sequence[int], score: float, mark: str) -> str:

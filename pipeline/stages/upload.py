@@ -12,7 +12,7 @@ from pipeline.config import UserError
 from pipeline.data.sources import kaggle
 from pipeline.stages import submit
 from pipeline.stages.stage import Context
-from pipeline.submission import uploads
+from pipeline.submission import receipts, uploads
 from pipeline.submission.uploads import Upload
 from pipeline.system.progress import Progress, echo, format_duration
 
@@ -43,7 +43,7 @@ def run(context: Context, dry: bool, wait: float, force: bool, again: str) -> No
         if layout.dataset != "demo":
             echo("  not uploaded        only the dataset tgs goes to Kaggle: leave DATASET out for that")
         return
-    path, mark = artifact.path, uploads.mark_of(receipt)
+    path, mark = artifact.path, receipts.mark_of(receipt)
     message = receipt.result["message"]
     record = None if force else uploads.find(artifact.folder, mark)
     known = record if record is not None and record.status != "error" else None

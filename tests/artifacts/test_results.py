@@ -12,9 +12,9 @@ import pytest
 from pipeline import artifacts, config
 from pipeline.artifacts import Freshness, Layout, Output, results
 from pipeline.data.sources import kaggle
-from pipeline.reporting import leaderboard
+from pipeline.reporting import leaderboard_entries
 from pipeline.stages import ROAD, download, predict, prepare, report, split, submissions, submit, train, validate
-from pipeline.submission import uploads
+from pipeline.submission import receipts
 from tests.conftest import TINY, Chain
 
 
@@ -205,17 +205,17 @@ def test_the_list_of_submissions_leaves_strange_receipts_out(
     submissions.run(root)
     (line,) = capsys.readouterr().out.splitlines()[1:]
     assert "demo" in line
-    assert [path.name for path, _ in uploads.receipts(root / "submissions/tgs")] == ["demo.json"]
+    assert [path.name for path, _ in receipts.read(root / "submissions/tgs")] == ["demo.json"]
 
 
 @pytest.mark.parametrize("kaggle_told", ["text", 5, None, {"private": "0.8"}], ids=str)
 def test_the_leaderboard_leaves_strange_answers_out(root: Path, kaggle_told: Any):
     changed_result(root / "submissions/demo/demo.json", kaggle=kaggle_told)
-    (entry,) = leaderboard.read(root)
+    (entry,) = leaderboard_entries.read(root)
     assert entry.row["private"] is None
     assert entry.row["test answers"] is None
     changed_result(root / "data/demo/experiments/demo/cv.json", cv={"score": "best"})
-    assert leaderboard.read(root) == []
+    assert leaderboard_entries.read(root) == []
 
 
 def test_a_network_is_not_taken_over_with_files_that_are_not_its_own(root: Path):
