@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from pipeline import artifacts
-from pipeline.data import tiles
+from pipeline.data.decode import decode_tiles
 from pipeline.stages import Context
 from pipeline.system.progress import Progress, echo
 
@@ -17,7 +17,7 @@ def run(context: Context) -> None:
     with artifacts.replacing(artifact) as folder:
         seen = artifacts.inputs_now(artifact)
         with Progress("decode", 1, "tiles") as progress:
-            summary = tiles.decode(layout.raw.folder, folder, progress)
+            summary = decode_tiles(layout.raw.folder, folder, progress)
         artifacts.commit(artifact, summary, started, at=folder, seen=seen)
     echo(
         f"prepare: {summary['train']:,} labelled tiles ({summary['empty']:.0%} without salt, mean coverage "

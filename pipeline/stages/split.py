@@ -1,4 +1,4 @@
-"""Deal the labelled tiles to folds."""
+"""Split the labelled tiles into folds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import time
 
 from pipeline import artifacts
 from pipeline.data import folds, tiles
+from pipeline.data.fold_balance import balance_text
+from pipeline.data.stratify import assign_folds
 from pipeline.stages import Context
 from pipeline.system.progress import echo
 
@@ -17,9 +19,9 @@ def run(context: Context) -> None:
     with artifacts.replacing(artifact) as folder:
         seen = artifacts.inputs_now(artifact)
         table = tiles.load(layout.tiles.folder).train
-        dealt = folds.assign(table, layout.settings.split)
-        folds.write(folder / "folds.csv", table, dealt)
+        fold_of = assign_folds(table, layout.settings.split)
+        folds.write(folder / folds.FILE_NAME, table, fold_of)
         artifacts.commit(artifact, {"tiles": len(table)}, started, at=folder, seen=seen)
     split = layout.settings.split
     echo(f"split: {len(table):,} tiles in {split.folds} folds, stratified by {split.by}")
-    echo(folds.balance_text(table, dealt))
+    echo(balance_text(table, fold_of))
