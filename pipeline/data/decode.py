@@ -19,7 +19,7 @@ from pipeline.artifacts import mapped
 from pipeline.config import TILE, UserError
 from pipeline.data import rle
 from pipeline.data.decode_files import decode_files, list_files
-from pipeline.data.file_names import (
+from pipeline.data.files import (
     RAW_TEST_IMAGES,
     RAW_TRAIN_IMAGES,
     RAW_TRAIN_MASKS,

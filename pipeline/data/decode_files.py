@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import UserError
-from pipeline.data.file_names import RAW_TEST_IMAGES, RAW_TRAIN_MASKS, SAMPLE_SUBMISSION_CSV, TRAIN_CSV
+from pipeline.data.files import RAW_TEST_IMAGES, RAW_TRAIN_MASKS, SAMPLE_SUBMISSION_CSV, TRAIN_CSV
 from pipeline.data.png import decode_image, decode_mask
 from pipeline.data.tile_errors import TileErrors
 from pipeline.system import disk, machine

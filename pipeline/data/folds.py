@@ -9,9 +9,9 @@ import pandas as pd
 
 from pipeline.config import UserError
 from pipeline.data import tables
+from pipeline.data.files import FOLDS
 from pipeline.system import disk
 
-FILE_NAME = "folds.csv"
 COLUMNS = ("id", "fold", "depth", "coverage")
 
 
@@ -56,7 +56,7 @@ def read(path: Path) -> pd.DataFrame:
 
 def fold_of_tiles(folder: Path) -> np.ndarray:
     """Fold of each labelled tile, (n,) int64, in the order of the tiles; ``folder`` holds ``folds.csv``."""
-    return read(folder / FILE_NAME)["fold"].to_numpy()
+    return read(folder / FOLDS)["fold"].to_numpy()
 
 
 def _one_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.config import UserError
 from pipeline.data import tables
-from pipeline.data.file_names import DEPTHS_CSV, SAMPLE_SUBMISSION_CSV, TRAIN_CSV
+from pipeline.data.files import DEPTHS_CSV, SAMPLE_SUBMISSION_CSV, TRAIN_CSV
 from pipeline.data.tile_errors import TileErrors, printable
 from pipeline.system import disk
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.config import TILE, UserError
 from pipeline.data import tables
-from pipeline.data.file_names import TEST_IMAGES, TEST_TABLE, TRAIN_IMAGES, TRAIN_MASKS, TRAIN_TABLE
+from pipeline.data.files import TEST_IMAGES, TEST_TABLE, TRAIN_IMAGES, TRAIN_MASKS, TRAIN_TABLE
 from pipeline.system import disk
 
 TRAIN_COLUMNS = {"id": str, "depth": float, "coverage": float, "constant": bool, "vertical": bool}

@@ -6,6 +6,7 @@ import time
 
 from pipeline import artifacts
 from pipeline.data import folds, tiles
+from pipeline.data.files import FOLDS
 from pipeline.data.fold_balance import balance_text
 from pipeline.data.stratify import assign_folds
 from pipeline.stages import Context
@@ -20,7 +21,7 @@ def run(context: Context) -> None:
         seen = artifacts.inputs_now(artifact)
         table = tiles.load(layout.tiles.folder).train
         fold_of = assign_folds(table, layout.settings.split)
-        folds.write(folder / folds.FILE_NAME, table, fold_of)
+        folds.write(folder / FOLDS, table, fold_of)
         artifacts.commit(artifact, {"tiles": len(table)}, started, at=folder, seen=seen)
     split = layout.settings.split
     echo(f"split: {len(table):,} tiles in {split.folds} folds, stratified by {split.by}")

@@ -17,15 +17,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.artifacts import RAW_FOLDERS, SOLUTION
 from pipeline.config import SurveySettings
 from pipeline.data import rle
-from pipeline.data.file_names import (
+from pipeline.data.files import (
     DEPTHS_CSV,
+    RAW_FOLDERS,
     RAW_TEST_IMAGES,
     RAW_TRAIN_IMAGES,
     RAW_TRAIN_MASKS,
     SAMPLE_SUBMISSION_CSV,
+    SOLUTION,
     TRAIN_CSV,
 )
 from pipeline.data.sources.geology.section import model_section

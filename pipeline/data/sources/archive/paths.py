@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.artifacts import RAW_FILES, RAW_FOLDERS
+from pipeline.data.files import RAW_FILES, RAW_FOLDERS
 
 Parts = tuple[str, ...]
 """A path, in parts."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.config import UserError
-from pipeline.data.file_names import RAW_TEST_IMAGES, RAW_TRAIN_IMAGES, RAW_TRAIN_MASKS
+from pipeline.data.files import RAW_TEST_IMAGES, RAW_TRAIN_IMAGES, RAW_TRAIN_MASKS
 from pipeline.data.sources.archive import limits
 from pipeline.data.sources.archive.errors import AGAIN
 from pipeline.data.sources.archive.folders import is_folder, walk

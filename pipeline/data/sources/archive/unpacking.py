@@ -8,9 +8,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from pipeline.artifacts import RAW_FILES, RAW_FOLDERS
 from pipeline.config import UserError
-from pipeline.data.file_names import RAW_TRAIN_IMAGES, RAW_TRAIN_MASKS, TRAIN_CSV
+from pipeline.data.files import RAW_FILES, RAW_FOLDERS, RAW_TRAIN_IMAGES, RAW_TRAIN_MASKS, TRAIN_CSV
 from pipeline.data.sources.archive import limits
 from pipeline.data.sources.archive.errors import AGAIN
 from pipeline.data.sources.archive.members import copy
