@@ -38,7 +38,9 @@ from pipeline.cli import summary
 from pipeline.cli.main import main
 from pipeline.config import SurveySettings, UserError
 from pipeline.data import folds, rle, tiles
+from pipeline.data.decode import decode_tiles
 from pipeline.data.files import RAW_FILES, RAW_FOLDERS
+from pipeline.data.png import decode_image, decode_mask
 from pipeline.data.sources.archive import unpack
 from pipeline.data.sources.synthetic import write_survey
 from pipeline.execution import local as launch
@@ -128,7 +130,7 @@ def test_tables_of_an_archive(survey: Path, tmp_path: Path, name: str, data: st.
     out.mkdir()
     (raw / name).write_bytes(mutated(data, (survey / name).read_bytes()))
     try:
-        told = tiles.decode(raw, out)
+        told = decode_tiles(raw, out)
     except UserError as error:
         in_one_line(error)
     else:
@@ -219,7 +221,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_images(data: st.DataObject):
     image = np.random.default_rng(0).integers(0, 255, (101, 101, 3), np.uint8)
     content = mutated(data, cv2.imencode(".png", image)[1].tobytes())
-    for decode in (tiles.decode_image, tiles.decode_mask):
+    for decode in (decode_image, decode_mask):
         array, error = decode(content)
         assert (array is None) == bool(error)
         assert array is None or (array.shape, array.dtype) == ((101, 101), np.uint8)

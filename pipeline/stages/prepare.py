@@ -28,13 +28,13 @@ def artifact(layout: Layout) -> Artifact:
 
 def make(context: Context) -> None:
     """Fill ``data/<dataset>/tiles``."""
-    from pipeline.data import tiles
+    from pipeline.data.decode import decode_tiles
 
     decoded, started = artifact(context.layout), time.monotonic()
     with artifacts.replacing(decoded) as folder:
         seen = artifacts.inputs_now(decoded)
         with Progress("decode", 1, "tiles") as progress:
-            summary = tiles.decode(context.layout.raw_folder, folder, progress)
+            summary = decode_tiles(context.layout.raw_folder, folder, progress)
         artifacts.commit(decoded, summary, started, at=folder, seen=seen)
     echo(
         f"prepare: {summary['train']:,} labelled tiles ({summary['empty']:.0%} without salt, mean coverage "

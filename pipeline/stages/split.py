@@ -30,17 +30,19 @@ def artifact(layout: Layout) -> Artifact:
 def make(context: Context) -> None:
     """Fill ``data/<dataset>/folds/<way of splitting>``."""
     from pipeline.data import folds, tiles
+    from pipeline.data.fold_balance import balance_text
+    from pipeline.data.stratify import assign_folds
 
     layout, assigned, started = context.layout, artifact(context.layout), time.monotonic()
     with artifacts.replacing(assigned) as folder:
         seen = artifacts.inputs_now(assigned)
         table = tiles.load(layout.tiles_folder).train
-        fold_of_tile = folds.assign(table, layout.settings.split)
+        fold_of_tile = assign_folds(table, layout.settings.split)
         folds.write(folder / assigned.outputs[0], table, fold_of_tile)
         artifacts.commit(assigned, {"tiles": len(table)}, started, at=folder, seen=seen)
     split = layout.settings.split
     echo(f"split: {len(table):,} tiles in {split.folds} folds, stratified by {split.by}")
-    echo(folds.balance_text(table, fold_of_tile))
+    echo(balance_text(table, fold_of_tile))
 
 
 STAGE = Stage(
