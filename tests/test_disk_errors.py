@@ -31,7 +31,7 @@ from tests.test_faults import content
 
 SETTINGS = (
     "survey.train=16 survey.test=4 split.folds=2 split.bins=2 network.width=4 network.levels=1 network.blocks=1 "
-    "network.residual=false train.epochs=2 train.batch=4 train.precision=float32"
+    "network.residual=false train.epochs=2 train.batch_size=4 train.precision=float32"
 )
 FOLDS = ("--folds", "0")
 

@@ -33,7 +33,8 @@ from msgspec import Meta
 
 from pipeline import __version__
 from pipeline.artifacts import results
-from pipeline.config import Settings, SplitSettings, TrainSettings, UserError, as_dict, diff, fingerprint, to_toml
+from pipeline.config import Settings, SplitSettings, TrainSettings, UserError, diff, fingerprint, stored, to_toml
+from pipeline.config.renamed import current_name
 from pipeline.system import disk
 from pipeline.system.progress import echo
 
@@ -204,7 +205,7 @@ class Layout:
             manifest_name="manifest.json",
             outputs=RAW_FILES + RAW_FOLDERS,
             extras=(SOLUTION,) if synthetic else (),
-            settings={"survey": as_dict(self.settings.survey)} if synthetic else {},
+            settings={"survey": stored(self.settings.survey)} if synthetic else {},
         )
 
     @property
@@ -231,7 +232,7 @@ class Layout:
             folder=self.data / "folds" / split_name(self.settings.split),
             manifest_name="manifest.json",
             outputs=("folds.csv",),
-            settings={"split": as_dict(self.settings.split)},
+            settings={"split": stored(self.settings.split)},
             inputs=(self.tiles,),
         )
 
@@ -240,7 +241,7 @@ class Layout:
 
     def train(self, fold: int) -> Artifact:
         """The trained weights of one fold and their history."""
-        read = {name: as_dict(getattr(self.settings, name)) for name in ("input", "network", "augment", "train")}
+        read = {name: stored(getattr(self.settings, name)) for name in ("input", "network", "augment", "train")}
         # How many threads prepare batches, and who is told of progress, does not change the result.
         del read["train"]["workers"], read["train"]["tensorboard"]
         return Artifact(
@@ -298,7 +299,7 @@ class Layout:
     def validation(self, folds: Iterable[int]) -> Artifact:
         """The cross-fitted score, tile by tile, and what makes the test tiles' masks of probabilities."""
         folds = tuple(folds)
-        chosen = as_dict(self.settings.submit)
+        chosen = stored(self.settings.submit)
         del chosen["message"]
         return Artifact(
             name="validate",
@@ -375,7 +376,7 @@ class Layout:
 
     def write_config(self) -> None:
         """Leave the resolved settings beside the experiment's artifacts."""
-        text = f"# fingerprint = {fingerprint(as_dict(self.settings))}\n{to_toml(self.settings)}"
+        text = f"# fingerprint = {fingerprint(stored(self.settings))}\n{to_toml(self.settings)}"
         path = self.experiment_folder / "config.toml"
         if not path.is_file() or path.read_bytes() != text.encode():
             write_text(path, text)
@@ -513,7 +514,8 @@ def changed_settings(artifact: Artifact, manifest: Manifest) -> dict[str, tuple[
     """What differs between a manifest's settings and those of now: dotted key -> (value then, value now)."""
     if manifest.settings == artifact.settings:
         return {}
-    return diff(_completed(manifest.settings, artifact.settings), artifact.settings)
+    changed = diff(_completed(manifest.settings, artifact.settings), artifact.settings)
+    return {current_name(key): values for key, values in changed.items()}
 
 
 def _misfit(artifact: Artifact, manifest: Manifest) -> str:
@@ -528,7 +530,7 @@ def _misfit(artifact: Artifact, manifest: Manifest) -> str:
 def _completed(then: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """Settings of an older manifest, with those that there were not yet at their defaults."""
     completed = dict(then)
-    for section, plain in as_dict(Settings()).items():
+    for section, plain in stored(Settings()).items():
         if isinstance(then.get(section), dict) and isinstance(now.get(section), dict):
             completed[section] = {key: plain[key] for key in now[section] if key in plain} | then[section]
     return completed

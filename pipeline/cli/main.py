@@ -34,7 +34,7 @@ from pipeline.config import (
     SCRIPT,
     ClusterSettings,
     UserError,
-    experiment_names,
+    all_experiment_names,
     geometry,
     load,
 )
@@ -208,6 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("what", help="a stage (download, prepare, split, train, ...) or the name of an experiment")
     command.set_defaults(run=_clean)
     command = commands.add_parser("experiments", help="the experiments there are")
+    command.add_argument("--all", action="store_true", help="also those of the ladder, which change one thing each")
     command.set_defaults(run=_experiments)
     return parser
 
@@ -682,8 +683,8 @@ def _clean(options: argparse.Namespace) -> None:
         plain = _context(options, DEFAULT_EXPERIMENT).layout
         left = {path.name for path in plain.experiment_folder.parent.glob("[!.]*") if path.is_dir()}
         name = blend_name({*options.what.split("+")})
-        if not {*options.what.split("+")} <= {*experiment_names()} and name not in left:
-            known = ", ".join([*ROAD, *sorted({*experiment_names(), *left})])
+        if not {*options.what.split("+")} <= {*all_experiment_names()} and name not in left:
+            known = ", ".join([*ROAD, *sorted({*all_experiment_names(), *left})])
             raise UserError(f"there is nothing called {options.what!r} to clean; there are: {known}")
         layout = Layout(plain.root, plain.dataset, name, plain.settings)
         made = layout.every()
@@ -715,15 +716,15 @@ def _paths(artifact: Artifact) -> list[Path]:
 
 
 def _experiments(options: argparse.Namespace) -> None:
-    del options
-    from pipeline.config import EXPERIMENTS
+    from pipeline.config.experiment_files import description, experiment_names
 
-    width = max(map(len, experiment_names()))
-    for name in experiment_names():
-        text = (EXPERIMENTS / f"{name}.toml").read_text(encoding="utf-8", errors="replace")
-        first = text.lstrip().partition("\n")[0]
-        told = first.lstrip("# ") if first.startswith("#") else "(its file does not begin with a line that says)"
-        echo(f"{name:<{width}}  {told}")
+    names = all_experiment_names() if options.all else experiment_names()
+    width = max(map(len, names))
+    for name in names:
+        echo(f"{name:<{width}}  {description(name) or '(its file has no description in the first line)'}")
+    if not options.all:
+        more = len(all_experiment_names()) - len(names)
+        echo(f"and {more} of the ladder, which change one thing each: python -m pipeline experiments --all")
 
 
 def run() -> NoReturn:

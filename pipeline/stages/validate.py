@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline import artifacts
 from pipeline.artifacts import Layout
-from pipeline.config import TILE, as_dict, fingerprint
+from pipeline.config import TILE, fingerprint, stored
 from pipeline.data import tiles
 from pipeline.data.folds import fold_of_tiles
 from pipeline.scoring.validation import validate
@@ -55,8 +55,8 @@ def run(context: Context) -> None:
 def _settings(layout: Layout) -> Any:
     """Everything that was set, of a blend and its members alike."""
     if not layout.is_blend:
-        return as_dict(layout.settings)
-    return [as_dict(each.settings) for each in (layout, *layout.members)]
+        return stored(layout.settings)
+    return [stored(each.settings) for each in (layout, *layout.members)]
 
 
 def _training(context: Context) -> dict[str, Any]:

@@ -547,7 +547,7 @@ def test_changing_the_learning_rate_reruns_training_not_the_split(tmp_path: Path
     assert told.train(0) == base.train(0)
     assert told.test(0) == base.test(0)
     assert told.submission([0]) != base.submission([0])
-    assert layout("train.workers=3", "predict.batch=7").test(0) == base.test(0)
+    assert layout("train.workers=3", "predict.batch_size=7").test(0) == base.test(0)
     assert layout("predict.tta=[plain]").train(0) == base.train(0)
     assert layout("predict.tta=[plain]").out_of_fold(0) != base.out_of_fold(0)
 

@@ -28,9 +28,9 @@ def test_an_experiment_holds_what_differs_from_its_base(tmp_path: Path, monkeypa
     (tmp_path / "plain.toml").write_text("[train]\nepochs = 3\nbatch = 4\n")
     (tmp_path / "wide.toml").write_text('base = "plain"\n[network]\nwidth = 64\n[train]\nbatch = 2\n')
     (tmp_path / "wider.toml").write_text('base = "wide"\n[network]\nlevels = 2\n')
-    settings = load("wider", ["train.batch=1"])
+    settings = load("wider", ["train.batch_size=1"])
     assert (settings.train.epochs, settings.network.width, settings.network.levels) == (3, 64, 2)
-    assert (settings.train.batch, load("wider").train.batch) == (1, 2)
+    assert (settings.train.batch_size, load("wider").train.batch_size) == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -132,15 +132,15 @@ def test_a_setting_that_is_text_takes_the_text_as_it_was_typed(typed: str, text:
         (["train.snapshots=2"], "train.schedule=cosine_restarts"),
         (["train.schedule=cosine_restarts", "train.cycles=2", "train.snapshots=3"], "at most train.cycles = 2"),
         (["train.schedule=cosine_restarts", "train.snapshots=2", "train.early_stopping=3"], "train.early_stopping=0"),
-        (["train.swa_from=0.75"], "train.ema"),
+        (["train.swa_start=0.75"], "train.ema_momentum"),
         (
-            ["train.schedule=cosine_restarts", "train.snapshots=2", "train.swa_from=0.75", "train.ema=0"],
+            ["train.schedule=cosine_restarts", "train.snapshots=2", "train.swa_start=0.75", "train.ema_momentum=0"],
             "or snapshots to 1",
         ),
         (["train.loss=weighted_border"], "set network.empty_head and network.deep_supervision to 0"),
         (["train.late_loss=weighted_border", "network.empty_head=0"], "network.deep_supervision to 0"),
-        (["train.pseudo_share=0.2", "train.epochs=1"], "more train.epochs"),
-        (["train.pseudo_share=0.2", "train.pseudo_from=1"], "lower it"),
+        (["train.pseudo_fraction=0.2", "train.epochs=1"], "more train.epochs"),
+        (["train.pseudo_fraction=0.2", "train.pseudo_start=1"], "lower it"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused_in_one_line(assignments: list[str], told: str):
@@ -153,7 +153,7 @@ def test_settings_that_do_not_go_together_are_refused_in_one_line(assignments: l
 def test_what_goes_together_may_be_said_in_any_order():
     together = ["train.snapshots=2", "train.cycles=2", "train.schedule=cosine_restarts"]
     assert load("unet", together) == load("unet", together[::-1])
-    apart = ["train.swa_from=0.5", "train.ema=0"]
+    apart = ["train.swa_start=0.5", "train.ema_momentum=0"]
     assert load("unet", apart) == load("unet", apart[::-1])
 
 
@@ -177,7 +177,7 @@ def test_an_unknown_experiment_is_refused(name: str):
         (b"train = 5\n", "train: Expected a section of settings, got 'int'"),
         (b'[train]\nepochs = "five"\n', "train.epochs: Expected 'int', got 'str'"),
         (b"[train]\nepochs = 0\n", "train.epochs: Expected 'int' >= 1"),
-        (b"[train]\nema = 1.0\n", "train.ema: Expected 'float' < 1"),
+        (b"[train]\nema = 1.0\n", "train.ema_momentum: Expected 'float' < 1"),
     ],
 )
 def test_a_wrong_settings_file_is_named_and_explained_in_one_line(

@@ -134,7 +134,7 @@ def test_a_tile_may_be_resized_and_then_mirrored():
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        (InputSettings(fit="pad", resize=192), "input.resize goes with input.fit = resize"),
+        (InputSettings(fit="pad", resize=192), "input.resize needs input.fit = resize"),
         (InputSettings(fit="resize", size=128, resize=192), "take as many at most, or a larger input.size"),
     ],
 )

@@ -585,7 +585,7 @@ def _steps(layout: Layout, freshness: Freshness) -> int:
     """About how many steps an epoch has, until a task tells."""
     found = freshness.manifest(layout.tiles)
     labelled = found.result["train"] if found else 0
-    return max(labelled * (len(layout.folds) - 1) // len(layout.folds) // layout.settings.train.batch, 1)
+    return max(labelled * (len(layout.folds) - 1) // len(layout.folds) // layout.settings.train.batch_size, 1)
 
 
 # ---- Inside a task --------------------------------------------------------------------------------------------------
