@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from benchmarks.rows import Row, versus
 from pipeline.config import SurveySettings
 from pipeline.data import tiles
 from pipeline.data.sources.synthetic import write_survey
+from pipeline.system import machine
 
 TITLE = "Preparing"
 
@@ -28,7 +28,7 @@ def measure(quick: bool = False) -> list[Row]:
         write_survey(raw, SurveySettings(train=labelled, test=test))
         paths = sorted(raw.rglob("*.png"))
         contents = [np.frombuffer(path.read_bytes(), np.uint8) for path in paths]
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = machine.cores()
         started = time.process_time(), time.perf_counter()
         tiles.decode(raw, out)
         busy = (time.process_time() - started[0]) / (time.perf_counter() - started[1])

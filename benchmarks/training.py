@@ -211,7 +211,7 @@ def _together(settings: Settings, processes: int, cores: int, quick: bool) -> fl
     ready, told = spawn.Barrier(processes), spawn.Queue()
     before = dict(os.environ)
     try:
-        machine.Share(cores).take()  # which a process must find in its environment when it begins
+        machine.Resources(cores).apply()  # which a process must find in its environment when it begins
         running = [spawn.Process(target=_steps, args=(settings, quick, ready, told)) for _ in range(processes)]
         for process in running:
             process.start()

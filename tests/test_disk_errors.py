@@ -128,7 +128,7 @@ def test_what_reads_back_otherwise_does_not_take_a_files_place(tmp_path: Path, m
         whole(number)
 
     monkeypatch.setattr(os, "fsync", damaged)
-    with pytest.raises(OSError, match="Reads back other") as caught:
+    with pytest.raises(OSError, match="contains other bytes") as caught:
         write_bytes(path, b"content")
     assert caught.value.errno == errno.EIO
     assert path.read_bytes() == b"old"

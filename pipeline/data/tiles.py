@@ -25,7 +25,7 @@ from pipeline.artifacts import mapped
 from pipeline.config import TILE, UserError
 from pipeline.data import rle, tables
 from pipeline.scoring.images import is_constant
-from pipeline.system import disk
+from pipeline.system import disk, machine
 
 TRAIN_COLUMNS = {"id": str, "depth": float, "coverage": float, "constant": bool, "vertical": bool}
 TEST_COLUMNS = {"id": str, "depth": float, "constant": bool}
@@ -354,7 +354,7 @@ def _decode_files(
 
     starts = range(0, len(files), _CHUNK)
     found: dict[int, list[tuple[str, str]]] = {}
-    with ThreadPoolExecutor(_cores()) as pool:
+    with ThreadPoolExecutor(machine.cores()) as pool:
         waiting = {pool.submit(decode_chunk, begin): begin for begin in starts}
         try:
             for count, future in enumerate(as_completed(waiting), start=1):
@@ -382,12 +382,6 @@ def _decode_file(folder: str, name: str, row: np.ndarray, is_mask: bool) -> str:
         return f"{name} {fault_text}"
     row[...] = pixels
     return ""
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _check_encoding(train: pd.DataFrame, masks: np.ndarray, errors: TileErrors) -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pipeline.artifacts import TILE_FILES
 from pipeline.config import UserError
 from pipeline.data import rle, tables, tiles
+from pipeline.system import machine
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -138,7 +139,7 @@ def test_decoded_tiles_are_what_the_files_say(raw: Raw) -> None:
 def test_many_tiles_keep_their_order_over_all_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = Raw(tmp_path)
     monkeypatch.setattr(tiles, "_CHUNK", 3)
-    monkeypatch.setattr(tiles, "_cores", lambda: 4)
+    monkeypatch.setattr(machine, "cores", lambda: 4)
     names = [f"q{number:03}" for number in np.random.default_rng(1).permutation(100)]
     for number, name in enumerate(names):
         raw.put(f"test/images/{name}.png", png(np.full((101, 101), number, np.uint8)))

@@ -692,7 +692,7 @@ def _begin(context: TaskContext, job: Job) -> tuple[Layout, Freshness, Store | N
 
     os.environ.update(context.environment)
     # Which GPU is the task's, Ray has chosen.
-    machine.Share(context.share.cpus, context.share.gpus).take()
+    machine.Resources(context.share.cpus, context.share.gpus).apply()
     here = ray.util.get_node_ip_address()
     _RemoteCallback(context, job).tell("begun", here)
     layout = job.layout
