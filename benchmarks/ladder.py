@@ -21,6 +21,7 @@ from typing import Any
 
 from pipeline.artifacts import Freshness, Layout, read_manifest, split_name
 from pipeline.config import Settings, all_experiment_names, experiment_path, load, stored
+from pipeline.config.datasets import DEFAULT_DATASET
 from pipeline.reporting.leaderboard import difference
 
 HERE = Path(__file__).parent
@@ -33,7 +34,7 @@ AFTER_TRAINING = {"predict", "submit"}
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ladder", description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=HERE.parent, help="folder of data/ and submissions/")
-    parser.add_argument("--dataset", default="tgs")
+    parser.add_argument("--dataset", default=DEFAULT_DATASET.name)
     parser.add_argument("--write", action="store_true", help="put the figures into the project's files as well")
     options = parser.parse_args()
     rows = measured(options.root, options.dataset)

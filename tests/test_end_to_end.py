@@ -387,7 +387,7 @@ def test_make_takes_a_setting_as_it_is_told(message: str):
     told = summary.next_command(context, "status")
     assert told.startswith("make status DATASET=demo EXPERIMENT=demo SET=")
     ran = subprocess.run(["bash", "-c", told], cwd=config.ROOT, capture_output=True, text=True, timeout=60)
-    assert f"error: --set train.epochs={message}: train.epochs: Expected" in ran.stderr
+    assert f"error: --set train.epochs={message}: train.epochs must be a whole number" in ran.stderr
 
 
 def test_the_next_command_is_told_whole(root: Path, capsys: pytest.CaptureFixture[str]):

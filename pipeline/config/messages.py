@@ -25,8 +25,6 @@ def explain(tree: dict[str, Any], typed: bool) -> str:
     Returns:
         One line; an empty string where every field converts.
     """
-    import msgspec.structs
-
     sections = {field.name: field.type for field in msgspec.structs.fields(Settings)}
     for section, values in tree.items():
         if section not in sections:
@@ -68,8 +66,6 @@ def _converts(value: Any, kind: Any) -> bool:
 
 def _requirement(key: str, value: Any, kind: Any, typed: bool) -> str:
     """What the value of a setting must be, and what it is instead."""
-    import msgspec.inspect
-
     info = msgspec.inspect.type_info(kind)
     text = f"{_described(info)}, not {_shown(value)}"
     if not isinstance(value, list) and _converts([value], kind):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import config
+from pipeline.cli import main as command_line
 from pipeline.config import UserError, load
 from pipeline.config.experiment_files import description
 
@@ -30,6 +31,15 @@ def test_the_names_to_choose_from_are_those_outside_of_the_ladder():
 def test_an_experiment_of_the_ladder_has_a_plain_name():
     assert config.experiment_path("ladder-07-ema").parent.name == "ladder"
     assert load("ladder-07-ema").train.ema_momentum == 0.99
+
+
+def test_the_command_line_lists_those_to_choose_from_and_all_on_request(capsys: pytest.CaptureFixture[str]):
+    assert command_line.main(["experiments"]) == 0
+    *lines, more = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == config.experiment_names()
+    assert "experiments --all" in more
+    assert command_line.main(["experiments", "--all"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == config.all_experiment_names()
 
 
 def test_a_file_without_a_comment_in_its_first_line_has_no_description(experiments: Path):

@@ -12,7 +12,7 @@ from pipeline.system import disk
 
 
 @pytest.mark.parametrize("durable", [True, False])
-@pytest.mark.parametrize("content", [b"", b"abc", memoryview(np.arange(6, dtype=np.int16).reshape(2, 3))])
+@pytest.mark.parametrize("content", [b"", b"abc", np.arange(6, dtype=np.int16).reshape(2, 3).data])
 def test_a_file_has_the_bytes_that_were_written(
     tmp_path: Path, content: bytes | memoryview, durable: bool, monkeypatch: pytest.MonkeyPatch
 ):
