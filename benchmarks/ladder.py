@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Freshness, Layout, read_manifest, split_name
-from pipeline.config import EXPERIMENTS, Settings, as_dict, experiment_names, load
+from pipeline.config import Settings, all_experiment_names, experiment_path, load, stored
+from pipeline.config.datasets import DEFAULT_DATASET
 from pipeline.reporting.comparison import difference
 from pipeline.stages import prepare, split, train
 
@@ -34,7 +35,7 @@ AFTER_TRAINING = {"predict", "submit"}
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ladder", description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=HERE.parent, help="folder of data/ and submissions/")
-    parser.add_argument("--dataset", default="tgs")
+    parser.add_argument("--dataset", default=DEFAULT_DATASET.name)
     parser.add_argument("--write", action="store_true", help="put the figures into the project's files as well")
     options = parser.parse_args()
     rows = measured(options.root, options.dataset)
@@ -66,7 +67,7 @@ def main() -> None:
 def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
     """A row for each experiment that was trained with the settings of its TOML as it is now, in the order of names."""
     rows, scores = [], {}
-    for name in experiment_names():
+    for name in all_experiment_names():
         settings = load(name)
         layout, freshness = Layout(root, dataset, name, settings), Freshness()
         told = read_manifest(layout.experiment_folder / "cv.json")
@@ -84,7 +85,7 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
             for fitted, seen in made
             if fitted and seen
         ]
-        now, same_split = as_dict(settings), dealt and told.inputs["split"] == dealt.fingerprint
+        now, same_split = stored(settings), dealt and told.inputs["split"] == dealt.fingerprint
         if not prepared or not same_split or len(read) < len(folds) or any(changed(each, now) for each in read):
             print(f"{name}: left out, its settings have changed since it was trained and scored")
             continue
@@ -95,7 +96,7 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
         rows.append(
             {
                 "experiment": name,
-                "base": tomllib.loads((EXPERIMENTS / f"{name}.toml").read_text(encoding="utf-8")).get("base", ""),
+                "base": tomllib.loads(experiment_path(name).read_text(encoding="utf-8")).get("base", ""),
                 "folds": folds,
                 "cv": round(cv["score"], 4),
                 "low": round(cv["interval"][0], 4),
@@ -155,7 +156,7 @@ def changed(then: dict[str, Any], now: dict[str, Any]) -> bool:
             themselves what is done to their masks, as the defaults do more. One that is gone does not count.
         now: all settings of the experiment.
     """
-    plain = as_dict(Settings())
+    plain = stored(Settings())
     for section, values in then.items():
         missing = now[section] if section in AFTER_TRAINING else plain[section]
         if any(value != values.get(key, missing[key]) for key, value in now[section].items()):
@@ -182,7 +183,7 @@ def _judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _says(name: str) -> str:
     """What an experiment shows, as the first line of its TOML says it."""
-    first = (EXPERIMENTS / f"{name}.toml").read_text(encoding="utf-8").splitlines()[0]
+    first = experiment_path(name).read_text(encoding="utf-8").splitlines()[0]
     return re.sub(r"^(Ladder \d+|Part, on top of ladder \d+)[:,] *", "", first.lstrip("# "))
 
 
@@ -237,7 +238,7 @@ def _into_readme(rows: list[dict[str, Any]]) -> None:
 
 def _into_experiment(row: dict[str, Any]) -> None:
     """Put the figures into the comment at the top of an experiment's file, in place of what stood there."""
-    path = EXPERIMENTS / f"{row['experiment']}.toml"
+    path = experiment_path(row["experiment"])
     lines = path.read_text(encoding="utf-8").splitlines()
     head = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
     begin = next((number for number, line in enumerate(lines[:head]) if line.startswith("# Measured")), head)

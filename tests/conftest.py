@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 TINY = (
     "survey.train=40 survey.test=12 split.folds=2 split.bins=4 network.width=4 network.levels=1 network.blocks=1 "
-    "network.residual=false train.epochs=2 train.batch=8 train.precision=float32"
+    "network.residual=false train.epochs=2 train.batch_size=8 train.precision=float32"
 )
 """Settings of a run that takes seconds."""
 

@@ -32,7 +32,7 @@ from tests.test_faults import content
 
 SETTINGS = (
     "survey.train=16 survey.test=4 split.folds=2 split.bins=2 network.width=4 network.levels=1 network.blocks=1 "
-    "network.residual=false train.epochs=2 train.batch=4 train.precision=float32"
+    "network.residual=false train.epochs=2 train.batch_size=4 train.precision=float32"
 )
 FOLDS = ("--folds", "0")
 
@@ -129,7 +129,7 @@ def test_what_reads_back_otherwise_does_not_take_a_files_place(tmp_path: Path, m
         whole(number)
 
     monkeypatch.setattr(os, "fsync", damaged)
-    with pytest.raises(OSError, match="Reads back other") as caught:
+    with pytest.raises(OSError, match="contains other bytes") as caught:
         write_bytes(path, b"content")
     assert caught.value.errno == errno.EIO
     assert path.read_bytes() == b"old"

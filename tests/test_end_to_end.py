@@ -336,8 +336,8 @@ def test_clean_removes_only_what_it_names(root: Path, capsys: pytest.CaptureFixt
         (["train", "--experiment", "unet.toml"], "write unet"),
         (["train", "--archive", "~nobody-here/x.zip", "--dataset", "mine"], "~nobody-here/x.zip"),
         (["train", "--set", "submit.rules=fill_holes"], "submit.rules=[fill_holes]"),
-        (["train", "--set", "train.epochs=5, train.batch=16"], "separated by spaces"),
-        (["train", "--set", "train.batch=8 train.pseudo_share"], "separated by spaces"),
+        (["train", "--set", "train.epochs=5, train.batch_size=16"], "separated by spaces"),
+        (["train", "--set", "train.batch_size=8 train.pseudo_fraction"], "separated by spaces"),
         (["clean", ".locks"], "nothing called '.locks'"),
         (["train", "--set", "train.tensorboard=yes"], "true or false"),
         (["nonsense"], "nonsense"),
@@ -372,10 +372,10 @@ def test_a_value_may_hold_spaces(root: Path, capsys: pytest.CaptureFixture[str])
     chain = Chain(root, capsys)
     assert chain("status", settings="submit.message=for the last day " + TINY) == 0
     assert "message was , now for the last day\n" in chain.printed
-    assert chain("status", settings=TINY + " submit.message=with a=b, train.ema this time") == 0
-    assert "message was , now with a=b, train.ema this time\n" in chain.printed
-    assert chain("status", settings='submit.message="now train.ema=0.9" ' + TINY) == 0
-    assert "message was , now now train.ema=0.9\n" in chain.printed
+    assert chain("status", settings=TINY + " submit.message=with a=b, train.ema_momentum this time") == 0
+    assert "message was , now with a=b, train.ema_momentum this time\n" in chain.printed
+    assert chain("status", settings='submit.message="now train.ema_momentum=0.9" ' + TINY) == 0
+    assert "message was , now now train.ema_momentum=0.9\n" in chain.printed
     assert chain("submit", settings=TINY + " predict.tta=[plain, flip]") == 0
     assert "submit: up to date" in chain.printed
 
@@ -387,7 +387,7 @@ def test_make_takes_a_setting_as_it_is_told(message: str):
     told = summary.next_command(context, "status")
     assert told.startswith("make status DATASET=demo EXPERIMENT=demo SET=")
     ran = subprocess.run(["bash", "-c", told], cwd=config.ROOT, capture_output=True, text=True, timeout=60)
-    assert f"error: --set train.epochs={message}: train.epochs: Expected" in ran.stderr
+    assert f"error: --set train.epochs={message}: train.epochs must be a whole number" in ran.stderr
 
 
 def test_the_next_command_is_told_whole(root: Path, capsys: pytest.CaptureFixture[str]):

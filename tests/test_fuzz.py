@@ -36,7 +36,7 @@ from pipeline.artifacts import (
 )
 from pipeline.cli import summary
 from pipeline.cli.main import main
-from pipeline.config import SurveySettings, UserError
+from pipeline.config import SurveySettings, UserError, experiment_files
 from pipeline.data import folds, rle, tiles
 from pipeline.data.decode import decode_tiles
 from pipeline.data.files import RAW_FILES, RAW_FOLDERS
@@ -167,7 +167,7 @@ def test_settings_files(tmp_path: Path, data: st.DataObject):
     known = (config.EXPERIMENTS / "kernel.toml").read_bytes()
     (tmp_path / "mine.toml").write_bytes(mutated(data, known))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(config, "EXPERIMENTS", tmp_path)
+        patch.setattr(experiment_files, "EXPERIMENTS", tmp_path)
         try:
             found = config.load("mine")
         except UserError as error:

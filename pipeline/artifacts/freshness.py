@@ -11,7 +11,8 @@ from pipeline.artifacts import results
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.integrity import quick_error
 from pipeline.artifacts.manifest import Manifest, read_manifest
-from pipeline.config import Settings, as_dict, diff
+from pipeline.config import Settings, diff, stored
+from pipeline.config.renamed import current_name
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def changed_settings(artifact: Artifact, manifest: Manifest) -> dict[str, tuple[
     """What differs between a manifest's settings and those of now: dotted key -> (value then, value now)."""
     if manifest.settings == artifact.settings:
         return {}
-    return diff(_completed(manifest.settings, artifact.settings), artifact.settings)
+    changed = diff(_completed(manifest.settings, artifact.settings), artifact.settings)
+    return {current_name(key): values for key, values in changed.items()}
 
 
 def _mismatch(artifact: Artifact, manifest: Manifest) -> str:
@@ -125,7 +127,7 @@ def _misfit(artifact: Artifact, manifest: Manifest) -> str:
 def _completed(then: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """Settings of an older manifest, with those that there were not yet at their defaults."""
     completed = dict(then)
-    for section, plain in as_dict(Settings()).items():
+    for section, plain in stored(Settings()).items():
         if isinstance(then.get(section), dict) and isinstance(now.get(section), dict):
             completed[section] = {key: plain[key] for key in now[section] if key in plain} | then[section]
     return completed

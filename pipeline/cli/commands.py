@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from pipeline.artifacts import Artifact, Layout, begun, verify
 from pipeline.cli.parser import selection
-from pipeline.config import EXPERIMENTS, UserError, experiment_names, geometry
+from pipeline.config import UserError, all_experiment_names, experiment_names, geometry
+from pipeline.config.experiment_files import description
 from pipeline.road import select
 from pipeline.road.clean import clean
 from pipeline.road.plan import TRAIN, Goal, trained_folds
@@ -183,11 +184,11 @@ def clean_up(options: argparse.Namespace) -> None:
 
 
 def list_experiments(options: argparse.Namespace) -> None:
-    """Print the experiments, each with the first line of its file."""
-    del options
-    width = max(map(len, experiment_names()))
-    for name in experiment_names():
-        text = (EXPERIMENTS / f"{name}.toml").read_text(encoding="utf-8", errors="replace")
-        first = text.lstrip().partition("\n")[0]
-        about = first.lstrip("# ") if first.startswith("#") else "(its file does not begin with a line that says)"
-        echo(f"{name:<{width}}  {about}")
+    """Print the experiments, each with its description."""
+    names = all_experiment_names() if options.all else experiment_names()
+    width = max(map(len, names))
+    for name in names:
+        echo(f"{name:<{width}}  {description(name) or '(its file has no description in the first line)'}")
+    if not options.all:
+        more = len(all_experiment_names()) - len(names)
+        echo(f"and {more} of the ladder, which change one thing each: python -m pipeline experiments --all")

@@ -86,7 +86,8 @@ def make_parser(walk: Command, commands: Mapping[str, Command]) -> argparse.Argu
     command = add("clean", "remove what one stage, or one experiment, has left", commands["clean"])
     _add_selection(command)
     command.add_argument("what", help="a stage (download, prepare, split, train, ...) or the name of an experiment")
-    add("experiments", "the experiments there are", commands["experiments"])
+    command = add("experiments", "the experiments there are", commands["experiments"])
+    command.add_argument("--all", action="store_true", help="also those of the ladder, which change one thing each")
     return parser
 
 

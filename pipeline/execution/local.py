@@ -6,9 +6,7 @@ import importlib.util
 import logging
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from pipeline.config import UserError
 from pipeline.execution.task import FoldTask, PredictTask, TrainTask
 from pipeline.system import disk, machine
 from pipeline.system.progress import Epoch, FoldCallback, Progress, echo, format_duration
+from pipeline.system.worker import start_worker
 
 BACKENDS = ("tensorflow", "jax", "torch")
 """Of Keras, those that train; the first is the default."""
@@ -52,7 +51,7 @@ def _run(work: Callable[[Any, int, int], None], tasks: Sequence[FoldTask], jobs:
         return
     # Fresh interpreters: a framework's threads and its hold on a GPU do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with workers(context, machine.shares(jobs, machine.cores(), machine.gpus())) as pool, _ending_with_us(pool):
+    with workers(context, machine.divide(jobs, machine.cores(), machine.gpus())) as pool, _ending_with_us(pool):
         running = {pool.submit(work, task, 0, 0): task.fold for task in tasks}
         errors: list[str] = []
         for done in as_completed(running):
@@ -78,30 +77,19 @@ def _ending_with_us(pool: ProcessPoolExecutor) -> Iterator[None]:
         raise
 
 
-def workers(context: SpawnContext, shares: Sequence[machine.Share]) -> ProcessPoolExecutor:
-    """A pool of as many processes as there are shares of the machine, each with one that no other has."""
+def workers(context: SpawnContext, resources: Sequence[machine.Resources]) -> ProcessPoolExecutor:
+    """A pool with one process for each of the resources."""
     taken = context.Value("i", 0)
-    return ProcessPoolExecutor(len(shares), context, initializer=_begin, initargs=(taken, shares))
+    return ProcessPoolExecutor(len(resources), context, initializer=_begin, initargs=(taken, resources))
 
 
-def _begin(taken: Synchronized[int], shares: Sequence[machine.Share]) -> None:
-    """Begin a worker process, before it imports a framework.
-
-    It ends when its parent says so (a terminal's Ctrl-C reaches both) or is gone.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _begin(taken: Synchronized[int], resources: Sequence[machine.Resources]) -> None:
+    """Start a worker process, before it imports a framework."""
+    start_worker()
     with taken.get_lock():
         number = taken.value
         taken.value += 1
-    shares[number].take()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    resources[number].apply()
 
 
 def load_work() -> ModuleType:

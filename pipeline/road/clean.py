@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.artifacts import Artifact, Layout, blend_name, locked, remove_folder
-from pipeline.config import DEFAULT_EXPERIMENT, UserError, experiment_names
+from pipeline.config import DEFAULT_EXPERIMENT, UserError, all_experiment_names
 from pipeline.road import select
 from pipeline.road.request import request_folds, requested_folds
 from pipeline.stages import ROAD, Context, Stage, stage
@@ -58,8 +58,8 @@ def _experiment(selection: select.Selection, what: str) -> Context:
     layout = plain.layout
     left = {path.name for path in layout.experiments_folder.glob("[!.]*") if path.is_dir()}
     name = blend_name({*what.split("+")})
-    if not {*what.split("+")} <= {*experiment_names()} and name not in left:
-        known = ", ".join([*(each.name for each in ROAD), *sorted({*experiment_names(), *left})])
+    if not {*what.split("+")} <= {*all_experiment_names()} and name not in left:
+        known = ", ".join([*(each.name for each in ROAD), *sorted({*all_experiment_names(), *left})])
         raise UserError(f"there is nothing called {what!r} to clean; there are: {known}")
     return replace(plain, layout=Layout(layout.root, layout.dataset, name, layout.settings))
 

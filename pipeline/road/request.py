@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from pipeline.artifacts import Layout
-from pipeline.config import as_dict, fingerprint, to_toml
+from pipeline.config import fingerprint, stored, to_toml
 from pipeline.system.atomic import read_if_any, write_bytes
 
 FOLDS = "folds.json"
@@ -31,7 +31,7 @@ def request_folds(layout: Layout, folds: Iterable[int]) -> None:
 
 def write_config(layout: Layout) -> None:
     """Write the resolved settings beside the experiment's artifacts."""
-    text = f"# fingerprint = {fingerprint(as_dict(layout.settings))}\n{to_toml(layout.settings)}"
+    text = f"# fingerprint = {fingerprint(stored(layout.settings))}\n{to_toml(layout.settings)}"
     _write_if_new(layout, "config.toml", text.encode())
 
 

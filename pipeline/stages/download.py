@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout, results
-from pipeline.config import UserError, as_dict
+from pipeline.config import UserError, stored
 from pipeline.data.files import RAW_FILES, RAW_FOLDERS, SOLUTION
 from pipeline.stages.stage import Context, Stage
 from pipeline.system.progress import Progress, echo
@@ -24,7 +24,7 @@ def artifact(layout: Layout) -> Artifact:
         manifest_name="manifest.json",
         outputs=RAW_FILES + RAW_FOLDERS,
         extras=(SOLUTION,) if synthetic else (),
-        settings={"survey": as_dict(layout.settings.survey)} if synthetic else {},
+        settings={"survey": stored(layout.settings.survey)} if synthetic else {},
         result=results.Downloaded,
         lock_wait=3600.0,
     )

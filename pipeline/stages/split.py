@@ -6,7 +6,7 @@ import time
 
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout
-from pipeline.config import as_dict
+from pipeline.config import stored
 from pipeline.data.files import FOLDS
 from pipeline.stages import prepare
 from pipeline.stages.stage import Context, Stage
@@ -21,7 +21,7 @@ def artifact(layout: Layout) -> Artifact:
         folder=layout.split_folder,
         manifest_name="manifest.json",
         outputs=(FOLDS,),
-        settings={"split": as_dict(layout.settings.split)},
+        settings={"split": stored(layout.settings.split)},
         inputs=(prepare.artifact(layout),),
         lock_wait=600.0,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.artifacts import Artifact, Layout, results
-from pipeline.config import as_dict
+from pipeline.config import stored
 from pipeline.execution.task import TrainTask
 from pipeline.stages import prepare, split
 from pipeline.stages.stage import Context, Stage
@@ -13,7 +13,7 @@ from pipeline.training.files import HISTORY, weight_files
 
 def trained(layout: Layout, fold: int) -> Artifact:
     """The trained weights of one fold and their history."""
-    settings = {name: as_dict(getattr(layout.settings, name)) for name in ("input", "network", "augment", "train")}
+    settings = {name: stored(getattr(layout.settings, name)) for name in ("input", "network", "augment", "train")}
     # The number of threads that prepare batches, and TensorBoard's log, do not change the result.
     del settings["train"]["workers"], settings["train"]["tensorboard"]
     return Artifact(

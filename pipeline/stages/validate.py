@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout, results
-from pipeline.config import TILE, as_dict, fingerprint
+from pipeline.config import TILE, fingerprint, stored
 from pipeline.stages import prepare, split, train
 from pipeline.stages.stage import Context, Stage, of_members
 from pipeline.system.atomic import write_text
@@ -19,7 +19,7 @@ from pipeline.system.atomic import write_text
 def artifact(layout: Layout, folds: Iterable[int]) -> Artifact:
     """The cross-fitted score, tile by tile, and the post-processing of the test tiles' probabilities."""
     folds = tuple(folds)
-    settings = as_dict(layout.settings.submit)
+    settings = stored(layout.settings.submit)
     del settings["message"]
     return Artifact(
         name="validate",
@@ -89,8 +89,8 @@ def out_of_fold(layout: Layout, folds: Iterable[int]) -> Any:
 def _settings(layout: Layout) -> Any:
     """All settings; of a blend, those of its members too."""
     if not layout.is_blend:
-        return as_dict(layout.settings)
-    return [as_dict(each.settings) for each in (layout, *layout.members)]
+        return stored(layout.settings)
+    return [stored(each.settings) for each in (layout, *layout.members)]
 
 
 def _training(context: Context) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def predictor(settings: Settings) -> Predictor:
     Raises:
         UserError: a view of ``predict.tta`` is impossible with this input.
     """
-    found = _predictor(settings.input, settings.network, settings.train.precision, settings.predict.batch)
+    found = _predictor(settings.input, settings.network, settings.train.precision, settings.predict.batch_size)
     # Before hours of training, not after them.
     found.check(settings.predict.tta)
     return found
@@ -123,7 +123,7 @@ def trained_predictor(settings: Settings, *weights: Path) -> Predictor | Ensembl
         UserError: the weights cannot be read or belong to another network.
     """
     if len(weights) > 1:
-        train, batch = settings.train, settings.predict.batch
+        train, batch = settings.train, settings.predict.batch_size
         exact = _predictor(settings.input, settings.network, train.precision, batch, exact=True)
         networks = []
         for path in weights:
@@ -189,8 +189,8 @@ def fit_fold(
     """Train one fold, resuming where a killed run stopped, and leave its best weights and history.
 
     The weights that are kept are those of the epoch with the best competition score on the validation tiles (at the
-    plain threshold of 0.5); with ``train.ema`` or ``train.swa_from`` an average is what is scored and kept. With
-    ``train.snapshots`` the best epoch of each of the last cycles is kept (a snapshot ensemble, Huang et al. 2017,
+    plain threshold of 0.5); with ``train.ema_momentum`` or ``train.swa_start`` an average is what is scored and kept.
+    With ``train.snapshots`` the best epoch of each of the last cycles is kept (a snapshot ensemble, Huang et al. 2017,
     https://arxiv.org/abs/1704.00109, who keep the last epoch of each).
 
     Args:
@@ -206,7 +206,7 @@ def fit_fold(
             come furthest stays, so that a training with other settings may still go on after this one.
         callback: told of progress.
         depths: (n,) float32 in feet, for a network that sees them.
-        unlabelled: (m, 101, 101) uint8 test tiles for ``train.pseudo_share``, may be memory-mapped.
+        unlabelled: (m, 101, 101) uint8 test tiles for ``train.pseudo_fraction``, may be memory-mapped.
         unlabelled_depths: (m,) float32 in feet, likewise.
         before_overwrite: called once, when all epochs are done, before the first file of an earlier training is
             replaced.
@@ -233,16 +233,16 @@ def fit_fold(
     checkpoint = Checkpoint(folder / backup_name(identity), identity)
     with ExitStack() as stack:
         pseudo = None
-        if train.pseudo_share and unlabelled is not None and len(unlabelled):
+        if train.pseudo_fraction and unlabelled is not None and len(unlabelled):
             both = None if depths is None or unlabelled_depths is None else (depths, unlabelled_depths)
-            tiles = round(train.pseudo_share * len(training))
+            tiles = round(train.pseudo_fraction * len(training))
             if not tiles:
                 raise UserError(
-                    f"train.pseudo_share = {train.pseudo_share} of {len(training)} tiles is none; take more, or 0"
+                    f"train.pseudo_fraction = {train.pseudo_fraction} of {len(training)} tiles is none; take more, or 0"
                 )
             room = checkpoint.folder / PSEUDO
             stack.callback(shutil.rmtree, room, ignore_errors=True)  # also where there is no room for all of it
-            pseudo = PseudoLabels(images, masks, unlabelled, tiles, train.pseudo_sure, seed, room, both)
+            pseudo = PseudoLabels(images, masks, unlabelled, tiles, train.pseudo_keep_fraction, seed, room, both)
             images, masks, depths = pseudo.images, pseudo.masks, pseudo.depths
         batches = Batches(
             images,
@@ -250,7 +250,7 @@ def fit_fold(
             training,
             transform,
             settings.augment,
-            train.batch,
+            train.batch_size,
             seed,
             workers=workers(train.workers),
             depths=depths,
@@ -302,7 +302,7 @@ def _epochs(
         if train.schedule == "plateau":
             model.optimizer.learning_rate = plateau_rate(train, [row["score"] for row in history])
         others = None
-        if pseudo is not None and epoch >= max(1, math.ceil(train.pseudo_from * train.epochs)):
+        if pseudo is not None and epoch >= max(1, math.ceil(train.pseudo_start * train.epochs)):
             with averaged(model):
                 answer.take(model)
                 others = pseudo.renew(epoch, partial(_labelled, answer))
@@ -406,7 +406,7 @@ def _told(batches: Batches, told: Callable[[int], object]) -> Iterator[tuple[np.
 
 def _loss_of(train: TrainSettings, epoch: int) -> LossName:
     """The loss of an epoch, the first is 0."""
-    late = train.late_loss and epoch >= math.ceil(train.late_from * train.epochs)
+    late = train.late_loss and epoch >= math.ceil(train.late_loss_start * train.epochs)
     return train.late_loss if late and train.late_loss else train.loss
 
 

@@ -561,7 +561,7 @@ def test_changing_the_learning_rate_reruns_training_not_the_split(tmp_path: Path
     assert train.trained(told, 0) == train.trained(base, 0)
     assert predict.artifact(told, 0) == predict.artifact(base, 0)
     assert submit.artifact(told, [0]) != submit.artifact(base, [0])
-    assert predict.artifact(layout("train.workers=3", "predict.batch=7"), 0) == predict.artifact(base, 0)
+    assert predict.artifact(layout("train.workers=3", "predict.batch_size=7"), 0) == predict.artifact(base, 0)
     assert train.trained(layout("predict.tta=[plain]"), 0) == train.trained(base, 0)
     assert train.out_of_fold(layout("predict.tta=[plain]"), 0) != train.out_of_fold(base, 0)
 

@@ -135,7 +135,7 @@ def test_a_training_that_began_before_the_finished_one_has_no_consent(chain: Cha
     [
         (TINY + " split.seed=3", "split has changed"),
         (TINY + " survey.seed=3", "prepare has changed"),
-        (TINY + " train.batch=4 train.seed=1", "train.batch was 8, now 4 and 1 more"),
+        (TINY + " train.batch_size=4 train.seed=1", "train.batch_size was 8, now 4 and 1 more"),
     ],
 )
 def test_whatever_made_it_stale_it_is_not_replaced_unasked(chain: Chain, trained: list, settings: str, why: str):

@@ -134,8 +134,8 @@ def test_a_tile_may_be_resized_and_then_mirrored():
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        (InputSettings(fit="pad", resize=192), "input.resize goes with input.fit = resize"),
-        (InputSettings(fit="resize", size=128, resize=192), "take as many at most, or a larger input.size"),
+        (InputSettings(fit="pad", resize=192), "input.resize needs input.fit = resize"),
+        (InputSettings(fit="resize", size=128, resize=192), "take at most as many, or a larger input.size"),
     ],
 )
 def test_a_resize_that_does_not_fit_is_one_line(settings: InputSettings, told: str):

@@ -40,10 +40,10 @@ SMALL = [
     "network.deep_supervision=0",
     "network.empty_head=0",
     "train.late_loss=",
-    "train.ema=0",
+    "train.ema_momentum=0",
     "network.dropout_kind=element",
     "train.epochs=4",
-    "train.batch=8",
+    "train.batch_size=8",
     "train.learning_rate=0.01",
     "train.precision=float32",
 ]
@@ -134,7 +134,7 @@ def assert_same(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_a_fold_learns_in_half_precision_with_averaged_weights(tmp_path: Path, precision: str):
-    optimizer = ["train.optimizer=adamw", "train.ema=0.9", "train.late_loss=bce_symmetric_lovasz"]
+    optimizer = ["train.optimizer=adamw", "train.ema_momentum=0.9", "train.late_loss=bce_symmetric_lovasz"]
     result = fold(tmp_path, "train.epochs=12", "train.schedule=constant", f"train.precision={precision}", *optimizer)
     assert result["score"] > 0.5
     assert all(np.isfinite(each).all() for each in weights(tmp_path).values())
@@ -206,11 +206,11 @@ def test_any_seed_that_may_be_set_can_be_trained_with(tmp_path: Path, seed: int)
 @pytest.mark.parametrize(
     ("settings", "epoch", "step"),
     [
-        (("train.ema=0.9", "train.late_loss=bce_lovasz", "train.late_from=0.5"), 2, 1),
+        (("train.ema_momentum=0.9", "train.late_loss=bce_lovasz", "train.late_loss_start=0.5"), 2, 1),
         (("train.schedule=plateau", "train.plateau_patience=1", "train.optimizer=adam"), 3, None),
         (("train.schedule=cosine_restarts", "train.cycles=2", "train.snapshots=2"), 3, 2),
-        (("train.swa_from=0.2", "train.schedule=cosine_restarts", "train.cycles=2"), 3, 2),
-        (("train.pseudo_share=0.5", "train.pseudo_from=0.3", "train.ema=0.9"), 3, 2),
+        (("train.swa_start=0.2", "train.schedule=cosine_restarts", "train.cycles=2"), 3, 2),
+        (("train.pseudo_fraction=0.5", "train.pseudo_start=0.3", "train.ema_momentum=0.9"), 3, 2),
     ],
 )
 def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
@@ -227,7 +227,12 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(
 
 
 def test_an_epoch_with_pseudo_labels_is_as_long_and_the_same_whoever_prepares_it(tmp_path: Path):
-    settings = ("train.pseudo_share=0.5", "train.pseudo_from=0.5", "train.pseudo_sure=0.8", "train.learning_rate=0.03")
+    settings = (
+        "train.pseudo_fraction=0.5",
+        "train.pseudo_start=0.5",
+        "train.pseudo_keep_fraction=0.8",
+        "train.learning_rate=0.03",
+    )
     told = Teller()
     fold(tmp_path / "one", *settings, callback=told)
     assert told.steps == {(epoch, 3) for epoch in range(4)}
@@ -247,7 +252,7 @@ def test_what_a_killed_run_leaves_of_pseudo_labels_is_gone_with_its_backup(tmp_p
     left = tmp_path / "backup-x" / fit.PSEUDO / "images.npy"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"of a run that was killed")
-    fold(tmp_path, "train.pseudo_share=0.5", "train.pseudo_from=0.5")
+    fold(tmp_path, "train.pseudo_fraction=0.5", "train.pseudo_start=0.5")
     assert not left.parent.exists()
     trained = Artifact("train fold 0", "train", tmp_path, "train.json", ())
     left = backup_folder(trained) / fit.PSEUDO / "images.npy"
@@ -264,13 +269,13 @@ def test_where_there_is_no_room_for_pseudo_labels_nothing_stays_of_them(
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match="No space"):
-        fold(tmp_path, "train.pseudo_share=0.5")
+        fold(tmp_path, "train.pseudo_fraction=0.5")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_share_of_pseudo_labels_that_is_no_tile_is_refused(tmp_path: Path):
-    with pytest.raises(UserError, match=r"train\.pseudo_share = 0\.01 of 28 tiles is none"):
-        fold(tmp_path, "train.pseudo_share=0.01")
+    with pytest.raises(UserError, match=r"train\.pseudo_fraction = 0\.01 of 28 tiles is none"):
+        fold(tmp_path, "train.pseudo_fraction=0.01")
 
 
 def test_a_backup_of_other_settings_or_data_is_not_used(tmp_path: Path):
@@ -386,7 +391,7 @@ def test_a_loss_that_is_no_number_stops_the_fold_in_one_line(tmp_path: Path):
             "network.norm=none",
             "network.residual=false",
             "train.optimizer=sgd",
-            "train.warmup=0",
+            "train.warmup_epochs=0",
             "train.schedule=constant",
             "train.momentum=0.99",
         )
@@ -417,7 +422,7 @@ def test_the_average_is_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
         return loss
 
     monkeypatch.setattr(fit, "one_epoch", remembered)
-    fold(tmp_path, "train.epochs=1", "train.ema=0.999")
+    fold(tmp_path, "train.epochs=1", "train.ema_momentum=0.999")
     assert not any(name.startswith("optimizer") for name in weights(tmp_path))
     model, _ = fit.load_network(load("unet", SMALL), tmp_path / "best.weights.h5")
     kept = arrays_of(model.trainable_variables)
@@ -450,7 +455,7 @@ def test_the_weights_are_those_of_the_first_of_the_best_epochs(tmp_path: Path, m
 def test_plateau_cuts_the_rate_when_the_score_stops_rising():
     from pipeline.network.schedules import plateau_rate
 
-    train = load("unet", ["train.plateau_patience=2", "train.plateau_factor=0.1", "train.floor=0.01"]).train
+    train = load("unet", ["train.plateau_patience=2", "train.plateau_factor=0.1", "train.min_lr_ratio=0.01"]).train
     assert plateau_rate(train, []) == train.learning_rate
     assert plateau_rate(train, [0.1, 0.2, 0.2]) == train.learning_rate
     assert plateau_rate(train, [0.1, 0.2, 0.2, 0.1]) == pytest.approx(train.learning_rate * 0.1)
@@ -466,7 +471,7 @@ def test_each_of_the_last_cycles_leaves_a_snapshot_and_their_probabilities_are_a
     scores = [float(row["score"]) for row in history(tmp_path)]
     best = [2 + int(np.argmax(scores[2:4])), 4 + int(np.argmax(scores[4:6]))]
     assert result["kept_epochs"] == [epoch + 1 for epoch in best]
-    settings = load("unet", [*SMALL, *chosen, "predict.batch=5"])
+    settings = load("unet", [*SMALL, *chosen, "predict.batch_size=5"])
     paths = [tmp_path / name for name in files]
     found = []
     for path, epoch in zip(paths, best, strict=True):
@@ -487,7 +492,7 @@ def test_each_of_the_last_cycles_leaves_a_snapshot_and_their_probabilities_are_a
 def test_an_average_of_epochs_is_scored_and_kept_and_leaves_the_training_as_it_was(tmp_path: Path):
     options = ("train.schedule=constant", "train.epochs=3")
     fold(tmp_path / "raw", *options)
-    fold(tmp_path / "average", *options, "train.swa_from=0.3")
+    fold(tmp_path / "average", *options, "train.swa_start=0.3")
     raw, average = history(tmp_path / "raw"), history(tmp_path / "average")
     assert [row["loss"] for row in raw] == [row["loss"] for row in average]
     assert raw[0] == average[0]

@@ -74,8 +74,8 @@ def test_labelled_tiles_stay_and_test_tiles_come_behind_them(tmp_path: Path, til
 
 
 def test_the_chain_trains_on_its_own_test_tiles(chain: Chain):
-    assert chain("train", "--set", "train.pseudo_share=0.2 train.pseudo_from=0") == 0
+    assert chain("train", "--set", "train.pseudo_fraction=0.2 train.pseudo_start=0") == 0
     folder = chain.root / "data/demo/experiments/demo/fold-0"
     assert "pseudo_labels" in (folder / "history.csv").read_text().splitlines()[0]
-    assert chain("train", "--set", "train.pseudo_share=1.5") == 2
-    assert "pseudo_share" in chain.error
+    assert chain("train", "--set", "train.pseudo_fraction=1.5") == 2
+    assert "pseudo_fraction" in chain.error

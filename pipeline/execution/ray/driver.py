@@ -584,7 +584,7 @@ def _steps(layout: Layout, freshness: Freshness) -> int:
     """About how many steps an epoch has, until a task tells."""
     found = freshness.manifest(layout.tiles)
     labelled = found.result["train"] if found else 0
-    return max(labelled * (len(layout.folds) - 1) // len(layout.folds) // layout.settings.train.batch, 1)
+    return max(labelled * (len(layout.folds) - 1) // len(layout.folds) // layout.settings.train.batch_size, 1)
 
 
 # ---- Inside a task --------------------------------------------------------------------------------------------------
@@ -691,7 +691,7 @@ def _begin(context: TaskContext, job: Job) -> tuple[Layout, Freshness, Store | N
 
     os.environ.update(context.environment)
     # Which GPU is the task's, Ray has chosen.
-    machine.Share(context.share.cpus, context.share.gpus).take()
+    machine.Resources(context.share.cpus, context.share.gpus).apply()
     here = ray.util.get_node_ip_address()
     _RemoteCallback(context, job).tell("begun", here)
     layout = job.layout

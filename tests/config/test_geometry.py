@@ -17,7 +17,7 @@ from tests.network.encoders.helpers import network
     [
         ({"encoder": "resnet34", "levels": 4}, "take network.levels = 3"),
         ({"encoder": "ResNet50", "levels": 5}, "take network.levels = 4"),
-        ({"encoder": "ResNet50", "stem": "none"}, "ResNet50 has a stem of its own"),
+        ({"encoder": "ResNet50", "stem": "none"}, "ResNet50 has its own stem"),
         ({"weights": "imagenet"}, "take network.weights = none, or an encoder such as ResNet50"),
         ({"encoder": "resnet34", "padding": "valid"}, "network.encoder; take network.padding = same"),
         ({"hypercolumn": True, "padding": "valid"}, "network.hypercolumn; take network.padding = same"),
