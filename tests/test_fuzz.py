@@ -42,7 +42,8 @@ from pipeline.data.decode import decode_tiles
 from pipeline.data.png import decode_image, decode_mask
 from pipeline.data.sources.archive import unpack
 from pipeline.data.sources.synthetic import write_survey
-from pipeline.execution import local as launch
+from pipeline.execution.messages import fold_line
+from pipeline.execution.task import TrainTask
 from pipeline.reporting import leaderboard
 from pipeline.stages import ROAD, Context, download
 from pipeline.submission import uploads
@@ -396,7 +397,7 @@ def test_manifests_with_a_right_checksum(done: Path, capsys: pytest.CaptureFixtu
         uploads.receipts(done / "submissions/demo")
         summary.trained(about)
         summary.submitted(about)
-        launch.fold_line(about.layout, 0, about.freshness)
+        fold_line(TrainTask(about.layout, 0), about.freshness)
         artifacts.finished(about.layout.train(0))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(about.layout, "dataset", "mine")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.execution import local as launch
+from pipeline.execution import local
+from pipeline.execution.task import PredictTask
 from pipeline.stages import Context
 
 
@@ -14,9 +15,9 @@ def run(*contexts: Context) -> None:
         pending = {artifact.manifest_path for artifact in context.pending("predict")}
         work.append((layout, [fold for fold in context.folds if layout.test(fold).manifest_path in pending]))
     if contexts[0].cluster is not None:
-        from pipeline.execution.ray import driver as cluster
+        from pipeline.execution.ray import experiments
 
-        cluster.predict(work, contexts[0].cluster)
+        experiments.predict([PredictTask(layout, fold) for layout, todo in work for fold in todo], contexts[0].cluster)
     else:
         for layout, todo in work:
-            launch.predict(layout, todo, contexts[0].jobs)
+            local.predict(layout, todo, contexts[0].jobs)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.execution import local as launch
+from pipeline.execution import local
+from pipeline.execution.task import TrainTask
 from pipeline.stages import Context
 from pipeline.system.progress import echo
 
@@ -17,9 +18,9 @@ def run(*contexts: Context) -> None:
         echo(f"train: experiment {layout.experiment}, fold{'s' if len(todo) > 1 else ''} {', '.join(map(str, todo))}")
         work.append((layout, todo))
     if contexts[0].cluster is not None:
-        from pipeline.execution.ray import driver as cluster
+        from pipeline.execution.ray import experiments
 
-        cluster.train(work, contexts[0].cluster)
+        experiments.train([TrainTask(layout, fold) for layout, todo in work for fold in todo], contexts[0].cluster)
     else:
         for layout, todo in work:
-            launch.train(layout, todo, contexts[0].jobs)
+            local.train(layout, todo, contexts[0].jobs)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.execution import local as launch
+from pipeline.execution.workers import workers
 from pipeline.system import machine
 from pipeline.system.machine import Share
 
@@ -74,7 +74,7 @@ def look(seconds: float) -> tuple[int, dict[str, str]]:
 def seen(processes: int, gpus: list[str]) -> list[dict[str, str]]:
     """The environment inside each process of a pool."""
     context = multiprocessing.get_context("spawn")
-    with launch.workers(context, machine.shares(processes, 2 * processes, gpus)) as pool:
+    with workers(context, machine.shares(processes, 2 * processes, gpus)) as pool:
         found: dict[int, dict[str, str]] = {}
         while len(found) < processes:
             found |= dict(pool.map(look, [0.2] * processes))
