@@ -18,9 +18,11 @@ from pipeline import artifacts
 from pipeline.artifacts import Artifact, Freshness, Layout, remove_backup, remove_parts
 from pipeline.data import tiles as tiles_store
 from pipeline.data.folds import fold_of_tiles
+from pipeline.prediction.load import load_predictor
 from pipeline.scoring import metric, thresholding
 from pipeline.system.progress import FoldCallback
-from pipeline.training.fit import fit_fold, trained_predictor
+from pipeline.training.fit import fit_fold
+from pipeline.training.fold import FoldData, FoldRun, LabelledTiles, UnlabelledTiles
 
 
 def train_fold(layout: Layout, fold: int, callback: FoldCallback | None = None) -> None:
@@ -33,21 +35,21 @@ def train_fold(layout: Layout, fold: int, callback: FoldCallback | None = None) 
         if Freshness().state(artifact).done:  # another process has trained it since the caller looked
             return
         seen = artifacts.inputs_now(artifact)
-        result = fit_fold(
-            layout.settings,
-            tiles.train_images,
-            tiles.train_masks,
+        data = FoldData(
+            LabelledTiles(tiles.train_images, tiles.train_masks, _depths(layout, tiles.train)),
             training=np.flatnonzero(dealt != fold),
             validation=np.flatnonzero(dealt == fold),
-            fold=fold,
-            folder=folder,
+            unlabelled=UnlabelledTiles(tiles.test_images, _depths(layout, tiles.test)),
+        )
+        run = FoldRun(
+            layout.settings,
+            fold,
+            folder,
             identity=artifacts.inputs_fingerprint(artifact),
-            callback=callback,
-            depths=_depths(layout, tiles.train),
-            unlabelled=tiles.test_images,
-            unlabelled_depths=_depths(layout, tiles.test),
+            callback=callback or FoldCallback(),
             before_overwrite=partial(artifacts.invalidate, artifact, seen),
         )
+        result = fit_fold(run, data)
         artifacts.commit(artifact, result, started, seen=seen)
         remove_backup(artifact)
 
@@ -67,7 +69,7 @@ def predict_out_of_fold(layout: Layout, fold: int) -> None:
         seen = artifacts.inputs_now(artifact)
         # Training may have been killed right after its manifest.
         remove_backup(layout.train(fold))
-        answer = trained_predictor(layout.settings, *layout.weights(fold))
+        answer = load_predictor(layout.settings, *layout.weights(fold))
         depths = _depths(layout, tiles.train.iloc[rows])
         found = answer(
             tiles.train_images[rows], np.empty(truth.shape, np.uint8), layout.settings.predict.tta, depths=depths
@@ -96,7 +98,7 @@ def predict_test(layout: Layout, fold: int, progress: Callable[[int], None] | No
     tiles = tiles_store.load(layout.tiles.folder)
     with artifacts.updating(artifact, invalidate_first=False) as folder:
         seen = artifacts.inputs_now(artifact)
-        answer = trained_predictor(layout.settings, *layout.weights(fold))
+        answer = load_predictor(layout.settings, *layout.weights(fold))
         artifacts.invalidate(artifact)
         with artifacts.writing(folder / artifact.outputs[0]) as path:
             out = artifacts.mapped(path, tiles.test_images.shape)
@@ -122,7 +124,7 @@ def predict_test_parts(
     """
     tiles = tiles_store.load(layout.tiles.folder)
     seen = artifacts.inputs_now(layout.test(fold))
-    answer = trained_predictor(layout.settings, *layout.weights(fold))
+    answer = load_predictor(layout.settings, *layout.weights(fold))
     for start in starts:
         artifact = layout.test_part(fold, start)
         images = tiles.test_images[start : start + artifacts.CHUNK]

@@ -1,1 +1,1 @@
-"""From tiles to salt probabilities."""
+"""Load trained networks and predict salt probabilities."""
