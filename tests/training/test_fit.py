@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -75,11 +74,11 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 
 @pytest.fixture(scope="module")
-def fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+def fit(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """Two epochs, trained as on a GPU: by Keras' ``fit``."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(epoch_module, "gpus", lambda: ["gpu:0"])
-        yield _recorded(tmp_path_factory.mktemp("fit"))
+        return _recorded(tmp_path_factory.mktemp("fit"))
 
 
 def _recorded(folder: Path) -> SimpleNamespace:
