@@ -39,8 +39,11 @@ def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
     from pipeline.config import load
     from pipeline.network.device import gpus, workers
     from pipeline.network.optimizers import make_optimizer
+    from pipeline.prediction.build import make_network, make_predictor
     from pipeline.training.batches import Batches
-    from pipeline.training.fit import compile_network, make_network, one_epoch, predictor
+    from pipeline.training.compile import compile_network
+    from pipeline.training.epoch import train_one_epoch
+    from pipeline.training.fold import LabelledTiles
 
     settings = load(name, overrides)
     model, transform = make_network(settings)
@@ -48,9 +51,8 @@ def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
     count = 12 if quick else 4000
     masks = made_up.masks(count)
     images = made_up.images(masks)
-    batches = Batches(
-        images, masks, np.arange(count), transform, settings.augment, settings.train.batch_size, 0, workers=workers()
-    )
+    tiles = LabelledTiles(images, masks)
+    batches = Batches(tiles, np.arange(count), transform, settings.augment, settings.train.batch_size, 0, workers())
     steps = 2 if quick else 60
     first = tuple(keras.ops.convert_to_tensor(part) for part in batches[0])
     # By ``fit``, as folds are trained: ``train_on_batch`` would wait for the loss at each step.
@@ -58,12 +60,12 @@ def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
     started = time.perf_counter()
     model.fit((each for each in repeat(first)), steps_per_epoch=steps, verbose=0)
     memory = steps * settings.train.batch_size / (time.perf_counter() - started)
-    one_epoch(model, batches, 0)
+    train_one_epoch(model, batches, 0)
     started = time.perf_counter()
-    one_epoch(model, batches, 1)
+    train_one_epoch(model, batches, 1)
     fed = len(batches) * settings.train.batch_size / (time.perf_counter() - started)
     batches.close()
-    ready, out = predictor(settings), np.empty(images.shape, np.uint8)
+    ready, out = make_predictor(settings), np.empty(images.shape, np.uint8)
     ready(images[:600], out[:600])
     started = time.perf_counter()
     ready(images, out)

@@ -12,7 +12,8 @@ from benchmarks import made_up
 from benchmarks.rows import Row, versus
 from pipeline.config import Settings, load
 from pipeline.network.layers import Gate
-from pipeline.training.fit import make_network, trained_predictor
+from pipeline.prediction.build import make_network
+from pipeline.prediction.load import load_predictor
 
 TITLE = "Prediction"
 EXPERIMENTS = ("unet",)
@@ -54,7 +55,7 @@ def measure(quick: bool = False) -> list[Row]:
 def _ours(settings: Settings, weights: list[Path], images: np.ndarray) -> None:
     out = np.empty(images.shape, np.uint8)
     for path in weights:
-        trained_predictor(settings, path)(images, out, ("plain", "flip"))
+        load_predictor(settings, path)(images, out, ("plain", "flip"))
 
 
 def _loop(models: list[Path], images: np.ndarray, jit: bool | str) -> None:

@@ -19,10 +19,12 @@ from benchmarks.rows import Row, once, versus
 from pipeline.config import Settings, load
 from pipeline.network.device import precision as chosen
 from pipeline.network.optimizers import make_optimizer
+from pipeline.prediction.build import make_network, make_predictor
 from pipeline.scoring import metric, thresholding
 from pipeline.system import machine
 from pipeline.training.batches import Batches
-from pipeline.training.fit import compile_network, make_network, predictor
+from pipeline.training.compile import compile_network
+from pipeline.training.fold import LabelledTiles
 
 TITLE = "Training"
 QUICK = ("kernel", "unet")
@@ -151,9 +153,11 @@ def _epoch(settings: Settings, quick: bool) -> list[Row]:
     seen, truth = images[count:], masks[count:]
     model, size, _ = _network(settings, settings.train.precision)
     _, transform = make_network(settings)
-    batches = Batches(images, masks, np.arange(count), transform, settings.augment, settings.train.batch_size, 0)
+    batches = Batches(
+        LabelledTiles(images, masks), np.arange(count), transform, settings.augment, settings.train.batch_size, 0
+    )
     kept = [batches[0]] * len(batches)
-    found, ready = np.empty(seen.shape, np.uint8), predictor(settings)
+    found, ready = np.empty(seen.shape, np.uint8), make_predictor(settings)
 
     def in_memory() -> None:
         for batch in kept:
@@ -164,7 +168,7 @@ def _epoch(settings: Settings, quick: bool) -> list[Row]:
             model.train_on_batch(*batch)
 
     def scored() -> None:
-        ready.take(model)
+        ready.copy_weights_from(model)
         metric.score(thresholding.apply(ready(seen, found, ("plain",)), 0.5, 0), truth)
 
     memory, disk, scoring = versus([in_memory, fed, scored], 1 if quick else 3)

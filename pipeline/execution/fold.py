@@ -21,10 +21,12 @@ from pipeline.data import tiles as tiles_store
 from pipeline.data.folds import fold_of_tiles
 from pipeline.execution.task import PredictTask, TrainTask
 from pipeline.prediction import CHUNK
+from pipeline.prediction.load import load_predictor
 from pipeline.scoring import metric, thresholding
 from pipeline.system import atomic
 from pipeline.system.progress import FoldCallback
-from pipeline.training.fit import fit_fold, trained_predictor
+from pipeline.training.fit import fit_fold
+from pipeline.training.fold import FoldData, FoldRun, LabelledTiles, UnlabelledTiles
 
 
 def train_fold(task: TrainTask, callback: FoldCallback | None = None) -> None:
@@ -37,21 +39,21 @@ def train_fold(task: TrainTask, callback: FoldCallback | None = None) -> None:
         if Freshness().state(artifact).done:  # another process has trained it since the caller looked
             return
         seen = artifacts.inputs_now(artifact)
-        result = fit_fold(
-            task.settings,
-            tiles.train_images,
-            tiles.train_masks,
+        data = FoldData(
+            LabelledTiles(tiles.train_images, tiles.train_masks, _depths(task.settings, tiles.train)),
             training=np.flatnonzero(fold_of_tile != task.fold),
             validation=np.flatnonzero(fold_of_tile == task.fold),
-            fold=task.fold,
-            folder=folder,
+            unlabelled=UnlabelledTiles(tiles.test_images, _depths(task.settings, tiles.test)),
+        )
+        run = FoldRun(
+            task.settings,
+            task.fold,
+            folder,
             identity=artifacts.inputs_fingerprint(artifact),
-            callback=callback,
-            depths=_depths(task.settings, tiles.train),
-            unlabelled=tiles.test_images,
-            unlabelled_depths=_depths(task.settings, tiles.test),
+            callback=callback or FoldCallback(),
             before_overwrite=partial(artifacts.invalidate, artifact, seen),
         )
+        result = fit_fold(run, data)
         artifacts.commit(artifact, result, started, seen=seen)
         remove_backup(artifact)
 
@@ -71,7 +73,7 @@ def predict_out_of_fold(task: TrainTask) -> None:
         seen = artifacts.inputs_now(artifact)
         # Training may have been killed right after its manifest.
         remove_backup(task.trained)
-        answer = trained_predictor(task.settings, *task.trained.paths)
+        answer = load_predictor(task.settings, *task.trained.paths)
         depths = _depths(task.settings, tiles.train.iloc[rows])
         found = answer(
             tiles.train_images[rows], np.empty(truth.shape, np.uint8), task.settings.predict.tta, depths=depths
@@ -100,7 +102,7 @@ def predict_test(task: PredictTask, progress: Callable[[int], None] | None = Non
     tiles = tiles_store.load(task.tiles.folder)
     with artifacts.updating(artifact, invalidate_first=False) as folder:
         seen = artifacts.inputs_now(artifact)
-        answer = trained_predictor(task.settings, *task.trained.paths)
+        answer = load_predictor(task.settings, *task.trained.paths)
         artifacts.invalidate(artifact)
         with atomic.writing(folder / artifact.outputs[0]) as path:
             out = atomic.mapped(path, tiles.test_images.shape)
@@ -125,7 +127,7 @@ def predict_test_parts(
     """
     tiles = tiles_store.load(task.tiles.folder)
     seen = artifacts.inputs_now(task.predicted)
-    answer = trained_predictor(task.settings, *task.trained.paths)
+    answer = load_predictor(task.settings, *task.trained.paths)
     for start in starts:
         artifact = task.part(start)
         images = tiles.test_images[start : start + CHUNK]

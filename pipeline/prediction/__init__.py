@@ -1,4 +1,4 @@
-"""From tiles to salt probabilities."""
+"""Load trained networks and predict salt probabilities."""
 
 CHUNK = 512
 """Tiles that are predicted at once."""

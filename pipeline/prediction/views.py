@@ -1,7 +1,7 @@
-"""Test-time augmentation: ways to look at a tile, each with the way back for what the network says to it.
+"""Test-time augmentation: views of a tile, each with the inverse transform for the network's output.
 
-A view puts the tile somewhere into the network's input, and takes the tile's part out of the answer again; none loses a
-pixel of the tile, so that all of them count alike for every pixel.
+A view places the tile in the network's input, and crops the tile's part from the output. No view loses a pixel of the
+tile, so all views have equal weight at every pixel.
 """
 
 from __future__ import annotations
@@ -20,31 +20,34 @@ from pipeline.data.input_transform import InputTransform
 Tensor: TypeAlias = keras.KerasTensor
 
 SHIFT = 3
-"""Pixels of ``shift``, or as many as there are margins: an odd number, after which each pooling meets other pixels."""
+"""Pixels of ``shift``, at most the margin. The number is odd, so that each pooling combines other pixels."""
 ENLARGE, SHRINK = 1.1, 0.9
-"""Side of a tile in ``zoom_in`` (no more than the network answers) and ``zoom_out``, as a share of its own."""
+"""Scale of the tile's side in ``zoom_in`` (at most the side of the network's output) and ``zoom_out``."""
 GAMMA = 0.8
 """Exponent of ``brighter``; that of ``darker`` is its inverse."""
 
 
 @dataclass(frozen=True)
 class View:
-    """One way to look at a tile."""
+    """One view of a tile.
+
+    Attributes:
+        inner: side of the tile before and after, in pixels.
+        side: side of the tile in the network's input, in pixels.
+        at_input: mirrored pixels before and after the tile, on both axes of the network's input.
+        at_output: pixels before the tile in the network's output, on both axes.
+        flipped: left and right are exchanged.
+        gamma: exponent of the grey values, scaled to 0..1; below 1 is brighter.
+    """
 
     inner: int
-    """Side of the tile before and after, in pixels."""
     side: int
-    """Side of the tile within the network's input, in pixels."""
     at_input: tuple[int, int]
-    """Mirrored pixels before and after the tile, on both axes of the network's input."""
     at_output: int
-    """Pixels before the tile in the network's answer, on both axes."""
     flipped: bool = False
-    """Left and right exchanged."""
     gamma: float = 1.0
-    """Exponent of the grey values, taken as 0 to 1; below 1 is brighter."""
 
-    def enter(self, tiles: Tensor) -> Tensor:
+    def to_input(self, tiles: Tensor) -> Tensor:
         """(batch, inner, inner, 1) grey values in 0..255 -> (batch, size, size, 1), the network's input."""
         x = ops.flip(tiles, 2) if self.flipped else tiles
         if self.gamma != 1:
@@ -55,7 +58,7 @@ class View:
             x = ops.pad(x, ((0, 0), self.at_input, self.at_input, (0, 0)), mode="reflect")
         return x
 
-    def leave(self, logits: Tensor) -> Tensor:
+    def to_tile(self, logits: Tensor) -> Tensor:
         """(batch, output, output, 1) logits -> (batch, inner, inner) probabilities, float32."""
         begin, end = self.at_output, self.at_output + self.side
         x = ops.sigmoid(ops.cast(logits[:, begin:end, begin:end, 0], "float32"))
@@ -65,28 +68,28 @@ class View:
 
 
 def make_views(names: Sequence[str], transform: InputTransform) -> list[View]:
-    """The views of these names with a network's fit.
+    """The views with these names, for a network's input.
 
     Args:
-        names: of ``config.ViewName``: ``plain``; ``flip``, left and right exchanged; ``shift``, moved into the mirrored
-            margin; ``zoom_in``, enlarged into the margin; ``zoom_out``, shrunk, with more mirrored around it;
-            ``brighter`` and ``darker``, by gamma.
-        transform: the fit.
+        names: see ``config.ViewName``. ``plain`` is the tile itself; ``flip`` exchanges left and right; ``shift`` moves
+            the tile into the mirrored margin; ``zoom_in`` enlarges it into the margin; ``zoom_out`` shrinks it and
+            mirrors more around it; ``brighter`` and ``darker`` change gamma.
+        transform: between tile and network.
 
     Raises:
-        UserError: the input has no margin for a view, or too much.
+        UserError: the margin around the tile is too small for a view, or too large to be mirrored.
     """
-    found = [_make_view(name, transform) for name in names]
-    for name, view in zip(names, found, strict=True):
+    views = [_make_view(name, transform) for name in names]
+    for name, view in zip(names, views, strict=True):
         if max(view.at_input) > view.side - 1:
             raise UserError(
                 f"predict.tta: {name} cannot mirror a tile as far as input.size = {transform.size} asks for"
             )
-    return found
+    return views
 
 
 def _make_view(name: str, transform: InputTransform) -> View:
-    plain = _centred(transform, transform.inner)
+    plain = _centered(transform, transform.inner)
     margin = min(transform.around_output)
     if name in ("shift", "zoom_in") and margin < 1:
         raise UserError(
@@ -100,11 +103,11 @@ def _make_view(name: str, transform: InputTransform) -> View:
         before, after = plain.at_input
         return replace(plain, at_input=(before + step, after - step), at_output=plain.at_output + step)
     if name == "zoom_in":
-        return _centred(transform, min(round(transform.inner * ENLARGE), transform.output))
+        return _centered(transform, min(round(transform.inner * ENLARGE), transform.output))
     if name == "zoom_out":
-        return _centred(transform, round(transform.inner * SHRINK))
+        return _centered(transform, round(transform.inner * SHRINK))
     return replace(plain, gamma={"plain": 1.0, "brighter": GAMMA, "darker": 1 / GAMMA}[name])
 
 
-def _centred(transform: InputTransform, side: int) -> View:
+def _centered(transform: InputTransform, side: int) -> View:
     return View(transform.inner, side, around(side, transform.size), around(side, transform.output)[0])

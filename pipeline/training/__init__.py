@@ -1,1 +1,1 @@
-"""Train one fold."""
+"""Train the network of one fold."""

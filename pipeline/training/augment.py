@@ -1,14 +1,14 @@
-"""What happens to a tile before the network sees it: the training policy, and the fit to the network's input.
+"""Random augmentation of training tiles.
 
-Every random draw is a function of (seed, epoch, tile), never of which worker makes it or in what order, so that a run
-repeats and a resumed run goes on with the same tiles.
+Every random draw is a function of seed, epoch and tile, not of the worker or the order. So a run is reproducible, and a
+resumed run continues with the same tiles.
 """
 
 from __future__ import annotations
 
 import os
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # albumentations asks the package index for news otherwise
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or it asks the package index for a newer version
 
 import albumentations as albu
 import cv2
@@ -18,7 +18,7 @@ from pipeline.config import TILE, AugmentSettings
 
 
 class Augmenter:
-    """The training policy for one thread. Not to be shared between threads: each draw reseeds it.
+    """The training policy, for one thread: each call reseeds it, so threads must not share it.
 
     Args:
         settings: probabilities and ranges.
@@ -30,41 +30,41 @@ class Augmenter:
     def __call__(
         self, image: np.ndarray, mask: np.ndarray, draw: tuple[int, int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """One random view of a tile.
+        """Augment one tile.
 
         Args:
             image: (101, 101) uint8 grey values.
             mask: (101, 101) uint8, 1 where salt is.
-            draw: seed, epoch and index of the tile; the same three give the same view.
+            draw: seed, epoch and index of the tile; they determine the result.
 
         Returns:
             Image and mask of the same shapes and dtypes; the mask holds 0 and 1 only.
         """
         self._policy.set_random_seed(int(np.random.SeedSequence(draw).generate_state(1)[0]))
-        view = self._policy(image=image, mask=mask)
-        return view["image"], view["mask"]
+        result = self._policy(image=image, mask=mask)
+        return result["image"], result["mask"]
 
-    def views(
-        self, images: np.ndarray, masks: np.ndarray, chosen: np.ndarray, seed: int, epoch: int
+    def augment_rows(
+        self, images: np.ndarray, masks: np.ndarray, rows: np.ndarray, seed: int, epoch: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """One random view of each of some tiles.
+        """Augment some tiles.
 
         Args:
             images: (n, 101, 101) uint8 grey values, may be memory-mapped.
             masks: (n, 101, 101) uint8, 1 where salt is.
-            chosen: (m,) int, rows of both.
-            seed: of the draws.
-            epoch: of the draws.
+            rows: (m,) int, rows of both.
+            seed: of the run.
+            epoch: counted from 0.
 
         Returns:
             Images and masks, (m, 101, 101) uint8.
         """
-        made = [self(images[index], masks[index], (seed, epoch, int(index))) for index in chosen]
-        return np.stack([image for image, _ in made]), np.stack([mask for _, mask in made])
+        results = [self(images[row], masks[row], (seed, epoch, int(row))) for row in rows]
+        return np.stack([image for image, _ in results]), np.stack([mask for _, mask in results])
 
 
 def _policy(settings: AugmentSettings) -> list[albu.BasicTransform]:
-    """The steps that are switched on. Borders are mirrored: a black border would look like the tiles' own artifacts."""
+    """The steps with a probability above 0. Borders are mirrored: black ones would look like the artifacts of tiles."""
     border = cv2.BORDER_REFLECT_101
     geometry: list[tuple[float, albu.BasicTransform]] = [
         (settings.flip, albu.HorizontalFlip(p=settings.flip)),

@@ -1,8 +1,8 @@
-"""Processes that augment tiles, for a machine whose GPU would wait for one.
+"""Worker processes that augment tiles, for a machine with a GPU, which would wait for a single one.
 
-Threads do not help: most of a random view is Python, which runs in one thread at a time. What goes to a process and
-comes back is small (a few numbers, and uint8 tiles); the tiles themselves each process reads from one file. The
-processes load no framework, so that none of them takes hold of a GPU.
+Threads would not help: most of the augmentation is Python code, which runs in one thread at a time. Little data is sent
+between processes: row numbers, and augmented uint8 tiles. Each process reads the original tiles from a file. No process
+imports a framework, so none allocates memory on the GPU.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from pipeline.training.augment import Augmenter
 
 
 class AugmentPool:
-    """Processes that make random views of tiles; ``close`` ends them.
+    """Processes that augment tiles; ``close`` ends them.
 
-    They are started anew, not forked, since a framework's threads do not survive a fork, and end with this process,
-    however it ends.
+    They are spawned, not forked, since a framework's threads do not survive a fork. They end when this process ends,
+    even if it is killed.
 
     Args:
-        images: (n, 101, 101) uint8 grey values. A memory-mapped .npy file is opened by each process; anything else is
-            copied to a temporary one.
+        images: (n, 101, 101) uint8 grey values. Each process opens a memory-mapped .npy file; any other array is copied
+            to a temporary file.
         masks: (n, 101, 101) uint8, 1 where salt is, likewise.
         augment: training policy.
         workers: processes.
@@ -45,20 +45,20 @@ class AugmentPool:
         self._copies = ExitStack()
         tiles = _file(images, self._copies), _file(masks, self._copies)
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(*tiles, augment))
+        self._pool = ProcessPoolExecutor(workers, context, initializer=_initialize, initargs=(*tiles, augment))
 
-    def views(self, chosen: np.ndarray, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """What ``Augmenter.views`` gives, made in one of the processes; any thread may ask.
+    def augment_rows(self, rows: np.ndarray, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Call ``Augmenter.augment_rows`` in one of the processes; may be called from any thread.
 
         Raises:
             UserError: a process was killed.
         """
         try:
-            return self._pool.submit(_views, chosen, seed, epoch).result()
+            return self._pool.submit(_augment_rows, rows, seed, epoch).result()
         except BrokenProcessPool:
             raise UserError(
-                "a process that prepares batches was killed, perhaps for want of memory; fewer need less: lower "
-                "train.workers, or set it to 1 to have none"
+                "a process that prepares batches was killed, perhaps because memory ran out; lower train.workers, or "
+                "set it to 1 to start no processes"
             ) from None
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class AugmentPool:
 
 
 def _file(array: np.ndarray, copies: ExitStack) -> Path:
-    """A .npy file with the content of an array: its own, if it is a whole one that is memory-mapped; else a copy."""
+    """A .npy file with the content of an array: the one that all of it is memory-mapped from, or a copy."""
     if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and str(array.filename).endswith(".npy"):
         return Path(str(array.filename))
     path = Path(copies.enter_context(tempfile.TemporaryDirectory(prefix="augment-"))) / "tiles.npy"
@@ -77,20 +77,20 @@ def _file(array: np.ndarray, copies: ExitStack) -> Path:
     return path
 
 
-# ---- Inside a process -----------------------------------------------------------------------------------------------
+# ---- In a worker process --------------------------------------------------------------------------------------------
 
 
-def _begin(images: Path, masks: Path, augment: AugmentSettings) -> None:
-    global _made
+def _initialize(images: Path, masks: Path, augment: AugmentSettings) -> None:
+    global _augment
     start_worker()
     cv2.setNumThreads(1)
     tiles = [np.load(path, mmap_mode="r", allow_pickle=False) for path in (images, masks)]
-    _made = partial(Augmenter(augment).views, *tiles)
+    _augment = partial(Augmenter(augment).augment_rows, *tiles)
 
 
-def _views(chosen: np.ndarray, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    return _made(chosen, seed, epoch)
+def _augment_rows(rows: np.ndarray, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    return _augment(rows, seed, epoch)
 
 
-_made: Callable[[np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
-"""``Augmenter.views`` with the tiles, once the process has begun."""
+_augment: Callable[[np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
+"""``Augmenter.augment_rows`` with images and masks; set by ``_initialize``."""

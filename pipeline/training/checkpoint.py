@@ -1,14 +1,15 @@
-"""What a killed run needs to go on as if nothing had happened.
+"""The checkpoint of a training, from which a killed run resumes and ends as if it had not been interrupted.
 
-After each epoch the whole state of the training goes to disk: weights, batch statistics, dropout's random state, the
-optimizer's moments and step, averages of the weights, and the history. Plain NumPy arrays in one file that is replaced
-atomically: no pickle, no code, the same on every backend.
+After each epoch the whole state is written: weights, batch norm statistics, the random state of dropout, the
+optimizer's moments and step, averages of the weights, and the history. It is one file of plain NumPy arrays that is
+replaced atomically: no pickle, no code, the same on every backend.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import struct
 import tokenize
 import zipfile
@@ -28,24 +29,25 @@ _DAMAGED = (
     *(OSError, ValueError, KeyError, EOFError, MemoryError, SyntaxError, RuntimeError, OverflowError),
     *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
 )
-"""What NumPy and ``zipfile`` raise over a damaged file: a wrong size, method of compression, header, checksum."""
+"""What NumPy and ``zipfile`` raise for a damaged file: wrong size, compression method, header or checksum."""
 
 
 class Checkpoint:
-    """The state of a fold's training, in a folder of its own.
+    """The state of a fold's training in a folder.
 
-    The weights of each epoch that is the best so far, of the run or of a cycle, have a file of their own, written
-    before the state that names it, so that the two always belong together, whenever the run is killed.
+    The weights of the best epoch so far, of the run or of a cycle, are in a separate file. It is written before the
+    state that names it, so that the two match whenever the run is killed.
 
     Args:
-        folder: where the files lie.
-        identity: fingerprint of settings and inputs; a state with another one is not used.
+        folder: of the files.
+        identity: fingerprint of settings and inputs; a state with another identity is not restored.
     """
 
     def __init__(self, folder: Path, identity: str) -> None:
-        self.folder, self.identity = folder, identity
+        self.folder, self._identity = folder, identity
 
     def best_path(self, epoch: int) -> Path:
+        """File of a best epoch's weights."""
         return self.folder / f"best-{epoch}.npz"
 
     def save(
@@ -55,26 +57,31 @@ class Checkpoint:
         best_epochs: Sequence[int],
         average: Sequence[np.ndarray] = (),
     ) -> None:
-        """Write the state after an epoch, then remove what it no longer names.
+        """Write the state after an epoch, then remove the files of weights that it no longer names.
 
         Args:
             model: with its optimizer.
             history: of the epochs that are done.
-            best_epochs: epochs, the first is 0, whose weights are kept.
-            average: of the weights, where the model holds none itself.
+            best_epochs: epochs, counted from 0, whose weights are kept.
+            average: of the weights, if it is not among the optimizer's variables.
         """
         arrays: dict[str, Any] = {
             f"{index:05d}": _to_numpy(variable) for index, variable in enumerate(_variables(model))
         }
         arrays |= {f"average-{index:05d}": array for index, array in enumerate(average)}
-        about = {"identity": self.identity, "history": history, "best_epochs": [*best_epochs], "averages": len(average)}
+        about = {
+            "identity": self._identity,
+            "history": history,
+            "best_epochs": [*best_epochs],
+            "averages": len(average),
+        }
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
         write_arrays(self.folder / STATE, arrays)
         for old in {*self.folder.glob("best-*.npz")} - {self.best_path(epoch) for epoch in best_epochs}:
             old.unlink(missing_ok=True)
 
     def save_best(self, arrays: list[np.ndarray], epoch: int) -> None:
-        """Write the weights that a new best epoch leaves."""
+        """Write the weights of a new best epoch, in the order of ``model.weights``."""
         write_arrays(self.best_path(epoch), {f"{index:05d}": array for index, array in enumerate(arrays)})
 
     def load_best(self, epoch: int) -> list[np.ndarray]:
@@ -83,27 +90,27 @@ class Checkpoint:
             return [arrays[name] for name in sorted(arrays.files)]
 
     def restore(self, model: keras.Model) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
-        """Put a saved state back, model and optimizer (built) alike.
+        """Restore the saved state of a model and its optimizer, which must be built.
 
         Returns:
-            The history of the epochs that are done, and the average of the weights that was saved; both empty where
-            there is no state that fits, and then nothing was touched.
+            The history of the epochs that are done, and the saved average of the weights. Both are empty, and the model
+            is unchanged, where there is no state, or it is damaged or does not fit.
 
         Raises:
-            OSError: the disk failed: what it holds may be whole, and hours of training would be lost.
+            OSError: the disk failed. The files may be intact; starting again would lose hours of training.
         """
         variables = _variables(model)
         with _damage_suppressed():
             with np.load(self.folder / STATE, allow_pickle=False) as arrays:
                 about = json.loads(arrays["about"].tobytes())
-                if about["identity"] != self.identity or len(arrays.files) != len(variables) + about["averages"] + 1:
+                if about["identity"] != self._identity or len(arrays.files) != len(variables) + about["averages"] + 1:
                     return [], []
                 values = [arrays[f"{index:05d}"] for index in range(len(variables))]
                 average = [arrays[f"average-{index:05d}"] for index in range(about["averages"])]
             if any(tuple(variable.shape) != value.shape for variable, value in zip(variables, values, strict=True)):
                 return [], []
             for epoch in about["best_epochs"]:
-                self.load_best(epoch)  # it must be there and whole, or the state is of no use
+                self.load_best(epoch)  # without it the state could not be used
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
             return about["history"], average
@@ -112,7 +119,7 @@ class Checkpoint:
 
 @contextlib.contextmanager
 def _damage_suppressed() -> Iterator[None]:
-    """A damaged file counts as none; a disk that cannot be read is another matter."""
+    """Treat a damaged file as a missing one; a failure of the disk is raised."""
     try:
         yield
     except _DAMAGED as error:
@@ -121,14 +128,30 @@ def _damage_suppressed() -> Iterator[None]:
 
 
 def epochs_done(folder: Path) -> int:
-    """Epochs of the training whose state lies in a folder; 0 where there is none that can be read."""
+    """Number of epochs of the state in a folder; 0 where there is none or it cannot be read."""
     with _damage_suppressed(), np.load(folder / STATE, allow_pickle=False) as arrays:
         return len(json.loads(arrays["about"].tobytes())["history"])
     return 0
 
 
+def remove_other_backups(folder: Path, own: Path) -> None:
+    """Of the backups of runs with other settings or inputs, keep only the one that has completed the most epochs.
+
+    Of several the latest is kept, so that such a run can still resume after this one.
+
+    Args:
+        folder: of the fold.
+        own: backup folder of this run, which is kept.
+    """
+    others = [path for path in folder.glob("backup*") if path != own]
+    if len(others) > 1:
+        others.sort(key=lambda path: (epochs_done(path), path.stat().st_mtime_ns))
+        for path in others[:-1]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def _variables(model: keras.Model) -> list[keras.Variable]:
-    # ``model.variables`` holds dropout's random state too, which ``model.weights`` leaves out.
+    # ``model.variables`` includes the random state of dropout, ``model.weights`` does not.
     metrics = {id(variable) for variable in model.metrics_variables}
     return [variable for variable in model.variables if id(variable) not in metrics] + list(model.optimizer.variables)
 

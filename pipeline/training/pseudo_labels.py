@@ -1,117 +1,122 @@
-"""Pseudo-labels: test tiles that the network has labelled itself, to train on beside the labelled ones.
+"""Pseudo-labels: train on test tiles with the masks that the network itself predicts, beside the labelled tiles.
 
-After Lee (2013), "Pseudo-Label: the simple and efficient semi-supervised learning method for deep neural networks"; the
-winners of the competition trained again and again on test tiles that their ensembles had labelled. An ensemble of folds
-has seen every labelled tile, and its labels carry what it knows of a fold's validation tiles into that fold's training,
-so that its cross-validated score flatters. Here the network that learns labels for itself, with the moving average of
-its weights where it has one: no other fold has a part in it, no first training has to be done, and there is nothing to
-keep between two epochs, since the weights that an epoch begins with tell which labels it learns from.
+After Lee (2013), "Pseudo-Label: the simple and efficient semi-supervised learning method for deep neural networks". The
+winners of the competition trained repeatedly on test tiles that their ensembles had labelled. But an ensemble of folds
+has seen every labelled tile: its labels leak what it knows of a fold's validation tiles into that fold's training, and
+the cross-validated score becomes too high. Here the network that is being trained labels the tiles itself, by the
+moving average of its weights if it has one. No other fold takes part and no earlier training is needed. Nothing is
+stored between epochs, since the weights at the beginning of an epoch determine its labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.scoring import thresholding
+from pipeline.config import TrainSettings, UserError
+from pipeline.prediction.predictor import Predictor
 from pipeline.system.atomic import mapped
+from pipeline.training.confidence import most_confident
+from pipeline.training.fold import FoldData, LabelledTiles, UnlabelledTiles
 
 VIEWS = ("plain", "flip")
-"""What the network looks at to label a tile."""
+"""Views that are averaged to label a tile."""
+FOLDER = ".pseudo"
+"""Folder of the tiles with pseudo-labels, in the backup's; a resumed run does not need it."""
+
+
+@contextmanager
+def pseudo_labels(train: TrainSettings, data: FoldData, seed: int, backup: Path) -> Iterator[PseudoLabels | None]:
+    """Create the pseudo-labels of a fold; remove their files at the end.
+
+    Args:
+        train: ``pseudo_fraction``, ``pseudo_keep_fraction``.
+        data: of the fold.
+        seed: of the fold.
+        backup: folder of the checkpoint.
+
+    Yields:
+        None where ``pseudo_fraction`` is 0 or there are no unlabelled tiles.
+
+    Raises:
+        UserError: ``pseudo_fraction`` of the training tiles is less than one tile.
+    """
+    unlabelled = data.unlabelled
+    if not train.pseudo_fraction or unlabelled is None or not len(unlabelled.images):
+        yield None
+        return
+    count = round(train.pseudo_fraction * len(data.training))
+    if not count:
+        raise UserError(
+            f"train.pseudo_fraction = {train.pseudo_fraction} of {len(data.training)} tiles is none; take more, or 0"
+        )
+    folder = backup / FOLDER
+    try:  # the files may be created only in part, on a full disk
+        yield PseudoLabels(data.tiles, unlabelled, count, train.pseudo_keep_fraction, seed, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class PseudoLabels:
-    """Labelled tiles, and room behind them for test tiles, in a folder that the caller removes in the end.
+    """Labelled tiles, followed by room for unlabelled ones, in files.
 
     Args:
-        images: (n, 101, 101) uint8 labelled tiles.
-        masks: (n, 101, 101) uint8 0/1.
-        unlabelled: (m, 101, 101) uint8 test tiles, may be memory-mapped.
-        tiles: most test tiles of an epoch.
-        sure: share of the test tiles looked at that is kept.
-        seed: of which tiles are looked at.
-        folder: where the files lie; what a killed run left there is written over.
-        depths: (n,) and (m,) float32 in feet, for a network that sees them.
+        labelled: n tiles.
+        unlabelled: m tiles.
+        count: pseudo-labelled tiles of an epoch, at most.
+        share: of the tiles that are predicted in an epoch, those whose masks are the most confident are used.
+        seed: of the choice of tiles that are predicted.
+        folder: of the files; those of a killed run are overwritten. The caller removes it.
+
+    Attributes:
+        tiles: n + room tiles; the arrays are memory-mapped, so that processes that prepare batches see changes.
     """
 
     def __init__(
-        self,
-        images: np.ndarray,
-        masks: np.ndarray,
-        unlabelled: np.ndarray,
-        tiles: int,
-        sure: float,
-        seed: int,
-        folder: Path,
-        depths: tuple[np.ndarray, np.ndarray] | None = None,
+        self, labelled: LabelledTiles, unlabelled: UnlabelledTiles, count: int, share: float, seed: int, folder: Path
     ) -> None:
-        self._unlabelled, self._sure, self._seed = unlabelled, sure, seed
-        self._looked_at = min(ceil(tiles / sure), len(unlabelled))
-        self._labelled = len(images)
-        # In files, so that the processes that prepare batches see what is written here.
-        self._folder = folder
+        self._unlabelled, self._share, self._seed = unlabelled, share, seed
+        self._first, self._room = len(labelled.images), min(ceil(count / share), len(unlabelled.images))
         folder.mkdir(parents=True, exist_ok=True)
-        self.images = self._with_room(images, "images.npy")
-        """(n + room, 101, 101) uint8."""
-        self.masks = self._with_room(masks, "masks.npy")
-        """(n + room, 101, 101) uint8 0/1."""
-        self._unlabelled_depths = None if depths is None else depths[1]
-        self.depths = None if depths is None else np.concatenate([depths[0], np.zeros(self._looked_at, np.float32)])
-        """(n + room,) float32 in feet, where the network sees them."""
+        depths = labelled.depths
+        if depths is not None:
+            depths = np.concatenate([depths, np.zeros(self._room, np.float32)])
+        images = self._with_room(labelled.images, folder / "images.npy")
+        self.tiles = LabelledTiles(images, self._with_room(labelled.masks, folder / "masks.npy"), depths)
 
-    def renew(self, epoch: int, label: Callable[[np.ndarray, np.ndarray | None], np.ndarray]) -> np.ndarray:
-        """Have some test tiles labelled and put the surest of them behind the labelled tiles.
+    def renew(self, epoch: int, predict: Callable[[np.ndarray, np.ndarray | None], np.ndarray]) -> np.ndarray:
+        """Predict some unlabelled tiles, and write the most confident of them behind the labelled tiles.
 
         Args:
-            epoch: the first is 0; it decides which tiles are looked at, where there are more than needed.
-            label: gives salt probabilities, uint8 in 0..255, of (k, 101, 101) tiles and their depths.
+            epoch: counted from 0; with the seed, it decides which tiles are predicted if there are more than needed.
+            predict: maps tiles, (k, 101, 101) uint8, and their depths, (k,) float32 or None, to salt probabilities,
+                (k, 101, 101) uint8 in 0..255.
 
         Returns:
-            Rows of ``images`` and ``masks`` that hold them, (kept,) int.
+            Rows of ``tiles`` that hold them, (kept,) int.
         """
-        draw = np.random.default_rng((self._seed, epoch, len(self._unlabelled)))
-        chosen = np.sort(draw.permutation(len(self._unlabelled))[: self._looked_at])
-        images = np.asarray(self._unlabelled[chosen])
-        depths = None if self._unlabelled_depths is None else self._unlabelled_depths[chosen]
-        kept, masks = most_confident(label(images, depths), self._sure)
-        rows = self._labelled + np.arange(len(kept))
-        self.images[rows], self.masks[rows] = images[kept], masks
-        if self.depths is not None and depths is not None:
-            self.depths[rows] = depths[kept]
+        draw = np.random.default_rng((self._seed, epoch, len(self._unlabelled.images)))
+        chosen = np.sort(draw.permutation(len(self._unlabelled.images))[: self._room])
+        images = np.asarray(self._unlabelled.images[chosen])
+        depths = None if self._unlabelled.depths is None else self._unlabelled.depths[chosen]
+        kept, masks = most_confident(predict(images, depths), self._share)
+        rows = self._first + np.arange(len(kept))
+        self.tiles.images[rows], self.tiles.masks[rows] = images[kept], masks
+        if self.tiles.depths is not None and depths is not None:
+            self.tiles.depths[rows] = depths[kept]
         return rows
 
-    def _with_room(self, array: np.ndarray, name: str) -> np.ndarray:
-        shape = (len(array) + self._looked_at, *array.shape[1:])
-        out: np.ndarray = mapped(self._folder / name, shape)
+    def _with_room(self, array: np.ndarray, path: Path) -> np.ndarray:
+        out: np.ndarray = mapped(path, (len(array) + self._room, *array.shape[1:]))
         out[: len(array)] = array
         return out
 
 
-def most_confident(probabilities: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """The tiles that a network is surest of, and the masks that it sees there.
-
-    A tile with salt is as sure as the IoU that it may expect with its mask; a tile without, as little salt as may be
-    expected in it all the same. The share is taken from both kinds apart: of all together the surest are those that
-    there is least to learn from.
-
-    Args:
-        probabilities: (n, height, width) uint8, v stands for v / 255.
-        share: of the tiles that is kept.
-
-    Returns:
-        Their numbers, ascending, (kept,) int, and their masks, (kept, height, width) uint8 0/1.
-    """
-    masks = thresholding.apply(probabilities, 0.5, 0)
-    inside = np.where(masks, probabilities, 0).sum(axis=(1, 2), dtype=np.float64)
-    outside = probabilities.sum(axis=(1, 2), dtype=np.float64) - inside
-    area = masks.sum(axis=(1, 2))
-    sure = np.where(area > 0, inside / np.maximum(255 * area + outside, 1), -outside)
-    kept = []
-    for kind in (np.flatnonzero(area > 0), np.flatnonzero(area == 0)):
-        order = kind[np.argsort(-sure[kind], kind="stable")]
-        kept.append(order[: int(share * len(kind))])
-    rows = np.sort(np.concatenate(kept))
-    return rows, masks[rows].astype(np.uint8)
+def predict_labels(predictor: Predictor, images: np.ndarray, depths: np.ndarray | None) -> np.ndarray:
+    """Salt probabilities of tiles, (k, 101, 101) uint8, from which pseudo-labels are made."""
+    return predictor(images, np.empty(images.shape, np.uint8), VIEWS, depths=depths)

@@ -1,4 +1,4 @@
-"""TensorBoard logs of a fold, for those who like to watch."""
+"""TensorBoard logs of a fold."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 
 from pipeline.config import UserError
 
-SHOWN = ("loss", "score", "learning_rate", "seconds")
+SCALARS = ("loss", "score", "learning_rate", "seconds")
+"""Columns of the history that are logged."""
 
 
-class Board:
-    """Writes what an epoch's row of the history holds.
+class TensorBoardLog:
+    """Writes rows of the history as TensorBoard scalars.
 
     Args:
         folder: of the logs.
-        history: rows of the epochs that are done; with none, logs of an earlier run are removed.
+        history: rows of the epochs that are done; if there are none, the logs of an earlier run are removed.
 
     Raises:
         UserError: the package tensorboard is not installed.
@@ -33,8 +34,8 @@ class Board:
             shutil.rmtree(folder)
         self._writer = Writer(str(folder))
 
-    def epoch(self, row: dict[str, Any]) -> None:
+    def add(self, row: dict[str, Any]) -> None:
         """Log one row; the epoch is the step."""
-        for name in SHOWN:
+        for name in SCALARS:
             self._writer.add_scalar(name, row[name], row["epoch"])
         self._writer.flush()

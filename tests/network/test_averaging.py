@@ -10,13 +10,12 @@ import pytest
 
 from pipeline.config import load
 from pipeline.network.averaging import TILES, StochasticAverage, arrays_of, recompute_batch_norm_statistics
-from pipeline.training import fit
+from pipeline.network.unet import build_unet
 
 pytestmark = pytest.mark.backends
 SETTINGS = load(
     "unet",
     [
-        "train.precision=float32",
         "network.width=4",
         "network.levels=1",
         "network.blocks=1",
@@ -28,8 +27,8 @@ SETTINGS = load(
 
 
 def network(seed: int = 0) -> keras.Model:
-    model, _ = fit.make_network(SETTINGS, seed)
-    fit.compile_network(model)
+    model = build_unet(SETTINGS.network, SETTINGS.input.size, seed=seed)
+    model.compile()
     return model
 
 
@@ -85,9 +84,8 @@ def test_statistics_are_the_mean_over_the_batches_without_the_previous_value():
 
 
 def test_a_network_without_batch_norm_reads_no_tile():
-    model, _ = fit.make_network(
-        load("unet", ["train.precision=float32", "network.norm=none", "network.width=4", "network.levels=1"])
-    )
+    settings = load("unet", ["network.norm=none", "network.width=4", "network.levels=1"])
+    model = build_unet(settings.network, settings.input.size)
 
     def never() -> Iterable[np.ndarray]:
         raise AssertionError

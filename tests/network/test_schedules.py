@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import load
-from pipeline.network.schedules import cycle_edges, learning_rate
+from pipeline.network.schedules import cycle_edges, learning_rate, plateau_rate
 
 pytestmark = pytest.mark.backends
 
@@ -78,3 +78,11 @@ def test_epochs_are_split_into_cycles_as_evenly_as_possible():
     edges = cycle_edges(load("unet", ["train.schedule=cosine_restarts", "train.cycles=4", "train.epochs=10"]).train)
     assert (edges[0], edges[-1]) == (0, 10)
     assert sorted(np.diff(edges)) == [2, 2, 3, 3]
+
+
+def test_plateau_reduces_the_rate_when_the_score_stops_rising():
+    train = load("unet", ["train.plateau_patience=2", "train.plateau_factor=0.1", "train.min_lr_ratio=0.01"]).train
+    assert plateau_rate(train, []) == train.learning_rate
+    assert plateau_rate(train, [0.1, 0.2, 0.2]) == train.learning_rate
+    assert plateau_rate(train, [0.1, 0.2, 0.2, 0.1]) == pytest.approx(train.learning_rate * 0.1)
+    assert plateau_rate(train, [0.5] + [0.1] * 20) == pytest.approx(train.learning_rate * 0.01)

@@ -1,7 +1,8 @@
-"""The state of a training on disk: all of it comes back, or nothing of it is used."""
+"""The checkpoint of a training: all of it is restored, or nothing of it is used."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.backends
 HISTORY = [{"epoch": 1, "score": 0.5}, {"epoch": 2, "score": 0.4}]
 AVERAGE = [np.arange(6, dtype=np.float32).reshape(2, 3), np.zeros(3, np.float32)]
 BEST = [np.arange(4.0), np.ones((2, 2))]
+FLIPS = int(os.environ.get("FUZZ_EXAMPLES", "60"))
+"""Bits of each file that are flipped, one at a time."""
 
 
 def network(answers: int = 1, optimizer: str = "adam") -> keras.Model:
@@ -36,7 +39,7 @@ def train(model: keras.Model, steps: int = 2) -> None:
 
 
 def state(model: keras.Model) -> list[np.ndarray]:
-    """Everything that training goes on from."""
+    """Everything that a resumed training depends on."""
     metrics = {id(each) for each in model.metrics_variables}
     variables = [each for each in model.variables if id(each) not in metrics] + list(model.optimizer.variables)
     return [np.array(keras.ops.convert_to_numpy(each.value)) for each in variables]
@@ -55,7 +58,7 @@ def saved(folder: Path, **options: Any) -> list[np.ndarray]:
     return state(model)
 
 
-def test_all_of_a_training_comes_back(tmp_path: Path):
+def test_the_whole_state_is_restored(tmp_path: Path):
     wanted = saved(tmp_path, average=AVERAGE)
     model = network()
     assert not same(state(model), wanted)
@@ -67,7 +70,7 @@ def test_all_of_a_training_comes_back(tmp_path: Path):
     assert checkpoint.epochs_done(tmp_path) == 2
 
 
-def test_what_comes_back_goes_on_as_the_training_would_have(tmp_path: Path):
+def test_a_restored_training_continues_as_the_original(tmp_path: Path):
     whole, again = network(), network()
     kept = Checkpoint(tmp_path, "x")
     train(whole)
@@ -79,30 +82,30 @@ def test_what_comes_back_goes_on_as_the_training_would_have(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "spoil", ["identity", "no state", "no best", "half a best", "another last layer", "another optimizer"]
+    "change", ["identity", "no state", "no best", "half a best", "another last layer", "another optimizer"]
 )
-def test_what_does_not_fit_is_not_used_and_nothing_is_touched(tmp_path: Path, spoil: str):
+def test_a_state_that_does_not_fit_is_not_used_and_the_model_is_unchanged(tmp_path: Path, change: str):
     saved(tmp_path)
     identity, model = "x", network()
     best = Checkpoint(tmp_path, "x").best_path(0)
-    if spoil == "identity":
+    if change == "identity":
         identity = "y"
-    elif spoil == "no state":
+    elif change == "no state":
         (tmp_path / STATE).unlink()
-    elif spoil == "no best":
+    elif change == "no best":
         best.unlink()
-    elif spoil == "half a best":
+    elif change == "half a best":
         best.write_bytes(best.read_bytes()[:-30])
-    elif spoil == "another last layer":
-        model = network(answers=2)  # what comes before it would fit
+    elif change == "another last layer":
+        model = network(answers=2)  # the layers before it would fit
     else:
-        model = network(optimizer="sgd")  # whose variables are as the first ones of Adam
+        model = network(optimizer="sgd")  # its variables have the shapes of the first ones of Adam
     before = state(model)
     assert Checkpoint(tmp_path, identity).restore(model) == ([], [])
     assert same(state(model), before)
 
 
-def test_weights_that_are_best_no_more_are_removed_once_the_state_names_others(tmp_path: Path):
+def test_weights_that_the_state_no_longer_names_are_removed(tmp_path: Path):
     kept, model = Checkpoint(tmp_path, "x"), network()
     for epoch, best in ((0, [0]), (1, [0, 1]), (2, [2])):
         kept.save_best([np.full(3, epoch)], epoch)
@@ -113,7 +116,34 @@ def test_weights_that_are_best_no_more_are_removed_once_the_state_names_others(t
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no archive"])
-def test_of_a_state_that_cannot_be_read_no_epoch_is_done(tmp_path: Path, content: bytes | None):
+def test_a_state_that_cannot_be_read_has_no_epochs(tmp_path: Path, content: bytes | None):
     if content is not None:
         (tmp_path / STATE).write_bytes(content)
     assert checkpoint.epochs_done(tmp_path) == 0
+
+
+@pytest.mark.fuzz
+def test_nothing_of_a_state_with_a_flipped_bit_is_used(tmp_path: Path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    model.compile(optimizer="adam", loss="mse")
+    model.optimizer.build(model.trainable_variables)
+    checkpoint = Checkpoint(tmp_path, "x")
+    checkpoint.save_best([np.arange(4.0)], 0)
+    checkpoint.save(model, [{"epoch": 1}], best_epochs=[0])
+    saved = [np.asarray(weight) for weight in model.get_weights()]
+    model.set_weights([np.zeros_like(each) for each in saved])
+    assert checkpoint.restore(model)[0] == [{"epoch": 1}]  # undamaged it is used
+    draw = np.random.default_rng(0)
+    for path in (tmp_path / "state.npz", tmp_path / "best-0.npz"):
+        whole = path.read_bytes()
+        for at in draw.choice(len(whole), min(len(whole), FLIPS), replace=False):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << draw.integers(8)]) + whole[at + 1 :])
+            model.set_weights([np.zeros_like(each) for each in saved])
+            history, _ = checkpoint.restore(model)
+            if history:
+                assert history == [{"epoch": 1}]
+                np.testing.assert_array_equal(checkpoint.load_best(0), [np.arange(4.0)])
+            expected = saved if history else [np.zeros_like(each) for each in saved]
+            for mine, theirs in zip(model.get_weights(), expected, strict=True):
+                np.testing.assert_array_equal(mine, theirs)
+        path.write_bytes(whole)

@@ -1,76 +1,105 @@
-"""Pseudo-labels: which test tiles a network may teach itself with, and that they lie where batches look."""
+"""Pseudo-labels: the tiles behind the labelled ones, training on them, and removal of their files."""
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.training.pseudo_labels import PseudoLabels, most_confident
+from pipeline.artifacts import Artifact, backup_folder, remove_backup
+from pipeline.config import UserError
+from pipeline.training.fold import LabelledTiles, UnlabelledTiles
+from pipeline.training.pseudo_labels import FOLDER, PseudoLabels
 from tests.conftest import Chain, blobs
+from tests.training.helpers import STEPS, StepRecorder, assert_same, history, train_fold
 
 
-def seen(salt: list[int], sure: int, doubt: int) -> np.ndarray:
-    """A tile of 10 x 10 with some full rows of salt: ``sure`` there and 255 - ``sure`` elsewhere, one row in doubt."""
-    tile = np.full((10, 10), 255 - sure, np.uint8)
-    tile[salt] = sure
-    tile[-1] = doubt
-    return tile
-
-
-def test_the_surest_of_both_kinds_are_kept_with_the_masks_that_were_seen():
-    found = np.stack(
-        [
-            seen([0, 1], 255, 0),  # sure of its salt
-            seen([], 255, 90),  # empty, in doubt
-            seen([0, 1], 255, 120),  # salt, and a row more perhaps
-            seen([], 255, 0),  # sure that it is empty
-            seen([0, 1], 150, 0),  # salt, hardly
-            seen([], 250, 0),  # empty, nearly sure
-        ]
-    )
-    rows, masks = most_confident(found, 0.7)
-    assert rows.tolist() == [0, 2, 3, 5]
-    assert masks.dtype == np.uint8
-    np.testing.assert_array_equal(masks, found[rows] > 127)
-    assert most_confident(found, 0.34)[0].tolist() == [0, 3]
-    assert most_confident(found, 1.0)[0].tolist() == list(range(6))
-
-
-def test_a_share_of_too_few_tiles_is_none():
-    rows, masks = most_confident(np.zeros((1, 4, 4), np.uint8), 0.5)
-    assert rows.shape == (0,)
-    assert masks.shape == (0, 4, 4)
-
-
-@pytest.mark.parametrize(("tiles", "looked_at"), [(6, 8), (100, 20)])
-def test_labelled_tiles_stay_and_test_tiles_come_behind_them(tmp_path: Path, tiles: int, looked_at: int):
+@pytest.mark.parametrize(("count", "predicted"), [(6, 8), (100, 20)])
+def test_labelled_tiles_are_followed_by_test_tiles(tmp_path: Path, count: int, predicted: int):
     images, masks = blobs(5)
     others, truth = blobs(20, seed=1)
-    depths = np.arange(5, dtype=np.float32), 100 + np.arange(20, dtype=np.float32)
-    pseudo = PseudoLabels(images, masks, others, tiles, 0.75, 0, tmp_path / "pseudo", depths)
+    labelled = LabelledTiles(images, masks, np.arange(5, dtype=np.float32))
+    unlabelled = UnlabelledTiles(others, 100 + np.arange(20, dtype=np.float32))
+    pseudo = PseudoLabels(labelled, unlabelled, count, 0.75, 0, tmp_path / "pseudo")
     asked: list[set[int]] = []
 
-    def label(chosen: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
-        assert seen is not None
-        which = (seen - 100).astype(int)
+    def predict(chosen: np.ndarray, depths: np.ndarray | None) -> np.ndarray:
+        assert depths is not None
+        which = (depths - 100).astype(int)
         np.testing.assert_array_equal(others[which], chosen)
         asked.append({*which.tolist()})
         return truth[which] * np.uint8(255)
 
     for epoch in (3, 4, 3):
-        rows = pseudo.renew(epoch, label)
-        assert len(asked[-1]) == looked_at
-        np.testing.assert_array_equal(pseudo.images[:5], images)
-        np.testing.assert_array_equal(pseudo.masks[:5], masks)
-        assert pseudo.depths is not None
-        which = (pseudo.depths[rows] - 100).astype(int)
+        rows = pseudo.renew(epoch, predict)
+        tiles = pseudo.tiles
+        assert len(asked[-1]) == predicted
+        np.testing.assert_array_equal(tiles.images[:5], images)
+        np.testing.assert_array_equal(tiles.masks[:5], masks)
+        assert tiles.depths is not None
+        which = (tiles.depths[rows] - 100).astype(int)
         assert {*which.tolist()} <= asked[-1]
-        np.testing.assert_array_equal(pseudo.images[rows], others[which])
-        np.testing.assert_array_equal(pseudo.masks[rows], truth[which])
+        np.testing.assert_array_equal(tiles.images[rows], others[which])
+        np.testing.assert_array_equal(tiles.masks[rows], truth[which])
     assert asked[0] == asked[2]
-    assert (asked[0] != asked[1]) == (looked_at < 20)
+    assert (asked[0] != asked[1]) == (predicted < 20)
+
+
+@pytest.mark.backends
+def test_epochs_with_pseudo_labels_have_the_same_length_and_repeat_with_any_number_of_workers(tmp_path: Path):
+    settings = (
+        "train.pseudo_fraction=0.5",
+        "train.pseudo_start=0.5",
+        "train.pseudo_keep_fraction=0.8",
+        "train.learning_rate=0.03",
+    )
+    recorder = StepRecorder()
+    train_fold(tmp_path / "one", *settings, callback=recorder)
+    assert {(epoch, steps) for epoch, _, steps in recorder.calls} == {(epoch, STEPS) for epoch in range(4)}
+    counts = [int(row["pseudo_labels"]) for row in history(tmp_path / "one")]
+    assert counts[:2] == [0, 0]
+    assert all(10 <= count <= 14 for count in counts[2:])  # half of 28, less one tile of each kind
+    train_fold(tmp_path / "two", *settings, "train.workers=2")
+    assert_same(tmp_path / "one", tmp_path / "two")
+    train_fold(tmp_path / "none", "train.learning_rate=0.03")
+    assert "pseudo_labels" not in history(tmp_path / "none")[0]
+    losses = [[row["loss"] for row in history(tmp_path / name)] for name in ("one", "none")]
+    assert losses[0][:2] == losses[1][:2]
+    assert losses[0][2] != losses[1][2]
+
+
+@pytest.mark.backends
+def test_files_of_a_killed_run_are_removed_with_its_backup(tmp_path: Path):
+    left = tmp_path / "backup-x" / FOLDER / "images.npy"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"of a killed run")
+    train_fold(tmp_path, "train.epochs=1", "train.pseudo_fraction=0.5", "train.pseudo_start=0.5")
+    assert not left.parent.exists()
+    trained = Artifact("train fold 0", "train", tmp_path, "train.json", ())
+    left = backup_folder(trained) / FOLDER / "images.npy"
+    left.parent.mkdir(parents=True)
+    remove_backup(trained)
+    assert not left.parent.parent.exists()
+
+
+@pytest.mark.backends
+def test_a_full_disk_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space"):
+        train_fold(tmp_path, "train.pseudo_fraction=0.5")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.backends
+def test_a_share_of_less_than_one_tile_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match=r"train\.pseudo_fraction = 0\.01 of 28 tiles is none"):
+        train_fold(tmp_path, "train.pseudo_fraction=0.01")
 
 
 def test_the_chain_trains_on_its_own_test_tiles(chain: Chain):

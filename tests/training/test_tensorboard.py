@@ -1,4 +1,4 @@
-"""TensorBoard logs are an option: without the package, one line says what to do."""
+"""TensorBoard logs are optional: without the package, one line names what to install."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import UserError
-from pipeline.training import tensorboard as board
+from pipeline.training.tensorboard import SCALARS, TensorBoardLog
 
 ROW = {"epoch": 3, "loss": 0.5, "score": 0.7, "learning_rate": 1e-3, "seconds": 9.0, "seconds_scoring": 1.0}
 
 
-def test_without_the_package_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_the_package_one_line_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     monkeypatch.setitem(sys.modules, "tensorboard.summary", None)
     with pytest.raises(UserError, match="pip install tensorboard"):
-        board.Board(tmp_path, [])
+        TensorBoardLog(tmp_path, [])
 
 
-def test_each_epoch_is_logged_and_an_earlier_run_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_each_epoch_is_logged_and_logs_of_an_earlier_run_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     logged: list[tuple[str, str, float, int]] = []
 
     class Writer:
@@ -39,9 +39,9 @@ def test_each_epoch_is_logged_and_an_earlier_run_is_forgotten(tmp_path: Path, mo
     logs = tmp_path / "logs"
     logs.mkdir()
     (logs / "old").write_text("of an earlier run")
-    board.Board(logs, [ROW]).epoch(ROW)
-    assert logged == [(str(logs), name, ROW[name], 3) for name in board.SHOWN]
-    assert {"loss", "score", "learning_rate"} <= {*board.SHOWN} <= {*ROW} - {"epoch"}
-    assert (logs / "old").exists()  # a resumed run goes on
-    board.Board(logs, [])
+    TensorBoardLog(logs, [ROW]).add(ROW)
+    assert logged == [(str(logs), name, ROW[name], 3) for name in SCALARS]
+    assert {"loss", "score", "learning_rate"} <= {*SCALARS} <= {*ROW} - {"epoch"}
+    assert (logs / "old").exists()  # a resumed run continues them
+    TensorBoardLog(logs, [])
     assert not (logs / "old").exists()
