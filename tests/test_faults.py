@@ -574,5 +574,5 @@ def test_an_audit_without_the_internet_is_one_line():
     )
     assert ran.returncode == 2
     assert [line for line in ran.stderr.splitlines() if not line.startswith("make")] == [
-        "error: pypi.org, which knows the holes, does not answer; run make audit where the internet is"
+        "error: pypi.org, which lists known vulnerabilities, does not answer; run make audit with an internet connection"
     ]
