@@ -19,7 +19,7 @@ def page(tmp_path: Path) -> list[str]:
     """Lines of ``make help`` on a machine that has neither Python nor the environment."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in ("make", "awk"):
+    for name in ("make", "awk", "printf"):
         if (path := shutil.which(name)) is None:
             pytest.skip(f"{name} is not installed")
         (programs / name).symlink_to(path)
