@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeline.artifacts import Artifact, Layout, begun, verify
+from pipeline.artifacts import Artifact, Layout, started, verify
 from pipeline.cli.parser import selection
 from pipeline.config import UserError, all_experiment_names, experiment_names, geometry
 from pipeline.config.experiment_files import description
@@ -18,7 +18,7 @@ from pipeline.stages import ROAD, Context, Stage, stage
 from pipeline.system.progress import echo
 
 BLENDED = tuple(each for each in ROAD if each.blended)
-"""Stages that, asked for several experiments, go on with their blend."""
+"""Stages that also run on the blend of several experiments."""
 
 
 def run_stage(options: argparse.Namespace) -> None:
@@ -167,9 +167,9 @@ def _state(context: Context, artifact: Artifact, thorough: bool) -> str:
     """The state of an artifact, and why it is not done."""
     state = context.freshness.state(artifact)
     manifest = context.freshness.manifest(artifact)
-    if not state.done and artifact.stage == "train" and begun(artifact):
+    if not state.done and artifact.stage == "train" and started(artifact):
         why = f"{state.why}; " if state.why else ""
-        return f"{state.kind}: {why}begun; make train goes on from its last finished epoch"
+        return f"{state.kind}: {why}started; make train resumes after its last finished epoch"
     if state.done and thorough and manifest is not None and (error := verify(artifact, manifest)):
         return f"damaged: {error}; what needs it makes it again first"
     return state.kind + (f": {state.why}" if state.why else "")

@@ -86,7 +86,7 @@ def _headline(result: dict[str, Any]) -> str:
     }
     warnings = checks.of_score(cv)
     if member := checks.sole_member(result["votes"]):
-        warnings.append(f"this blend is {member} alone; it has no CSV and no row in the leaderboard of its own")
+        warnings.append(f"this blend is {member} alone; it has no CSV and no row in the leaderboard")
     return "".join([*lines, *map(pages.warning, warnings), pages.table([row])])
 
 
