@@ -101,7 +101,7 @@ bench-gpu: | $(VENV)/ready-jax ## measure speed on an NVIDIA GPU with JAX; needs
 	KERAS_BACKEND=jax $(PYTHON) -m benchmarks gpu
 online: # checked first, because offline the tools themselves print a page of retries
 	@$(PYTHON) -c "import requests; requests.get('https://pypi.org/pypi/pip/24.0/json', timeout=10).raise_for_status()" 2>/dev/null || { \
-		echo "error: pypi.org, which lists known vulnerabilities, does not answer; run make audit with an internet connection" >&2; exit 2; }
+		echo "error: pypi.org, which lists known vulnerabilities, does not answer; make audit needs the internet" >&2; exit 2; }
 audit: | $(VENV)/ready online $(VENV)/ready-lab ## check the locked dependencies for known vulnerabilities (needs the internet)
 	$(VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
 format: | $(VENV)/ready ## put the code in the project's style

@@ -46,7 +46,7 @@ def _float32() -> Iterator[None]:
 
 
 class Chain:
-    """The command line on a root folder of its own, in this process."""
+    """The command line on its own root folder, in this process."""
 
     def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.root, self._capsys = root, capsys
@@ -73,7 +73,7 @@ def chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Chain:
 
 
 def answers(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """What a network that predicts says to images, as NumPy."""
+    """The output of a network for images, as a NumPy array."""
     import keras
 
     return np.asarray(keras.ops.convert_to_numpy(model(images, training=False)))

@@ -1,4 +1,4 @@
-"""A disk that is full or fails: no wrong byte counts as done, and what is wrong is said in one line.
+"""A disk that is full or fails: no wrong byte counts as done, and the error is printed in one line.
 
 Calls of the system are failed by a preloaded library (``disk_errors.c``). The chain, call by call, carries the marker
 ``faults`` (make test-faults); DISK_ERRORS=3 fails three times as many calls, DISK_ERRORS=all every one of them.
@@ -44,7 +44,7 @@ class Stage(NamedTuple):
     before: str
     """The snapshot that it begins with."""
     cases: int
-    """Calls that fail, spread over all of its own."""
+    """How many calls fail, spread over all of them."""
     first: str = ""
     """Only calls from the first one on a file of this name."""
 
@@ -61,7 +61,7 @@ STAGES = {
 }
 HARMLESS = {
     r"^close .*\.npy$": (
-        "Python's mmap closes a descriptor of its own without a check; what is written through it was synced before, "
+        "Python's mmap closes its own descriptor without a check; what is written through it was synced before, "
         "and nothing is lost of what is only read"
     ),
 }
@@ -112,10 +112,10 @@ def test_each_call_that_writes_a_file_is_checked(tmp_path: Path, how: str):
     )
     # The file is written, read back and synced; once it has its new name, it is whole, and the folder is synced.
     calls = ["write", "fsync", "close", "close", "fsync", "close", "rename", "fsync", "close"]
-    told = [f"{name} error {'old' if place <= calls.index('rename') else 'new'}" for place, name in enumerate(calls)]
+    lines = [f"{name} error {'old' if place <= calls.index('rename') else 'new'}" for place, name in enumerate(calls)]
     if how == "full":
-        told = [told[0], *(f"{name} written new" for name in calls[1:])]
-    assert ran.stdout.splitlines() == told
+        lines = [lines[0], *(f"{name} written new" for name in calls[1:])]
+    assert ran.stdout.splitlines() == lines
 
 
 def test_what_reads_back_otherwise_does_not_take_a_files_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -150,7 +150,7 @@ def chained(error: Exception, cause: Exception) -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("fault", "line"),
+    ("error", "line"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "No space left on device: /x/y; free some and run"),
         (chained(ValueError("no"), OSError(errno.EIO, "Input/output error")), "Input/output error; check the disk and"),
@@ -164,13 +164,13 @@ def chained(error: Exception, cause: Exception) -> Exception:
         ),
     ],
 )
-def test_a_full_or_failing_disk_is_said_in_one_line(
+def test_an_error_of_the_disk_is_printed_in_one_line(
     error: Exception, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     def broken(options: object) -> None:
         raise error
 
-    monkeypatch.setattr(command_line, "_experiments", broken)
+    monkeypatch.setitem(command_line.COMMANDS, "experiments", broken)
     assert command_line.main(["experiments"]) == 2
     assert capsys.readouterr().err.startswith(f"error: {line}")
 
@@ -277,13 +277,13 @@ def snapshots(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Snaps
 
 
 def whole(root: Path) -> dict[str, str]:
-    """Hash of every output by its place, each of which is what its manifest says."""
+    """Hash of every output by its path, each compared with its manifest."""
     found = content(root)
     for path in root.glob("**/*.json"):
         with contextlib.suppress(ValueError):
-            told = json.loads(path.read_text())
-            if isinstance(told, dict) and "outputs" in told:
-                for name, output in {**told["outputs"], **told["extras"]}.items():
+            manifest = json.loads(path.read_text())
+            if isinstance(manifest, dict) and "outputs" in manifest:
+                for name, output in {**manifest["outputs"], **manifest["extras"]}.items():
                     assert measure(path.parent / name).sha256 == output["sha256"], path.parent / name
     return found
 
@@ -332,7 +332,7 @@ def wrong(server: Server, root: Path, stage: Stage, wanted: dict[str, str], at: 
     try:
         again = server(root, *arguments(stage.command, root))
         if again.status:
-            return f"the same command does not go on ({again.error}): {place}"
+            return f"the same command does not recover ({again.error}): {place}"
         if whole(root) != wanted:
             return f"other bytes in the end: {place}"
     except (AssertionError, OSError) as error:
@@ -359,9 +359,9 @@ def test_after_any_error_the_same_command_ends_with_the_same_bytes(
     wanted = whole(root)
     assert wanted == whole(snapshots("train" if stage.command == "report" else stage.command))
     first = next((number for number, call in enumerate(ran.calls, start=1) if stage.first in call), 1)
-    faults = []
+    errors = []
     ways = ["EIO"] if reads else list(HOW)
     for turn, at in enumerate(spread(ran.calls, first, max(2, stage.cases // 4) if reads else stage.cases)):
         begin()
-        faults.append(wrong(server, root, stage, wanted, at, ways[turn % len(ways)], reads))
-    assert not any(faults), "\n".join(filter(None, faults))
+        errors.append(wrong(server, root, stage, wanted, at, ways[turn % len(ways)], reads))
+    assert not any(errors), "\n".join(filter(None, errors))

@@ -31,17 +31,17 @@ KILLS = int(os.environ.get("FAULTS_KILLS", "52"))
 INTERRUPTS = 6
 """Of each of two signals."""
 PARTS = 4
-"""Parts that the kills are dealt to, for processes that run side by side."""
+"""Groups that the kills are divided into, for processes that run side by side."""
 
 
 def content(root: Path) -> dict[str, str]:
-    """Hash of every output, by its place, as the manifests tell it; times and receipts' extras are left out."""
+    """Hash of every output by its path, as recorded in the manifests; times and receipts' extras are left out."""
     found = {}
     for path in [*root.glob("data/**/*.json"), *root.glob("submissions/demo/*.json")]:
         with contextlib.suppress(ValueError):
-            told = json.loads(path.read_text())
-            if isinstance(told, dict) and "outputs" in told and told["artifact"] != "report":
-                for name, output in told["outputs"].items():
+            manifest = json.loads(path.read_text())
+            if isinstance(manifest, dict) and "outputs" in manifest and manifest["artifact"] != "report":
+                for name, output in manifest["outputs"].items():
                     found[str((path.parent / name).relative_to(root))] = output["sha256"]
     return found
 
@@ -159,13 +159,13 @@ def test_folds_at_once_end_with_their_command_and_go_on_with_the_next(finished: 
     assert error.count("error:") == (number != signal.SIGKILL)
     deadline = time.monotonic() + 10
     while any(Path(f"/proc/{worker}").exists() for worker in workers):
-        assert time.monotonic() < deadline, "a fold goes on by itself"
+        assert time.monotonic() < deadline, "a fold keeps running by itself"
         time.sleep(0.05)
     again = begin(tmp_path, "train", "--jobs", "2", settings=long, start_new_session=True)
     try:
         assert again.stdout is not None
-        told = {line.split(":")[0] for line in islice((each for each in again.stdout if "goes on" in each), 2)}
-        assert told == {"fold 0", "fold 1"}
+        resumed = {line.split(":")[0] for line in islice((each for each in again.stdout if "resumes" in each), 2)}
+        assert resumed == {"fold 0", "fold 1"}
     finally:
         os.killpg(again.pid, signal.SIGKILL)
         again.communicate()
@@ -235,7 +235,7 @@ def test_damage_is_found_before_use_and_made_good(
     finished: Path, root: Path, name: str, how: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ):
     how(root / "data/demo" / name)
-    # Whatever comes after the damage is asked for anew, so that the damaged file would be used.
+    # Everything made from the damaged file is asked for again, so that the file would be used.
     shutil.rmtree(root / "submissions")
     after = ["experiments/demo/test/fold-0.json", "experiments/demo/cv.json"]
     for made in after + ["tiles/manifest.json"] * name.startswith("raw/"):
@@ -270,7 +270,7 @@ def test_another_experiments_file_is_never_used_for_ones_own(
         assert "stale" in chain.printed
     else:
         shutil.copy(another / experiment / name, root / experiment / name)
-        # What is made from the file is asked for anew, so that it would be used.
+        # What is made from the file is asked for again, so that the file would be used.
         for made in ("test/fold-0.npy", "cv.json")[name == "test/fold-0.npy" :]:
             (root / experiment / made).unlink()
     shutil.rmtree(root / "submissions")
@@ -388,7 +388,7 @@ def test_a_read_only_folder_is_one_line(finished: Path, tmp_path: Path):
 
 @pytest.mark.faults
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_at_random_moments_it_says_so_in_one_line(finished: Path, tmp_path: Path, number: int):
+def test_interrupted_at_random_moments_it_prints_one_line(finished: Path, tmp_path: Path, number: int):
     draw, interrupts, rounds = random.Random(number), 0, 0
     while interrupts < INTERRUPTS:
         root = tmp_path / str(rounds)
@@ -423,11 +423,11 @@ def test_the_same_stage_twice_at_once_is_refused_with_the_others_number(finished
     finally:
         first.kill()
         first.communicate()
-    # A lock that a dead process left does not block: the fold goes on where it stopped.
+    # A lock that a dead process left does not block: the fold resumes where it stopped.
     second = begin(tmp_path, "train", settings=long)
     try:
         assert second.stdout is not None
-        assert any("goes on after epoch" in line for line in second.stdout)
+        assert any("resumes after epoch" in line for line in second.stdout)
     finally:
         second.kill()
         second.communicate()
@@ -460,7 +460,7 @@ def altered(
 ) -> dict[str, Any]:
     """The chain on the survey's images with other masks, given by a tile's number as run-length code.
 
-    With ``constant`` each image has one grey value. Returns what the receipt says of the score.
+    With ``constant`` each image has one grey value. Returns the score as in the receipt.
     """
     import cv2
 
@@ -547,7 +547,7 @@ def test_another_machine_predicts_the_same_within_one_level(
     for name, value in machine.items():
         monkeypatch.setenv(name, value)
     assert command("submit", root=root).returncode == 0
-    # The same weights: one level of 255 is what rounding may do. (Training anew may end elsewhere altogether.)
+    # The same weights: one level of 255 is what rounding may do. (Training again may give entirely different weights.)
     assert np.abs(predicted(root) - predicted(finished)).max() <= 1
 
 
@@ -574,5 +574,5 @@ def test_an_audit_without_the_internet_is_one_line():
     )
     assert ran.returncode == 2
     assert [line for line in ran.stderr.splitlines() if not line.startswith("make")] == [
-        "error: pypi.org, which lists known vulnerabilities, does not answer; run make audit with an internet connection"
+        "error: pypi.org, which lists known vulnerabilities, does not answer; make audit needs the internet"
     ]

@@ -130,11 +130,11 @@ def test_tables_of_an_archive(survey: Path, tmp_path: Path, name: str, data: st.
     out.mkdir()
     (raw / name).write_bytes(mutated(data, (survey / name).read_bytes()))
     try:
-        told = decode_tiles(raw, out)
+        counts = decode_tiles(raw, out)
     except UserError as error:
         in_one_line(error)
     else:
-        assert (told["train"], told["test"]) == (6, 3)
+        assert (counts["train"], counts["test"]) == (6, 3)
         store = tiles.load(out)
         assert store.train_images.shape == store.train_masks.shape == (6, 101, 101)
         assert store.train["id"].is_unique

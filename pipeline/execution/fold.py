@@ -1,7 +1,7 @@
 """One fold's work from artifact to artifact: train it, predict its out-of-fold tiles, predict the test tiles.
 
-The schedulers (``pipeline.execution.local``, ``pipeline.execution.ray``) call these functions, in this process, in another
-or on another machine.
+The schedulers (``pipeline.execution.local``, ``pipeline.execution.ray``) call these functions, in this process, in
+another one or on another machine.
 """
 
 from __future__ import annotations

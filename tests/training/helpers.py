@@ -75,8 +75,8 @@ class Killer(FoldCallback):
         if (epoch, step) == self._at:
             raise KilledError
 
-    def epoch(self, told: Epoch) -> None:
-        if (told.epoch, None) == self._at:
+    def epoch(self, result: Epoch) -> None:
+        if (result.epoch, None) == self._at:
             raise KilledError
 
 

@@ -136,8 +136,8 @@ class Snapshot(FoldCallback):
         if (epoch, step) == self._at:
             shutil.copytree(self._folder, self._copy)
 
-    def epoch(self, told: Epoch) -> None:
-        if (told.epoch, None) == self._at:
+    def epoch(self, result: Epoch) -> None:
+        if (result.epoch, None) == self._at:
             shutil.copytree(self._folder, self._copy)
 
 
