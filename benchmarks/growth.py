@@ -47,7 +47,7 @@ def measure(quick: bool = False) -> list[Row]:
         first, last = found[sizes[0]][stage][1], found[sizes[-1]][stage][1]
         rows.append(
             Row(
-                f"{stage}: peak memory of its own at {sizes[-1]}x against {sizes[0]}x",
+                f"{stage}: own peak memory at {sizes[-1]}x against {sizes[0]}x",
                 f"{last - first:+.0f} MiB ({last:.0f} MiB)",
                 "flat, under 2 GiB",
                 last < 2048 and last - first < 100,
@@ -57,7 +57,7 @@ def measure(quick: bool = False) -> list[Row]:
 
 
 def _measured(train: int, test: int, turns: int) -> dict[str, tuple[float, float]]:
-    """Seconds and peak memory (without mapped files) in MiB of each stage of a survey, each in a process of its own."""
+    """Seconds and peak memory (without mapped files) in MiB of each stage of a survey, each in its own process."""
     found: dict[str, tuple[float, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         settings = TINY.replace("survey.train=40 survey.test=12", f"survey.train={train} survey.test={test}")
@@ -113,7 +113,7 @@ def _plot(found: dict[int, dict[str, tuple[float, float]]], base: tuple[int, int
     for stage in ("prepare", "predict"):
         right.plot(tiles, [found[size][stage][1] for size in found], "o-", label=stage)
     left.set(title="Time of a stage", xlabel="tiles in the survey", ylabel="seconds")
-    right.set(title="Peak memory of its own", xlabel="tiles in the survey", ylabel="MiB", ylim=(0, None))
+    right.set(title="Own peak memory", xlabel="tiles in the survey", ylabel="MiB", ylim=(0, None))
     for axes in (left, right):
         axes.legend(frameon=False)
         axes.grid(alpha=0.3)

@@ -56,7 +56,7 @@ def _codes(masks: np.ndarray) -> list[Row]:
             f"{theirs / encode:.2f} x ({encode:.3f} s ours)",
             "1 x or more",
             theirs >= encode,
-            "it writes a denser code of its own, not the competition's text",
+            "it writes its own denser code, not the competition's text",
         ),
         Row(
             f"decode {len(masks):,} masks, pycocotools' time against ours",

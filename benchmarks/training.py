@@ -212,23 +212,23 @@ def _jobs(settings: Settings, quick: bool) -> list[Row]:
 def _together(settings: Settings, processes: int, cores: int, quick: bool) -> float:
     """Tiles a second that some processes, each with some cores, train on at the same time."""
     spawn = multiprocessing.get_context("spawn")
-    ready, told = spawn.Barrier(processes), spawn.Queue()
+    ready, results = spawn.Barrier(processes), spawn.Queue()
     before = dict(os.environ)
     try:
-        machine.Resources(cores).apply()  # which a process must find in its environment when it begins
-        running = [spawn.Process(target=_steps, args=(settings, quick, ready, told)) for _ in range(processes)]
+        machine.Resources(cores).apply()  # which a process must find in its environment when it starts
+        running = [spawn.Process(target=_steps, args=(settings, quick, ready, results)) for _ in range(processes)]
         for process in running:
             process.start()
     finally:
         os.environ.clear()
         os.environ.update(before)
-    pace = sum(told.get(timeout=600) for _ in running)
+    pace = sum(results.get(timeout=600) for _ in running)
     for process in running:
         process.join()
     return pace
 
 
-def _steps(settings: Settings, quick: bool, ready: Any, told: Any) -> None:
+def _steps(settings: Settings, quick: bool, ready: Any, results: Any) -> None:
     model, size, answer = _network(settings, settings.train.precision)
     images, masks = _batch(settings.train.batch_size, size, answer)
     model.train_on_batch(images, masks)
@@ -239,4 +239,4 @@ def _steps(settings: Settings, quick: bool, ready: Any, told: Any) -> None:
     while (passed := time.perf_counter() - started) < (0.2 if quick else 8.0):
         model.train_on_batch(images, masks)
         steps += 1
-    told.put(steps * settings.train.batch_size / passed)
+    results.put(steps * settings.train.batch_size / passed)

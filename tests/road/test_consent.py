@@ -185,7 +185,7 @@ def test_a_network_is_taken_over_from_another_experiment_only_with_consent(chain
 
 @pytest.mark.parametrize(("answer", "status"), [("y", 130), (" YES ", 130), ("n", 2), ("", 2), ("yesterday", 2)])
 def test_on_a_terminal_it_asks(chain: Chain, trained: list, monkeypatch: pytest.MonkeyPatch, answer: str, status: int):
-    monkeypatch.setattr(retrain, "on_terminal", lambda: True)
+    monkeypatch.setattr(consent, "on_terminal", lambda: True)
     monkeypatch.setattr(builtins, "input", lambda: answer)
     assert chain("train", settings=LONGER) == status
     assert chain.printed.count("Replace? [y/N] ") == 1
