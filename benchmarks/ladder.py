@@ -40,9 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = measured(options.root, options.dataset)
     if not rows:
-        parser.error(
-            f"{options.root}: no experiment on dataset {options.dataset} is validated there; train some rungs first"
-        )
+        parser.error(f"{options.root}: no validated experiment on dataset {options.dataset}; train some rungs first")
     if not options.write:
         print("\n".join([*_table(_judged(rows)), "", _about(rows)]))
         return
