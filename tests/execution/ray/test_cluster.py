@@ -112,7 +112,7 @@ def test_a_lost_machine_costs_nothing_that_is_in_the_store(nodes: Nodes, serial:
 
 
 @pytest.mark.cluster
-def test_of_a_set_of_experiments_what_is_done_is_not_scheduled(nodes: Nodes, serial: Path, tmp_path: Path):
+def test_finished_folds_of_several_experiments_are_not_scheduled(nodes: Nodes, serial: Path, tmp_path: Path):
     root = tmp_path / "root"
     shutil.copytree(serial, root)
     options = ("--executor", "ray", "--address", nodes.address, "--experiment", "demo,kernel,notebook", "--folds", "1")
@@ -160,15 +160,14 @@ def scores(root: Path) -> list[dict[str, str]]:
         (["--store", "nothing://x"], "", "Protocol not known"),
     ],
 )
-def test_a_fault_in_the_cluster_is_one_line(nodes: Nodes, fresh: Path, options: list[str], settings: str, reason: str):
+def test_an_error_in_the_cluster_is_one_line(nodes: Nodes, fresh: Path, options: list[str], settings: str, reason: str):
     options = [nodes.address if each == "HERE" else each for each in options]
-    assert reason in end(
-        start("train", "--executor", "ray", *options, root=fresh, settings=LONGER + settings), status=2
-    )
+    running = start("train", "--executor", "ray", *options, root=fresh, settings=LONGER + settings)
+    assert reason in end(running, status=2)
 
 
 @pytest.mark.cluster
-def test_a_machine_that_does_not_see_the_root_is_said(nodes: Nodes, fresh: Path):
+def test_a_machine_that_does_not_see_the_root_is_reported(nodes: Nodes, fresh: Path):
     """As on another machine: the folder is gone by the time that the task looks for it."""
     running = start("train", "--executor", "ray", "--address", nodes.address, root=fresh)
     assert running.stdout is not None
@@ -180,7 +179,7 @@ def test_a_machine_that_does_not_see_the_root_is_said(nodes: Nodes, fresh: Path)
 
 
 @pytest.mark.cluster
-def test_this_machine_alone_interrupted_and_gone_on(serial: Path, fresh: Path):
+def test_an_interrupted_run_on_this_machine_alone_is_resumed(serial: Path, fresh: Path):
     pytest.importorskip("ray")
     options = ("train", "--executor", "ray", "--cpus-per-fold", "1")
     running = start(*options, root=fresh)

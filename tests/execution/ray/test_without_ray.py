@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Chain
+from tests.execution.ray.helpers import PROJECT
 
 
 @pytest.mark.parametrize(
