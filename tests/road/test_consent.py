@@ -19,6 +19,7 @@ from pipeline import artifacts
 from pipeline.artifacts import Freshness, Layout, backup
 from pipeline.config import load
 from pipeline.execution import local as launch
+from pipeline.execution.task import TrainTask
 from pipeline.road import consent as retrain
 from pipeline.stages import train
 from tests.conftest import TINY, Chain, common
@@ -37,8 +38,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
     """What would be trained, experiment by experiment; each training is interrupted at once."""
     begun: list[tuple[str, list[int]]] = []
 
-    def interrupted(layout: Layout, folds: Sequence[int], jobs: int) -> None:
-        begun.append((layout.experiment, list(folds)))
+    def interrupted(tasks: Sequence[TrainTask], jobs: int) -> None:
+        begun.append((tasks[0].experiment, [task.fold for task in tasks]))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(launch, "train", interrupted)
