@@ -1,0 +1,144 @@
+"""The plan: what is left to do and why, from the artifacts on disk alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import ClusterSettings
+from pipeline.road import plan as planning
+from pipeline.road import select
+from pipeline.road.plan import Goal, plan
+from pipeline.road.walk import until
+from pipeline.stages import ROAD, Context, prepare, train
+from tests.road.conftest import fill, finish
+
+Contexts = Callable[..., Context]
+NAMES = [stage.name for stage in ROAD]
+
+
+def goal(context: Context, last: str = "submit") -> Goal:
+    return Goal(context, until(last))
+
+
+def steps(*goals: Goal) -> list[tuple[str, list[str]]]:
+    """Each step's stage and experiments."""
+    return [(step.stage.name, [each.context.layout.experiment for each in step.goals]) for step in plan(goals)]
+
+
+def files(root: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+
+
+def test_with_nothing_on_disk_every_stage_is_missing_in_the_order_of_the_road(context: Contexts, tmp_path: Path):
+    demo = context()
+    assert steps(goal(demo)) == [(name, ["demo"]) for name in NAMES]
+    assert {state.kind for step in plan([goal(demo)]) for _, state in step.pending} == {"missing"}
+    assert steps(goal(demo, "split")) == [(name, ["demo"]) for name in NAMES[:3]]
+    assert not [*tmp_path.iterdir()]
+
+
+def test_with_everything_done_nothing_is_left_and_nothing_is_touched(context: Contexts, tmp_path: Path):
+    demo = context()
+    finish(demo)
+    before = files(tmp_path)
+    assert plan([goal(demo)]) == []
+    assert files(tmp_path) == before
+
+
+def test_a_changed_setting_leaves_the_stages_that_read_it_and_says_why(context: Contexts):
+    finish(context())
+    changed = context("demo", "submit.min_area=7")
+    found = plan([goal(changed)])
+    assert [step.stage.name for step in found] == ["validate", "report", "submit"]
+    ((_, state),) = found[0].pending
+    assert state.why.startswith("submit.min_area was ")
+    assert state.why.endswith(", now 7")
+    assert [state.why for _, state in found[1].pending] == ["validate is stale"]
+    longer = plan([goal(context("demo", "train.epochs=77"))])
+    assert [step.stage.name for step in longer] == ["train", "validate", "report", "predict", "submit"]
+    assert [artifact.name for artifact, _ in longer[0].pending] == [
+        "train fold 0",
+        "out-of-fold 0",
+        "train fold 1",
+        "out-of-fold 1",
+    ]
+
+
+def test_only_the_folds_that_a_command_is_about_are_in_its_plan(context: Contexts):
+    demo = context()
+    finish(demo)
+    train.trained(demo.layout, 1).manifest_path.unlink()
+    assert steps(goal(replace(demo, folds=(0,)), "train")) == []
+    (step,) = plan([goal(replace(demo, folds=(0, 1)), "train")])
+    assert [(artifact.name, state.kind) for artifact, state in step.pending] == [
+        ("train fold 1", "missing"),
+        ("out-of-fold 1", "stale"),
+    ]
+
+
+def test_experiments_share_the_first_stages_and_are_finished_one_after_the_other(context: Contexts):
+    pair = [goal(context("demo"), "report"), goal(context("unet"), "report")]
+    own = ["train", "validate", "report"]
+    assert steps(*pair) == [
+        *((name, ["demo", "unet"]) for name in ("download", "prepare", "split")),
+        *((name, ["demo"]) for name in own),
+        *((name, ["unet"]) for name in own),
+    ]
+
+
+def test_a_cluster_gets_the_folds_of_all_experiments_at_once(context: Contexts):
+    cluster = ClusterSettings()
+    pair = [goal(context("demo", cluster=cluster), "train"), goal(context("unet", cluster=cluster), "train")]
+    assert steps(*pair)[3:] == [("train", ["demo", "unet"])]
+
+
+def test_a_blend_comes_after_its_members_and_is_stale_when_one_of_them_has_changed(context: Contexts):
+    members = [context("demo"), context("unet")]
+    blend = select.blend(members, [])
+    blended = Goal(blend, tuple(stage for stage in ROAD if stage.blended))
+    both = [*(goal(each, "predict") for each in members), blended]
+    assert [name for name, _ in steps(*both)][-3:] == ["validate", "report", "submit"]
+    for each in members:
+        finish(each)
+    for stage in blended.stages:
+        for artifact in stage.artifacts(blend):
+            fill(artifact)
+    blend.freshness.forget()
+    assert plan(both) == []
+    train.out_of_fold(members[1].layout, 0).manifest_path.unlink()
+    for each in (*members, blend):
+        each.freshness.forget()
+    assert steps(*both) == [
+        ("train", ["unet"]),
+        ("validate", ["unet"]),
+        ("report", ["unet"]),
+        *((stage.name, ["demo+unet"]) for stage in blended.stages),
+    ]
+
+
+def test_after_training_every_trained_fold_counts_where_that_is_asked_for(context: Contexts):
+    demo = context()
+    finish(demo)
+    one = replace(demo, folds=(1,))
+    assert steps(Goal(one, until("report"), all_trained=True)) == []
+    assert [name for name, _ in steps(Goal(one, until("report")))] == ["validate", "report"]
+    train.out_of_fold(demo.layout, 0).manifest_path.unlink()
+    demo.freshness.forget()
+    assert planning.trained_folds(demo).folds == (1,)
+
+
+@pytest.mark.parametrize("damaged", ["tiles", "raw"])
+def test_what_was_made_from_something_stale_is_stale(context: Contexts, damaged: str):
+    demo = context()
+    finish(demo)
+    artifact = prepare.artifact(demo.layout)
+    if damaged == "raw":
+        (artifact,) = artifact.inputs
+    artifact.manifest_path.unlink()
+    demo.freshness.forget()
+    expected = NAMES if damaged == "raw" else NAMES[1:]
+    assert [name for name, _ in steps(goal(demo))] == expected
