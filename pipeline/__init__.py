@@ -3,5 +3,5 @@
 __version__ = "0.1.0"
 
 INTERRUPTED = "interrupted; run the same command again to continue"
-"""What a command says that a signal has ended; its exit status is ``EXIT_INTERRUPTED``."""
+"""The message of a command that a signal has ended; its exit status is ``EXIT_INTERRUPTED``."""
 EXIT_INTERRUPTED = 130

@@ -1,4 +1,4 @@
-"""What the tests share. Everything runs on made-up tiles in temporary folders."""
+"""Fixtures and helpers of all tests. Everything runs on synthetic tiles in temporary folders."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TINY = (
 
 @pytest.fixture(autouse=True)
 def _float32() -> Iterator[None]:
-    """What a network leaves as Keras' precision on a machine that computes in bfloat16 is nothing for the next test."""
+    """Restore Keras' precision, which a network sets on a machine that computes in bfloat16."""
     yield
     if "keras" in sys.modules:
         sys.modules["keras"].config.set_dtype_policy("float32")
@@ -80,7 +80,7 @@ def answers(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
 
 def blobs(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Made-up tiles that a small network learns at once: bright discs on noise; every third tile has none.
+    """Synthetic tiles that a small network learns at once: bright discs on noise; every third tile has none.
 
     Returns:
         Images and masks, (count, 101, 101) uint8.
@@ -99,7 +99,7 @@ def blobs(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def noisy(
     masks: np.ndarray, seed: int, noise: float, *, rock: float = 78, salt: float = 178, patch: int = 6
 ) -> np.ndarray:
-    """Made-up probabilities of masks, with noise in square patches; the mean of several has less noise.
+    """Synthetic probabilities of masks, with noise in square patches; the mean of several has less noise.
 
     Args:
         masks: (n, 101, 101) 0/1.

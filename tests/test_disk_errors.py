@@ -65,7 +65,7 @@ HARMLESS = {
         "and nothing is lost of what is only read"
     ),
 }
-"""Calls that may fail without a word, as ``NAME PATTERN``, and why nothing is lost."""
+"""Calls that may fail without a message, as ``NAME PATTERN``, and why nothing is lost."""
 
 
 # ---- One file -------------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def test_each_call_that_writes_a_file_is_checked(tmp_path: Path, how: str):
     assert ran.stdout.splitlines() == lines
 
 
-def test_what_reads_back_otherwise_does_not_take_a_files_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_that_reads_back_with_other_bytes_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     whole = os.fsync
@@ -184,7 +184,7 @@ def test_other_errors_are_no_errors_of_the_disk():
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("command", ["experiments", "--help"])
 @pytest.mark.parametrize("both", [False, True])
-def test_output_that_nobody_can_write_down_is_an_error(command: str, both: bool):
+def test_output_that_cannot_be_written_is_an_error(command: str, both: bool):
     with Path("/dev/full").open("w") as full:
         ran = subprocess.run(
             [sys.executable, "-m", "pipeline", command],
@@ -198,7 +198,7 @@ def test_output_that_nobody_can_write_down_is_an_error(command: str, both: bool)
         assert re.fullmatch(r"error: No space left on device(: standard output)?; free some and run .*\n", ran.stderr)
 
 
-def test_a_manifest_that_the_disk_does_not_give_is_not_taken_for_a_missing_one(
+def test_an_unreadable_manifest_is_not_treated_as_a_missing_one(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     whole, before = Path.read_bytes, content(root)
@@ -289,7 +289,7 @@ def whole(root: Path) -> dict[str, str]:
 
 
 def kind(call: str) -> str:
-    """What calls have in common that do the same to files of one kind."""
+    """The kind of a call: its name, and its file without numbers and hashes."""
     name, path = call.split(" ", 1)
     return f"{name} {re.sub(r'[0-9a-f]{8,}|[0-9]+', '#', path.rsplit('/', 1)[-1])}"
 
@@ -313,7 +313,7 @@ def spread(calls: list[str], begin: int, count: int) -> list[int]:
 
 
 def wrong(server: Server, root: Path, stage: Stage, wanted: dict[str, str], at: int, how: str, reads: bool) -> str:
-    """Fail one call, and run the command again; returns what is not as it should be."""
+    """Fail one call, and run the command again; returns what is wrong, or an empty string."""
     ran = server(root, *arguments(stage.command, root), at=at, how=how, reads=reads)
     place = f"{how} at {at}: {ran.calls}: status {ran.status}: {ran.printed[-500:]} {ran.error[-700:]}"
     if not ran.calls:
@@ -324,9 +324,9 @@ def wrong(server: Server, root: Path, stage: Stage, wanted: dict[str, str], at: 
             return f"not one line: {place}"
     elif ran.status == 0:
         if how != "kill" and not any(re.search(pattern, ran.calls[0]) for pattern in HARMLESS):
-            return f"not a word: {place}"
+            return f"no message: {place}"
         if content(root) != wanted:
-            return f"wrong, and content with it: {place}"
+            return f"wrong, but status 0: {place}"
     elif ran.status != -signal.SIGKILL or how != "kill":
         return f"not one line: {place}"
     try:

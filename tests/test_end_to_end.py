@@ -1,4 +1,4 @@
-"""The whole road through the command line, on a tiny survey: what users type, and what they find afterwards."""
+"""All stages through the command line, on a tiny survey: what users type, and the files and lines that result."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_chain_prints_its_score_and_where_everything_is(finished: Path):
     assert "Traceback" not in printed
 
 
-def test_the_csv_is_what_kaggle_takes(finished: Path):
+def test_the_csv_has_the_format_of_the_competition(finished: Path):
     with (finished / "submissions/demo/demo.csv").open() as stream:
         rows = list(csv.reader(stream))
     with (finished / "data/demo/raw/sample_submission.csv").open() as stream:
@@ -63,7 +63,7 @@ def test_the_csv_is_what_kaggle_takes(finished: Path):
 def test_the_csv_has_the_masks_of_the_folds_mean_and_the_receipt_their_score(
     root: Path, capsys: pytest.CaptureFixture[str]
 ):
-    # With predictions that are worth something, in place of those of networks that were hardly trained.
+    # With useful predictions instead of those of networks that were hardly trained.
     layout = artifacts.Layout(root, "demo", "demo", config.load("demo", TINY.split()))
     truth = np.load(layout.tiles_folder / "train_masks.npy", allow_pickle=False)
     assigned = fold_of_tiles(layout.split_folder)
@@ -86,7 +86,7 @@ def test_the_csv_has_the_masks_of_the_folds_mean_and_the_receipt_their_score(
     assert receipt["score"] == pytest.approx(metric.score(masks, rle.decode([answers[name] for name in written])))
 
 
-def test_the_receipt_records_what_a_score_needs_to_be_believed(finished: Path):
+def test_the_receipt_records_how_the_score_was_obtained(finished: Path):
     receipt = json.loads((finished / "submissions/demo/demo.json").read_text())
     result = receipt["result"]
     assert result["cv"] == json.loads((finished / "data/demo/experiments/demo/cv.json").read_text())["result"]["cv"]
@@ -131,7 +131,7 @@ def test_training_ends_with_a_table_of_folds_and_its_report(root: Path, capsys: 
     assert (root / "submissions/leaderboard.html").is_file()
 
 
-def test_show_draws_a_tile_with_what_is_known_of_it(root: Path, capsys: pytest.CaptureFixture[str]):
+def test_show_draws_a_tile_with_its_properties(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     folder = root / "data/demo"
     with (folder / "tiles/train.csv").open() as stream:
@@ -209,7 +209,7 @@ def test_changing_a_setting_reruns_only_what_depends_on_it(root: Path, capsys: p
     assert "threshold 0.400" in chain.printed
 
 
-def test_predictions_that_are_worth_nothing_are_warned_of(root: Path, capsys: pytest.CaptureFixture[str]):
+def test_useless_predictions_cause_a_warning(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     assert chain("submit", settings=TINY + " submit.min_area=10201 submit.rules=[]") == 0
     assert "the score of predicting no salt in any tile: these predictions are worth nothing" in chain.printed
@@ -217,7 +217,7 @@ def test_predictions_that_are_worth_nothing_are_warned_of(root: Path, capsys: py
     assert '<p class="warning">warning: CV 0.' in (root / "data/demo/experiments/demo/report.html").read_text()
 
 
-def test_settings_that_turn_out_to_be_impossible_cost_nothing_that_is_done(
+def test_settings_that_turn_out_to_be_impossible_leave_finished_work_alone(
     root: Path, capsys: pytest.CaptureFixture[str]
 ):
     chain = Chain(root, capsys)
@@ -268,7 +268,7 @@ def test_some_folds_are_enough_to_submit_and_a_line_names_them(root: Path, capsy
     assert "submit: up to date" in chain.printed
 
 
-def test_what_an_experiment_left_can_be_cleaned_when_its_file_is_gone(root: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_experiment_can_be_cleaned_when_its_toml_file_is_gone(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     experiments = root / "data/demo/experiments"
     shutil.copytree(experiments / "demo", experiments / "gone")
@@ -427,7 +427,7 @@ def test_an_archive_of_ones_own_gives_the_same_tiles(root: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize("stage", ["download", "train", "submit"])
-def test_an_archive_that_cannot_be_meant_is_refused_also_where_the_tiles_are_there(chain: Chain, stage: str):
+def test_an_archive_that_does_not_fit_the_dataset_is_refused_even_where_the_tiles_exist(chain: Chain, stage: str):
     assert chain("download") == 0
     raw = chain.root / "data/demo/raw"
     assert chain(stage, "--archive", str(raw)) == 2
@@ -490,7 +490,7 @@ def test_an_interruption_is_one_line(finished: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_folds_at_once_give_what_folds_in_turn_give(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_folds_at_once_give_the_same_as_folds_in_turn(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # With one thread in each process both add in the same order, so that the tolerance is nothing: the same bytes.
     # (Another number of threads, or another machine, adds in another order, and training carries that on; then scores
     # of so few tiles could not be distinguished from those of another seed, and no tolerance would show a wrong fold.)
@@ -517,7 +517,7 @@ def test_an_interrupt_that_a_framework_turns_into_another_error_is_still_one(
     def swallow(options: object) -> None:
         del options
         try:
-            os.kill(os.getpid(), signal.SIGTERM)  # to Ctrl-C a suite that runs in the background is deaf
+            os.kill(os.getpid(), signal.SIGTERM)  # a suite that a shell runs in the background ignores SIGINT
             time.sleep(5)
         except KeyboardInterrupt:
             raise SystemError("bad argument to internal function") from None

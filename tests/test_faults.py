@@ -1,4 +1,4 @@
-"""Nothing lost: killed, damaged, on a full disk, twice at once, the same command always comes back.
+"""Nothing is lost: killed, damaged, on a full disk, twice at once, the same command always recovers.
 
 The long ones carry the marker ``faults`` (make test-faults); what takes seconds is part of the default suite.
 """
@@ -47,7 +47,7 @@ def content(root: Path) -> dict[str, str]:
 
 
 def leftovers(root: Path) -> list[str]:
-    """What a killed run must not leave for ever."""
+    """Temporary files that a killed run must not leave permanently."""
     return [
         str(path.relative_to(root))
         for path in root.rglob("*")
@@ -67,7 +67,7 @@ def begin(root: Path, *arguments: str, settings: str = TINY, start_new_session: 
 
 
 def _hears_interrupts() -> None:
-    # A suite that a shell runs in the background is deaf to Ctrl-C, and so would its children be.
+    # A suite that a shell runs in the background ignores SIGINT, and its children would too.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -84,7 +84,7 @@ def one_line(ran: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.mark.faults
 @pytest.mark.parametrize("part", range(PARTS))
-def test_killed_at_random_moments_it_ends_as_if_nobody_had(finished: Path, tmp_path: Path, part: int):
+def test_killed_at_random_moments_it_ends_as_an_uninterrupted_run(finished: Path, tmp_path: Path, part: int):
     wanted, draw, kills, rounds = content(finished), random.Random(part), 0, 0
     while kills < KILLS // PARTS:
         root = tmp_path / f"round{rounds}"
@@ -114,7 +114,7 @@ def test_killed_at_random_moments_it_ends_as_if_nobody_had(finished: Path, tmp_p
         shutil.rmtree(root)
 
 
-def test_killed_between_a_manifest_and_tidying_up_the_next_run_tidies_up(
+def test_after_a_kill_between_a_manifest_and_the_cleanup_the_next_run_cleans_up(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     def killed(*_: object) -> None:
@@ -136,7 +136,7 @@ def test_killed_between_a_manifest_and_tidying_up_the_next_run_tidies_up(
 
 @pytest.mark.faults
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_folds_at_once_end_with_their_command_and_go_on_with_the_next(finished: Path, tmp_path: Path, number: int):
+def test_folds_at_once_end_with_their_command_and_resume_with_the_next(finished: Path, tmp_path: Path, number: int):
     for name in ("raw", "tiles"):
         shutil.copytree(finished / "data/demo" / name, tmp_path / "data/demo" / name)
     experiment = tmp_path / "data/demo/experiments/demo"
@@ -227,11 +227,11 @@ def test_damage_is_named(root: Path, name: str, capsys: pytest.CaptureFixture[st
 @pytest.mark.faults
 @pytest.mark.parametrize(
     ("name", "how"),
-    # A flipped bit is what only a hash can find; what changes the size is found in one way, whichever file it is.
+    # Only a hash finds a flipped bit. A changed size is found in the same way for every file.
     [*((name, flip_a_bit) for name in ARTIFACTS), *zip(ARTIFACTS[4:7], VISIBLE, strict=True)],
     ids=lambda each: each if isinstance(each, str) else each.__name__,
 )
-def test_damage_is_found_before_use_and_made_good(
+def test_damage_is_found_before_use_and_repaired(
     finished: Path, root: Path, name: str, how: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ):
     how(root / "data/demo" / name)
@@ -264,7 +264,7 @@ def test_another_experiments_file_is_never_used_for_ones_own(
 ):
     experiment, chain = "data/demo/experiments/demo", Chain(root, capsys)
     if (another / experiment / name).is_dir():
-        # Whole, with manifests that fit: they tell of other settings, or of other inputs.
+        # Complete, with matching manifests: those name other settings, or other inputs.
         shutil.copytree(another / experiment / name, root / experiment / name, dirs_exist_ok=True)
         assert chain("status") == 0
         assert "stale" in chain.printed
@@ -281,7 +281,7 @@ def test_another_experiments_file_is_never_used_for_ones_own(
     assert not any(word in chain.printed for word in ("stale", "missing", "damaged"))
 
 
-def test_a_flipped_bit_in_a_prediction_is_made_good_before_it_is_used(finished: Path, root: Path):
+def test_a_flipped_bit_in_a_prediction_is_repaired_before_use(finished: Path, root: Path):
     flip_a_bit(root / "data/demo/experiments/demo/test/fold-1.npy")
     (root / "submissions/demo/demo.csv").unlink()
     ran = command("submit", root=root)
@@ -290,13 +290,13 @@ def test_a_flipped_bit_in_a_prediction_is_made_good_before_it_is_used(finished: 
     assert (root / "submissions/demo/demo.csv").read_bytes() == (finished / "submissions/demo/demo.csv").read_bytes()
 
 
-def test_a_damaged_manifest_is_not_believed(root: Path):
+def test_a_damaged_manifest_is_rejected(root: Path):
     path = root / "data/demo/experiments/demo/cv.json"
     path.write_text(path.read_text().replace('"score": 0.', '"score": 1.', 1))
     assert "validate         done" not in command("status", root=root).stdout
 
 
-# ---- No room, interrupted, twice at once ----------------------------------------------------------------------------
+# ---- Full disk, interrupted, twice at once --------------------------------------------------------------------------
 
 
 def limited(root: Path, size: int, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -341,7 +341,7 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(finished: Path, root: 
 
 
 @pytest.mark.faults
-def test_a_full_disk_while_training_is_one_line_and_training_goes_on_later(finished: Path, root: Path):
+def test_a_full_disk_while_training_is_one_line_and_training_resumes_later(finished: Path, root: Path):
     shutil.rmtree(root / "data/demo/experiments")
     line = one_line(limited(root, 20_000, "submit"))
     assert "run the same command again" in line
@@ -397,7 +397,7 @@ def test_interrupted_at_random_moments_it_prints_one_line(finished: Path, tmp_pa
             running = begin(root, "submit")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running.wait(timeout=draw.uniform(0.5, 9) if interrupts < INTERRUPTS else None)
-            running.send_signal(number)  # no process is left to get it where the command has ended
+            running.send_signal(number)  # no process is left to receive it once the command has ended
             _, error = running.communicate(timeout=60)
             if running.returncode == 0:
                 break
@@ -551,10 +551,10 @@ def test_another_machine_predicts_the_same_within_one_level(
     assert np.abs(predicted(root) - predicted(finished)).max() <= 1
 
 
-# ---- Nobody in ------------------------------------------------------------------------------------------------------
+# ---- Environment ----------------------------------------------------------------------------------------------------
 
 
-def test_files_have_the_modes_that_the_user_wants(finished: Path):
+def test_files_have_the_modes_of_the_umask(finished: Path):
     mask = os.umask(0)
     os.umask(mask)
     for path in [*(finished / "data").rglob("*"), *(finished / "submissions").rglob("*")]:

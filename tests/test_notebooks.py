@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, and what is committed holds nothing but the built-in survey."""
+"""The notebooks run from top to bottom, and the committed outputs show the built-in survey only."""
 
 from __future__ import annotations
 

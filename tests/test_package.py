@@ -1,4 +1,4 @@
-"""The package works where it is installed, away from a checkout."""
+"""The installed package works without a checkout."""
 
 from __future__ import annotations
 

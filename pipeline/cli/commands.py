@@ -1,4 +1,4 @@
-"""The commands: words in, the work by ``pipeline.road``, words out."""
+"""The commands: read the options, have the work done by ``pipeline.road``, print the results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLENDED = tuple(each for each in ROAD if each.blended)
 
 
 def run_stage(options: argparse.Namespace) -> None:
-    """Walk the road as far as the stage that was asked for."""
+    """Run the stages up to the one that was asked for."""
     chosen, target = selection(options), stage(options.stage)
     contexts = select.contexts(chosen)
     for context in contexts:
@@ -81,7 +81,7 @@ def _refuse_only_member(blend: Context) -> None:
     """Refuse to submit a blend that is one of its members: its CSV would be that member's.
 
     Raises:
-        UserError: one member has all the weight; the line says what submits it.
+        UserError: one member has all the weight; the line names the command that submits it.
     """
     from pipeline.cli.summary import only_member
 
@@ -91,7 +91,7 @@ def _refuse_only_member(blend: Context) -> None:
 
 
 def _summarise(context: Context, options: argparse.Namespace, several: bool) -> None:
-    """Print what came of an experiment, and upload a submission."""
+    """Print the results of an experiment, and upload a submission."""
     target = stage(options.stage)
     if ROAD.index(target) >= ROAD.index(TRAIN):
         _refresh_leaderboard(context.layout)
@@ -115,7 +115,7 @@ def _summarise(context: Context, options: argparse.Namespace, several: bool) -> 
 
 
 def _refresh_leaderboard(layout: Layout) -> None:
-    """Write the leaderboard where something is newer: a command that was killed may have left it behind."""
+    """Write the leaderboard again where it is older than a result, as after a command that was killed."""
     written = [layout.leaderboard.with_suffix(suffix) for suffix in (".csv", ".md", ".html")]
     sources = [*layout.root.glob("data/*/experiments/*/cv.json"), *layout.submissions.glob("*/*.json")]
     newest = max((path.stat().st_mtime_ns for path in sources), default=0)
@@ -126,7 +126,7 @@ def _refresh_leaderboard(layout: Layout) -> None:
 
 
 def list_submissions(options: argparse.Namespace) -> None:
-    """Print Kaggle's past submissions beside our receipts."""
+    """Print Kaggle's past submissions with the local receipts."""
     from pipeline.stages import submissions
 
     submissions.run(options.root)

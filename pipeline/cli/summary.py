@@ -1,4 +1,4 @@
-"""What a user wants to know of a command that is done. Reads manifests only, so it is there at once."""
+"""The summary at the end of a command. It reads manifests only, so it takes no time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def blended(context: Context) -> None:
 
 
 def only_member(context: Context) -> str:
-    """Of a blend in which one member has all the weight: that it is that member, and what submits it.
+    """For a blend in which one member has all the weight: a line with that member, and the command that submits it.
 
     Returns:
         One line, empty for any other blend.
@@ -78,7 +78,7 @@ def submitted(context: Context) -> None:
     for text in checks.of_submission(result):
         echo(f"warning: {text}")
     if "score" in result:
-        echo(f"  test answers        {result['score']:.4f}  (the survey knows its own)")
+        echo(f"  test answers        {result['score']:.4f}  (known for the built-in survey)")
     echo(f"  salt predicted      in {result['tiles_with_salt']:,} of {result['tiles']:,} test tiles")
     echo(f"  CSV                 {_shown(artifact.path)}")
     echo(f"  receipt             {_shown(artifact.manifest_path)}")
