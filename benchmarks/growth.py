@@ -1,4 +1,4 @@
-"""Surveys of growing size: does the time of one tile stay what it was, and the memory?"""
+"""Surveys of growing size: do the time per tile and the memory stay constant?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TITLE = "Growth"
 STAGES = ("prepare", "split", "predict", "submit")
 SIZES = (1, 4, 16)
 TURNS = 3
-"""Runs of each stage, of which the fastest counts: the tiles that a survey has more take tenths of a second."""
+"""Runs of each stage; the fastest counts, because the additional tiles take only tenths of a second."""
 PLOT = Path(__file__).parent / "growth.png"
 
 
@@ -29,8 +29,8 @@ def measure(quick: bool = False) -> list[Row]:
     rows = []
     for stage in STAGES:
         tiles = base[0] if stage == "split" else base[1] if stage != "prepare" else sum(base)
-        # What a stage takes even for the smallest survey (imports, tracing) is no matter of growth: the cost of
-        # a tile is that of the tiles which a larger survey has more.
+        # The fixed time of a stage (imports, tracing) does not grow with the survey: the cost of a tile is the
+        # difference between two surveys, divided by their difference in tiles.
         paces = [(found[b][stage][0] - found[a][stage][0]) / ((b - a) * tiles) for a, b in pairwise(sizes)]
         change = paces[-1] / max(paces[0], 1e-9) - 1
         enough = found[sizes[-1]][stage][0] - found[sizes[0]][stage][0] > 1
@@ -65,7 +65,7 @@ def _measured(train: int, test: int, turns: int) -> dict[str, tuple[float, float
         for stage in ("prepare", "split", "train", "predict", "submit"):
             runs = [_child(folder, stage, settings)]
             for _ in range(turns - 1 if stage in STAGES else 0):
-                # Made again with the same content, what follows stays as it is.
+                # Made again with the same content, so the later artifacts stay up to date.
                 _child(folder, f"clean {stage}", settings)
                 runs.append(_child(folder, stage, settings))
             found[stage] = min(seconds for seconds, _ in runs), max(peak for _, peak in runs)
@@ -81,7 +81,7 @@ from pipeline.cli.main import main
 own = [0.0]
 
 def watch():
-    # Memory of the process itself: pages of memory-mapped files are the system's, which takes them back at need.
+    # Memory of the process itself: the system can reclaim pages of memory-mapped files at any time.
     while True:
         text = Path("/proc/self/status").read_text()
         own[0] = max(own[0], int(text.split("RssAnon:")[1].split()[0]) / 1024)

@@ -1,4 +1,4 @@
-"""Commands that have nothing to do."""
+"""The time of commands that have nothing to do."""
 
 from __future__ import annotations
 
