@@ -64,7 +64,7 @@ show: | $(VENV)/ready ## draw one tile, image, truth and prediction: make show T
 	@$(PYTHON) -m pipeline show "$$TILE" $(CHOICE)
 submissions: | $(VENV)/ready ## Kaggle's past submissions beside our receipts: CV against public and private score
 	@$(PYTHON) -m pipeline submissions
-experiments: | $(VENV)/ready ## the experiments there are
+experiments: | $(VENV)/ready ## the experiments to choose from
 	@$(PYTHON) -m pipeline experiments
 lab: | $(VENV)/ready-lab ## open the notebooks in JupyterLab
 	@$(VENV)/bin/jupyter lab notebooks
@@ -79,7 +79,7 @@ help: ## this page
 		/^[a-z%-]+:.*## / {sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nVariables (now): DATASET=%s EXPERIMENT=%s FOLDS=%s ARCHIVE=%s JOBS=%s SET="%s"\n' \
 		"$$DATASET" "$$EXPERIMENT" "$${FOLDS:-all}" "$$ARCHIVE" "$$JOBS" "$$SET"
-	@printf 'Example: make train EXPERIMENT=unet FOLDS=0,1 SET="train.epochs=5 train.batch=16"\n'
+	@printf 'Example: make train EXPERIMENT=unet FOLDS=0,1 SET="train.epochs=5 train.batch_size=16"\n'
 
 ##@ For those who change the code
 .PHONY: test test-slow test-faults test-backends test-cluster bench bench-gpu online audit format lock

@@ -52,9 +52,9 @@ def main() -> None:
 
 def measured_settings(experiment: str) -> dict[str, dict]:
     """The settings of an experiment that its pace depends on, section by section."""
-    from pipeline.config import as_dict, load
+    from pipeline.config import load, stored
 
-    found = as_dict(load(experiment))
+    found = stored(load(experiment))
     return {section: found[section] for section in ("input", "network", "augment", "train", "predict")}
 
 
@@ -129,9 +129,9 @@ def _table(subject: str, table: dict) -> list[str]:
 def _former(settings: dict[str, dict[str, dict]]) -> list[str]:
     """Experiments whose settings are other ones now than when they were measured."""
     from benchmarks.ladder import changed
-    from pipeline.config import experiment_names
+    from pipeline.config import all_experiment_names
 
-    there = experiment_names()
+    there = all_experiment_names()
     return [name for name, then in settings.items() if name not in there or changed(then, measured_settings(name))]
 
 

@@ -17,7 +17,7 @@ from benchmarks.rows import Row
 TITLE = "One GPU"
 BATCHES = {"kernel": 128, "unet": 64}
 EXPERIMENTS = tuple(BATCHES)
-TINY = ["network.width=4", "network.levels=2", "network.blocks=1", "train.batch=4"]
+TINY = ["network.width=4", "network.levels=2", "network.blocks=1", "train.batch_size=4"]
 
 
 def measure(quick: bool = False) -> list[Row]:
@@ -26,7 +26,7 @@ def measure(quick: bool = False) -> list[Row]:
     folds = _folds(quick)
     rows: list[Row] = []
     for name, batch in BATCHES.items():
-        rows += _pace(name, [*(TINY if quick else [f"train.batch={batch}"])], quick)
+        rows += _pace(name, [*(TINY if quick else [f"train.batch_size={batch}"])], quick)
     return rows + folds
 
 
@@ -52,18 +52,18 @@ def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
     masks = made_up.masks(count)
     images = made_up.images(masks)
     tiles = LabelledTiles(images, masks)
-    batches = Batches(tiles, np.arange(count), transform, settings.augment, settings.train.batch, 0, workers())
+    batches = Batches(tiles, np.arange(count), transform, settings.augment, settings.train.batch_size, 0, workers())
     steps = 2 if quick else 60
     first = tuple(keras.ops.convert_to_tensor(part) for part in batches[0])
     # By ``fit``, as folds are trained: ``train_on_batch`` would wait for the loss at each step.
     model.fit((each for each in repeat(first)), steps_per_epoch=steps, verbose=0)
     started = time.perf_counter()
     model.fit((each for each in repeat(first)), steps_per_epoch=steps, verbose=0)
-    memory = steps * settings.train.batch / (time.perf_counter() - started)
+    memory = steps * settings.train.batch_size / (time.perf_counter() - started)
     train_one_epoch(model, batches, 0)
     started = time.perf_counter()
     train_one_epoch(model, batches, 1)
-    fed = len(batches) * settings.train.batch / (time.perf_counter() - started)
+    fed = len(batches) * settings.train.batch_size / (time.perf_counter() - started)
     batches.close()
     ready, out = make_predictor(settings), np.empty(images.shape, np.uint8)
     ready(images[:600], out[:600])
@@ -76,7 +76,7 @@ def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
     device = "GPU" if gpus() else "no GPU: the processor"
     return [
         Row(
-            f"`{name}`, batch {settings.train.batch}: training on a batch in the GPU's memory",
+            f"`{name}`, batch {settings.train.batch_size}: training on a batch in the GPU's memory",
             f"{memory:,.0f} tiles/s, {share:.0%} of the bfloat16 peak",
             note=f"peak {peak / 1e12:.1f} TFLOP/s; {device}",
         ),
@@ -91,7 +91,7 @@ def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
 def _folds(quick: bool) -> list[Row]:
     """Five folds of the default experiment, one after another and at once."""
     survey = "survey.train=40 survey.test=12" if quick else "survey.train=4000 survey.test=100"
-    small = " ".join(TINY) + " train.epochs=1" if quick else "train.epochs=2 train.batch=32"
+    small = " ".join(TINY) + " train.epochs=1" if quick else "train.epochs=2 train.batch_size=32"
     took = {}
     for jobs in (1, 2) if quick else (1, 5):
         with tempfile.TemporaryDirectory() as folder:

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Freshness, Layout, read_manifest, split_name
-from pipeline.config import EXPERIMENTS, Settings, as_dict, experiment_names, load
-from pipeline.reporting.leaderboard import difference
+from pipeline.config import Settings, all_experiment_names, experiment_path, load, stored
+from pipeline.config.datasets import DEFAULT_DATASET
+from pipeline.reporting.comparison import difference
+from pipeline.stages import prepare, split, train
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -33,7 +35,7 @@ AFTER_TRAINING = {"predict", "submit"}
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ladder", description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=HERE.parent, help="folder of data/ and submissions/")
-    parser.add_argument("--dataset", default="tgs")
+    parser.add_argument("--dataset", default=DEFAULT_DATASET.name)
     parser.add_argument("--write", action="store_true", help="put the figures into the project's files as well")
     options = parser.parse_args()
     rows = measured(options.root, options.dataset)
@@ -65,33 +67,36 @@ def main() -> None:
 def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
     """A row for each experiment that was trained with the settings of its TOML as it is now, in the order of names."""
     rows, scores = [], {}
-    for name in experiment_names():
+    for name in all_experiment_names():
         settings = load(name)
         layout, freshness = Layout(root, dataset, name, settings), Freshness()
         told = read_manifest(layout.experiment_folder / "cv.json")
         if told is None or told.artifact != "validate":
             continue
         folds = told.result["folds"]
-        prepared, split = freshness.manifest(layout.tiles), freshness.manifest(layout.split)
-        made = [[freshness.manifest(each) for each in (layout.train(fold), layout.out_of_fold(fold))] for fold in folds]
+        prepared, dealt = freshness.manifest(prepare.artifact(layout)), freshness.manifest(split.artifact(layout))
+        made = [
+            [freshness.manifest(each) for each in (train.trained(layout, fold), train.out_of_fold(layout, fold))]
+            for fold in folds
+        ]
         # What the figure depends on, from training to the smallest mask, as the receipts hold it.
         read = [
-            {**train.settings, **seen.settings, "submit": told.settings["submit"]}
-            for train, seen in made
-            if train and seen
+            {**fitted.settings, **seen.settings, "submit": told.settings["submit"]}
+            for fitted, seen in made
+            if fitted and seen
         ]
-        now, dealt = as_dict(settings), split and told.inputs["split"] == split.fingerprint
-        if not prepared or not dealt or len(read) < len(folds) or any(changed(each, now) for each in read):
+        now, same_split = stored(settings), dealt and told.inputs["split"] == dealt.fingerprint
+        if not prepared or not same_split or len(read) < len(folds) or any(changed(each, now) for each in read):
             print(f"{name}: left out, its settings have changed since it was trained and scored")
             continue
-        results = [train.result for train, _ in made if train]
+        results = [fitted.result for fitted, _ in made if fitted]
         with (layout.experiment_folder / "scores.csv").open(newline="", encoding="utf-8") as stream:
             scores[name] = {each["id"]: float(each["score"]) for each in csv.DictReader(stream)}
         cv = told.result["cv"]
         rows.append(
             {
                 "experiment": name,
-                "base": tomllib.loads((EXPERIMENTS / f"{name}.toml").read_text(encoding="utf-8")).get("base", ""),
+                "base": tomllib.loads(experiment_path(name).read_text(encoding="utf-8")).get("base", ""),
                 "folds": folds,
                 "cv": round(cv["score"], 4),
                 "low": round(cv["interval"][0], 4),
@@ -151,7 +156,7 @@ def changed(then: dict[str, Any], now: dict[str, Any]) -> bool:
             themselves what is done to their masks, as the defaults do more. One that is gone does not count.
         now: all settings of the experiment.
     """
-    plain = as_dict(Settings())
+    plain = stored(Settings())
     for section, values in then.items():
         missing = now[section] if section in AFTER_TRAINING else plain[section]
         if any(value != values.get(key, missing[key]) for key, value in now[section].items()):
@@ -178,7 +183,7 @@ def _judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _says(name: str) -> str:
     """What an experiment shows, as the first line of its TOML says it."""
-    first = (EXPERIMENTS / f"{name}.toml").read_text(encoding="utf-8").splitlines()[0]
+    first = experiment_path(name).read_text(encoding="utf-8").splitlines()[0]
     return re.sub(r"^(Ladder \d+|Part, on top of ladder \d+)[:,] *", "", first.lstrip("# "))
 
 
@@ -233,7 +238,7 @@ def _into_readme(rows: list[dict[str, Any]]) -> None:
 
 def _into_experiment(row: dict[str, Any]) -> None:
     """Put the figures into the comment at the top of an experiment's file, in place of what stood there."""
-    path = EXPERIMENTS / f"{row['experiment']}.toml"
+    path = experiment_path(row["experiment"])
     lines = path.read_text(encoding="utf-8").splitlines()
     head = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
     begin = next((number for number, line in enumerate(lines[:head]) if line.startswith("# Measured")), head)

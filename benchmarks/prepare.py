@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +12,9 @@ import numpy as np
 
 from benchmarks.rows import Row, versus
 from pipeline.config import SurveySettings
-from pipeline.data import tiles
+from pipeline.data.decode import decode_tiles
 from pipeline.data.sources.synthetic import write_survey
+from pipeline.system import machine
 
 TITLE = "Preparing"
 
@@ -28,11 +28,11 @@ def measure(quick: bool = False) -> list[Row]:
         write_survey(raw, SurveySettings(train=labelled, test=test))
         paths = sorted(raw.rglob("*.png"))
         contents = [np.frombuffer(path.read_bytes(), np.uint8) for path in paths]
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = machine.cores()
         started = time.process_time(), time.perf_counter()
-        tiles.decode(raw, out)
+        decode_tiles(raw, out)
         busy = (time.process_time() - started[0]) / (time.perf_counter() - started[1])
-        whole, bare = versus([lambda: tiles.decode(raw, out), lambda: _bare(contents, cores)], 1 if quick else 5)
+        whole, bare = versus([lambda: decode_tiles(raw, out), lambda: _bare(contents, cores)], 1 if quick else 5)
     return [
         Row(
             f"decode and check {len(paths):,} PNGs, against decoding alone on all cores",

@@ -12,7 +12,7 @@ from benchmarks.rows import Row, seconds
 TITLE = "Start-up"
 TINY = (
     "survey.train=40 survey.test=12 split.folds=2 network.width=4 network.levels=1 network.blocks=1 train.epochs=1 "
-    "train.late_loss= train.batch=8"
+    "train.late_loss= train.batch_size=8"
 )
 
 

@@ -37,7 +37,7 @@ NOTES = {
 }
 HEAVY = 5e11
 """Operations of a step from which on a few steps are enough."""
-TINY = ["network.width=4", "network.levels=2", "network.blocks=1", "train.batch=4"]
+TINY = ["network.width=4", "network.levels=2", "network.blocks=1", "train.batch_size=4"]
 
 
 def measure(quick: bool = False) -> list[Row]:
@@ -54,25 +54,25 @@ def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
     multiply, rows = backend_matmul(), []
     for precision in ("float32", "bfloat16"):
         model, size, answer = _network(settings, precision)
-        images, masks = _batch(settings.train.batch, size, answer)
+        images, masks = _batch(settings.train.batch_size, size, answer)
         work = 3 * forward_flops(model)
         # Steps and matrix products in turns, each pair close together: a machine that others share is not equally
         # fast all the time.
-        heavy = work * settings.train.batch > HEAVY
-        steps = 1 if quick or heavy else max(2, 64 // settings.train.batch)
+        heavy = work * settings.train.batch_size > HEAVY
+        steps = 1 if quick or heavy else max(2, 64 // settings.train.batch_size)
         model.train_on_batch(images, masks)
         shares, paces, peaks = [], [], []
         for _ in range(1 if quick else 3 if heavy else 7):
             peaks.append(matmul_peak(multiply, (256,) if quick else (2048, 4096), runs=2))
             taken = once(lambda: [model.train_on_batch(images, masks) for _ in range(steps)])  # noqa: B023
-            paces.append(steps * settings.train.batch / taken)
+            paces.append(steps * settings.train.batch_size / taken)
             shares.append(work * paces[-1] / peaks[-1])
         default = chosen("auto").removeprefix("mixed_") == precision
         share, goal = float(np.median(shares)), GOALS.get(name) if default else None
         rows.append(
             Row(
                 f"`{name}`, {precision}{' (what auto is here)' if default else ''}, "
-                f"{settings.input.size} x {settings.input.size}, batch {settings.train.batch}",
+                f"{settings.input.size} x {settings.input.size}, batch {settings.train.batch_size}",
                 f"{share:.0%} of the float32 peak; {np.median(paces):.1f} tiles/s",
                 f"{goal:.0%} or more" if goal else "",
                 share >= goal if goal else None,
@@ -99,7 +99,7 @@ def _batch(count: int, size: int, answer: int) -> tuple[np.ndarray, np.ndarray]:
 def _others(settings: Settings, quick: bool) -> list[Row]:
     """The kernel's network as we train it, as Keras would by itself, and in plain PyTorch."""
     model, size, answer = _network(settings)
-    images, masks = _batch(settings.train.batch, size, answer)
+    images, masks = _batch(settings.train.batch_size, size, answer)
     works: dict[str, Any] = {"ours": lambda: model.train_on_batch(images, masks)}
     for title, jit in (("Keras' own settings", "auto"), ("Keras with XLA", True)):
         other, _, _ = _network(settings)
@@ -154,7 +154,7 @@ def _epoch(settings: Settings, quick: bool) -> list[Row]:
     model, size, _ = _network(settings, settings.train.precision)
     _, transform = make_network(settings)
     batches = Batches(
-        LabelledTiles(images, masks), np.arange(count), transform, settings.augment, settings.train.batch, 0
+        LabelledTiles(images, masks), np.arange(count), transform, settings.augment, settings.train.batch_size, 0
     )
     kept = [batches[0]] * len(batches)
     found, ready = np.empty(seen.shape, np.uint8), make_predictor(settings)
@@ -215,7 +215,7 @@ def _together(settings: Settings, processes: int, cores: int, quick: bool) -> fl
     ready, told = spawn.Barrier(processes), spawn.Queue()
     before = dict(os.environ)
     try:
-        machine.Share(cores).take()  # which a process must find in its environment when it begins
+        machine.Resources(cores).apply()  # which a process must find in its environment when it begins
         running = [spawn.Process(target=_steps, args=(settings, quick, ready, told)) for _ in range(processes)]
         for process in running:
             process.start()
@@ -230,7 +230,7 @@ def _together(settings: Settings, processes: int, cores: int, quick: bool) -> fl
 
 def _steps(settings: Settings, quick: bool, ready: Any, told: Any) -> None:
     model, size, answer = _network(settings, settings.train.precision)
-    images, masks = _batch(settings.train.batch, size, answer)
+    images, masks = _batch(settings.train.batch_size, size, answer)
     model.train_on_batch(images, masks)
     steps = 0
     ready.wait(timeout=600)
@@ -239,4 +239,4 @@ def _steps(settings: Settings, quick: bool, ready: Any, told: Any) -> None:
     while (passed := time.perf_counter() - started) < (0.2 if quick else 8.0):
         model.train_on_batch(images, masks)
         steps += 1
-    told.put(steps * settings.train.batch / passed)
+    told.put(steps * settings.train.batch_size / passed)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 TINY = (
     "survey.train=40 survey.test=12 split.folds=2 split.bins=4 network.width=4 network.levels=1 network.blocks=1 "
-    "network.residual=false train.epochs=2 train.batch=8 train.precision=float32"
+    "network.residual=false train.epochs=2 train.batch_size=8 train.precision=float32"
 )
 """Settings of a run that takes seconds."""
 
@@ -96,6 +96,28 @@ def blobs(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(noise + 80 * masks, 0, 255).astype(np.uint8), masks
 
 
+def noisy(
+    masks: np.ndarray, seed: int, noise: float, *, rock: float = 78, salt: float = 178, patch: int = 6
+) -> np.ndarray:
+    """Made-up probabilities of masks, with noise in square patches; the mean of several has less noise.
+
+    Args:
+        masks: (n, 101, 101) 0/1.
+        seed: of the noise.
+        noise: its standard deviation.
+        rock: mean value without salt.
+        salt: mean value of salt.
+        patch: width of a patch in pixels.
+
+    Returns:
+        (n, 101, 101) uint8.
+    """
+    draw = np.random.default_rng(seed)
+    patches = draw.normal(0, noise, (len(masks), -(-101 // patch), -(-101 // patch)))
+    pixels = patches.repeat(patch, 1).repeat(patch, 2)[:, :101, :101]
+    return np.clip(masks * float(salt - rock) + rock + pixels, 0, 255).astype(np.uint8)
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root folder with a finished chain; tests copy it before they change anything."""
@@ -115,7 +137,7 @@ def root(finished: Path, tmp_path: Path) -> Path:
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.artifacts import Artifact, held
+from pipeline.artifacts import Artifact, locked
 name, stage, folder, manifest = sys.argv[1:]
 with locked(Artifact(name, stage, Path(folder), manifest, ())):
     print("held", flush=True)

@@ -12,39 +12,29 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.stages import ROAD
 from tests import imports
 
 PACKAGE = Path(__file__).parent.parent / "pipeline"
 LAYERS: imports.Layers = [
     {"__main__"},
-    {"command_line"},
-    {"retrain", "summary"},
+    {"cli"},
+    {"road"},
     {"stages"},
-    {"cluster"},
-    {"launch"},
-    {"work"},
-    {"fit"},
-    {"batches", "inference"},
-    {"augment_pool", "submission", "uploads", "validation", "views"},
-    {"augment", "blend", "checkpoint", "leaderboard", "nn", "pseudo", "sources", "store", "tiles"},
-    {"artifacts", "board", "folds", "geometry", "rle", "rules"},
-    {
-        "checks",
-        "config",
-        "disk",
-        "environment",
-        "figures",
-        "machine",
-        "metric",
-        "pages",
-        "progress",
-        "results",
-        "tables",
-    },
+    {"execution"},
+    {"training"},
+    {"reporting", "submission"},
+    {"prediction"},
+    {"data"},
+    {"network"},
+    {"scoring"},
+    {"artifacts"},
+    {"config"},
+    {"system"},
 ]
 """A module imports only from the lines below its own, and within its own package; see ``tests/imports.py``."""
-TENSORFLOW_ALONE_CAN = {"pipeline.network.norm"}  # its fused batch norm, and the optimizer takes it from there
-MAY_IMPORT_KERAS = {"nn", "batches", "inference", "views", "checkpoint", "fit"}
+TENSORFLOW_ALONE_CAN = {"pipeline.network.backend"}
+MAY_IMPORT_KERAS = {"network", "prediction", "training"}
 
 
 def test_imports_run_one_way_only():
@@ -57,15 +47,11 @@ def test_imports_are_absolute():
     } == {}
 
 
-def test_stages_never_import_each_other():
-    stages = {module: targets for module, targets in imports.graph(PACKAGE).items() if is_a_stage(module)}
-    assert len(stages) > 5
-    for module, targets in stages.items():
-        assert not [each for each in targets if is_a_stage(each)], module
-
-
-def is_a_stage(module: str) -> bool:
-    return module.startswith("pipeline.stages.")
+def test_a_stage_imports_only_stages_before_it():
+    graph, names = imports.graph(PACKAGE), [stage.name for stage in ROAD]
+    for at, name in enumerate(names):
+        later = {f"pipeline.stages.{each}" for each in names[at + 1 :]}
+        assert not graph[f"pipeline.stages.{name}"] & later, name
 
 
 def roots(module: str, source: ast.AST) -> set[str]:

@@ -108,7 +108,7 @@ def test_what_was_measured_of_former_settings_says_so(tmp_path: Path):
     command.write({"predict": table | {"settings": {"unet": today, "kernel": today}}}, tmp_path)
     page = (tmp_path / "RESULTS.md").read_text()
     # A setting that came later, and is off, changes nothing.
-    del today["train"]["pseudo_share"]
+    del today["train"]["pseudo_fraction"]
     assert command._former({"unet": today}) == []
     assert "Of former settings of `kernel`: `python -m benchmarks predict` measures those of today." in page
 

@@ -17,14 +17,16 @@ from pipeline.config import UserError, load
 from pipeline.data import rle
 from pipeline.data.folds import fold_of_tiles
 from pipeline.scoring import postprocess
-from pipeline.submission import csv_file as submission
-from tests.conftest import TINY, Chain, blobs
-from tests.scoring.test_blend import literal, noisy
+from pipeline.stages import predict, submit, train, validate
+from pipeline.submission import csv_file
+from pipeline.submission.masks import read_choice
+from tests.conftest import TINY, Chain, blobs, noisy
+from tests.scoring.test_blend import literal
 
 SAME = (
     f"{TINY} network.attention=none network.hypercolumn=false network.deep_supervision=0 "
     "network.empty_head=0 augment.grid=0 train.late_loss=bce_lovasz "
-    "train.learning_rate=2e-3 train.late_from=0.65 train.ema=0.97"
+    "train.learning_rate=2e-3 train.late_loss_start=0.65 train.ema_momentum=0.97"
 )
 """With these the experiments `unet` and `demo` train the same network, so that one's weights stand for the other's."""
 
@@ -52,14 +54,14 @@ def test_a_blend_is_one_artifact_in_any_order_with_inputs_labelled_by_member(tmp
     blended = Blend([one, other], one.settings)
     assert blended.experiment == "demo+unet"
     assert artifacts.blend_name(["unet", "demo"]) == artifacts.blend_name(["demo", "unet"])
-    assert blended.validation([0, 1]) == Blend([other, one], one.settings).validation([0, 1])
-    labels = [each.label for each in blended.submission([0, 1]).inputs]
+    assert validate.artifact(blended, [0, 1]) == validate.artifact(Blend([other, one], one.settings), [0, 1])
+    labels = [each.label for each in submit.artifact(blended, [0, 1]).inputs]
     assert labels == [
         "prepare",
         "validate",
         *(f"{name} predict fold {fold}" for name in ("demo", "unet") for fold in (0, 1)),
     ]
-    assert len({each.label for each in blended.validation([0, 1]).inputs}) == 6
+    assert len({each.label for each in validate.artifact(blended, [0, 1]).inputs}) == 6
 
 
 # ---- The command line -----------------------------------------------------------------------------------------------
@@ -83,10 +85,10 @@ def blended(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(experiments / "demo", experiments / "unet", ignore=gone)
     truth = np.load(root / "data/demo/tiles/train_masks.npy", allow_pickle=False)
     for seed, layout in enumerate(trees(root)):
-        folds = fold_of_tiles(layout.split.folder)
+        folds = fold_of_tiles(layout.split_folder)
         for fold in (0, 1):
-            replace_array(layout.out_of_fold(fold), noisy(truth[folds == fold], seed, 45))
-            replace_array(layout.test(fold), noisy(blobs(12)[1], 10 * seed + fold, 45))
+            replace_array(train.out_of_fold(layout, fold), noisy(truth[folds == fold], seed, 45))
+            replace_array(predict.artifact(layout, fold), noisy(blobs(12)[1], 10 * seed + fold, 45))
     assert main(["submit", "--experiment", "unet,demo", *common(root)]) == 0
     return root
 
@@ -113,7 +115,7 @@ def test_several_experiments_are_submitted_as_their_blend(blended: Path):
 
     paths = [own.parent / name / "test" / f"fold-{fold}.npy" for name in ("demo", "unet") for fold in (0, 1)]
     mean = literal([np.load(path, allow_pickle=False) for path in paths], [1] * 4)
-    how, votes = submission.read_choice(own / "choice.json")
+    how, votes = read_choice(own / "choice.json")
     assert votes == {"demo": 1, "unet": 1}
     images = np.load(blended / "data/demo/tiles/test_images.npy", allow_pickle=False)
     with (folder / "demo+unet.csv").open() as stream:
@@ -176,7 +178,7 @@ def test_a_blend_is_stale_when_a_member_has_changed(pair: Chain):
     ]
     layout = trees(pair.root)[0]
     found = np.load(layout.fold_folder(0) / "oof.npy", allow_pickle=False)
-    replace_array(layout.out_of_fold(0), found[:, ::-1])
+    replace_array(train.out_of_fold(layout, 0), found[:, ::-1])
     assert run(pair, "status") == 0
     status = pair.printed.split("experiment demo+unet")[1]
     assert "validate         stale: unet out-of-fold 0 has changed" in status
@@ -185,21 +187,51 @@ def test_a_blend_is_stale_when_a_member_has_changed(pair: Chain):
     assert (pair.root / "data/demo/experiments/demo+unet/scores.csv").read_bytes() != before
 
 
-def test_the_test_tiles_get_the_chosen_weights(pair: Chain):
-    members = trees(pair.root)
+def replace_votes(root: Path, votes: dict[str, int]) -> Artifact:
+    """Make the blend's validation again with other weights."""
+    members = trees(root)
     layout = Blend(members, config.blend({each.experiment: each.settings for each in members}))
-    artifact = layout.validation((0, 1))
+    artifact = validate.artifact(layout, (0, 1))
     manifest = Freshness().manifest(artifact)
     assert manifest is not None
     with artifacts.updating(artifact) as folder:
         chosen = json.loads((folder / "choice.json").read_text())
-        (folder / "choice.json").write_text(json.dumps({**chosen, "votes": {"demo": 1, "unet": 3}}))
-        artifacts.commit(artifact, {**manifest.result, "votes": {"demo": 1, "unet": 3}}, 0.0)
+        (folder / "choice.json").write_text(json.dumps({**chosen, "votes": votes}))
+        artifacts.commit(artifact, {**manifest.result, "votes": votes}, 0.0)
+    return artifact
+
+
+def test_a_blend_of_one_member_gets_no_csv_and_no_rank_and_prints_what_to_type(pair: Chain):
+    (pair.root / "submissions/demo/demo+unet.csv").unlink()
+    replace_votes(pair.root, {"demo": 0, "unet": 1})
+    assert run(pair, "submit") == 2
+    assert "the blend demo+unet is unet alone (weight 1)" in pair.error
+    command = pair.error.split("submit unet itself: ")[1]
+    # unet is the default experiment.
+    assert "-m pipeline submit --dataset demo --set" in command
+    assert "--experiment" not in command
+    assert len(pair.error.splitlines()) == 1
+    assert not (pair.root / "submissions/demo/demo+unet.csv").exists()
+    with (pair.root / "submissions/leaderboard.csv").open() as stream:
+        assert {row["experiment"] for row in csv.DictReader(stream)} == {"demo", "unet"}
+    page = pair.root / "data/demo/experiments/demo+unet/report.html"
+    assert "this blend is unet alone" in page.read_text()
+    assert run(pair, "validate") == 0
+    assert "warning: the blend demo+unet is unet alone" in pair.printed
+    assert "next" not in pair.printed.split("warning: the blend")[1]
+    replace_votes(pair.root, {"demo": 1, "unet": 1})
+    assert run(pair, "submit") == 0
+    assert (pair.root / "submissions/demo/demo+unet.csv").is_file()
+
+
+def test_the_test_tiles_get_the_chosen_weights(pair: Chain):
+    members = trees(pair.root)
+    artifact = replace_votes(pair.root, {"demo": 1, "unet": 3})
     assert run(pair, "submit") == 0
     assert "demo              weight 0.25" in pair.printed
-    paths = [each.test(fold).folder / f"fold-{fold}.npy" for each in members for fold in (0, 1)]
+    paths = [predict.artifact(each, fold).folder / f"fold-{fold}.npy" for each in members for fold in (0, 1)]
     mean = literal([np.load(path, allow_pickle=False) for path in paths], [3, 3, 1, 1])
-    how, _ = submission.read_choice(artifact.folder / "choice.json")
+    how, _ = read_choice(artifact.folder / "choice.json")
     expected = postprocess.apply(mean, np.load(pair.root / "data/demo/tiles/test_images.npy", allow_pickle=False), how)
     with (pair.root / "submissions/demo/demo+unet.csv").open() as stream:
         written = rle.decode([row["rle_mask"] for row in csv.DictReader(stream)], 101, 101) > 0
@@ -215,7 +247,7 @@ def test_a_stopped_command_continues_when_it_is_run_again(pair: Chain, monkeypat
     path.unlink()
     made = (pair.root / "data/demo/experiments/demo+unet/cv.json").stat().st_mtime_ns
     with monkeypatch.context() as patch:
-        patch.setattr(submission, "check", stopped)
+        patch.setattr(csv_file, "check", stopped)
         assert run(pair, "submit") == 130
     assert not path.exists()
     assert run(pair, "submit") == 0

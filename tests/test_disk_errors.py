@@ -22,16 +22,17 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from pipeline.artifacts import measure, write_bytes
+from pipeline.artifacts import measure
 from pipeline.cli import main as command_line
 from pipeline.system import disk
+from pipeline.system.atomic import write_bytes
 from tests.conftest import common
 from tests.disk_errors import HERE, HOW, Server, environment
 from tests.test_faults import content
 
 SETTINGS = (
     "survey.train=16 survey.test=4 split.folds=2 split.bins=2 network.width=4 network.levels=1 network.blocks=1 "
-    "network.residual=false train.epochs=2 train.batch=4 train.precision=float32"
+    "network.residual=false train.epochs=2 train.batch_size=4 train.precision=float32"
 )
 FOLDS = ("--folds", "0")
 
@@ -72,7 +73,7 @@ HARMLESS = {
 FILE = """
 import sys
 from pathlib import Path
-from pipeline.artifacts import write_bytes
+from pipeline.system.atomic import write_bytes
 from tests.disk_errors import arm, disarm
 
 root, log, how = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
@@ -128,7 +129,7 @@ def test_what_reads_back_otherwise_does_not_take_a_files_place(tmp_path: Path, m
         whole(number)
 
     monkeypatch.setattr(os, "fsync", damaged)
-    with pytest.raises(OSError, match="Reads back other") as caught:
+    with pytest.raises(OSError, match="contains other bytes") as caught:
         write_bytes(path, b"content")
     assert caught.value.errno == errno.EIO
     assert path.read_bytes() == b"old"

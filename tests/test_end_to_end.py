@@ -19,19 +19,19 @@ import numpy as np
 import pytest
 
 from pipeline import artifacts, config
+from pipeline.artifacts import backup
 from pipeline.cli import main as command_line
 from pipeline.cli import summary
 from pipeline.data import rle
 from pipeline.data.folds import fold_of_tiles
 from pipeline.scoring import metric
 from pipeline.scoring import postprocess as rules
-from pipeline.stages import Context
-from pipeline.submission import csv_file as submission
+from pipeline.stages import Context, predict, train
+from pipeline.submission.masks import read_choice
 from pipeline.system import machine
 from tests.browser import browser, look
-from tests.conftest import TINY, Chain, blobs, command, common
-from tests.scoring.test_blend import noisy
-from tests.test_blend_command import remade
+from tests.conftest import TINY, Chain, blobs, command, common, noisy
+from tests.test_blend_command import replace_array
 
 
 def test_the_chain_says_its_score_and_where_everything_is(finished: Path):
@@ -65,18 +65,18 @@ def test_the_csv_has_the_masks_of_the_folds_mean_and_the_receipt_their_score(
 ):
     # With predictions that are worth something, in place of those of networks that were hardly trained.
     layout = artifacts.Layout(root, "demo", "demo", config.load("demo", TINY.split()))
-    truth = np.load(layout.tiles.folder / "train_masks.npy", allow_pickle=False)
-    dealt = fold_of_tiles(layout.split.folder)
+    truth = np.load(layout.tiles_folder / "train_masks.npy", allow_pickle=False)
+    dealt = fold_of_tiles(layout.split_folder)
     folds = [noisy(blobs(12)[1], fold, 45) for fold in (0, 1)]
     for fold in (0, 1):
-        remade(layout.out_of_fold(fold), noisy(truth[dealt == fold], fold, 45))
-        remade(layout.test(fold), folds[fold])
+        replace_array(train.out_of_fold(layout, fold), noisy(truth[dealt == fold], fold, 45))
+        replace_array(predict.artifact(layout, fold), folds[fold])
     assert Chain(root, capsys)("submit") == 0
     with (root / "submissions/demo/demo.csv").open() as stream:
         written = {row["id"]: rle.decode([row["rle_mask"]])[0] for row in csv.DictReader(stream)}
-    how, _ = submission.read_choice(layout.experiment_folder / "choice.json")
+    how, _ = read_choice(layout.experiment_folder / "choice.json")
     mean = ((folds[0].astype(int) + folds[1] + 1) // 2).astype(np.uint8)
-    images = np.load(layout.tiles.folder / "test_images.npy", allow_pickle=False)
+    images = np.load(layout.tiles_folder / "test_images.npy", allow_pickle=False)
     masks = np.stack([*written.values()])
     assert masks.any(axis=(1, 2)).sum() > 4
     np.testing.assert_array_equal(masks, rules.apply(mean, images, how))
@@ -285,7 +285,7 @@ def test_a_begun_training_is_told_of_its_own_settings_alone(root: Path, capsys: 
     chain = Chain(root, capsys)
     longer = TINY.replace("train.epochs=2", "train.epochs=3")
     layout = artifacts.Layout(root, "demo", "demo", config.load("demo", longer.split()))
-    state = artifacts.backup_folder(layout.train(0)) / artifacts.STATE
+    state = artifacts.backup_folder(train.trained(layout, 0)) / backup.STATE
     state.parent.mkdir()
     state.write_bytes(b"of a run that was killed")
     assert chain("status", settings=longer) == 0
@@ -336,8 +336,8 @@ def test_clean_removes_only_what_it_names(root: Path, capsys: pytest.CaptureFixt
         (["train", "--experiment", "unet.toml"], "write unet"),
         (["train", "--archive", "~nobody-here/x.zip", "--dataset", "mine"], "~nobody-here/x.zip"),
         (["train", "--set", "submit.rules=fill_holes"], "submit.rules=[fill_holes]"),
-        (["train", "--set", "train.epochs=5, train.batch=16"], "separated by spaces"),
-        (["train", "--set", "train.batch=8 train.pseudo_share"], "separated by spaces"),
+        (["train", "--set", "train.epochs=5, train.batch_size=16"], "separated by spaces"),
+        (["train", "--set", "train.batch_size=8 train.pseudo_fraction"], "separated by spaces"),
         (["clean", ".locks"], "nothing called '.locks'"),
         (["train", "--set", "train.tensorboard=yes"], "true or false"),
         (["nonsense"], "nonsense"),
@@ -372,10 +372,10 @@ def test_a_value_may_hold_spaces(root: Path, capsys: pytest.CaptureFixture[str])
     chain = Chain(root, capsys)
     assert chain("status", settings="submit.message=for the last day " + TINY) == 0
     assert "message was , now for the last day\n" in chain.printed
-    assert chain("status", settings=TINY + " submit.message=with a=b, train.ema this time") == 0
-    assert "message was , now with a=b, train.ema this time\n" in chain.printed
-    assert chain("status", settings='submit.message="now train.ema=0.9" ' + TINY) == 0
-    assert "message was , now now train.ema=0.9\n" in chain.printed
+    assert chain("status", settings=TINY + " submit.message=with a=b, train.ema_momentum this time") == 0
+    assert "message was , now with a=b, train.ema_momentum this time\n" in chain.printed
+    assert chain("status", settings='submit.message="now train.ema_momentum=0.9" ' + TINY) == 0
+    assert "message was , now now train.ema_momentum=0.9\n" in chain.printed
     assert chain("submit", settings=TINY + " predict.tta=[plain, flip]") == 0
     assert "submit: up to date" in chain.printed
 
@@ -387,7 +387,7 @@ def test_make_takes_a_setting_as_it_is_told(message: str):
     told = summary.next_command(context, "status")
     assert told.startswith("make status DATASET=demo EXPERIMENT=demo SET=")
     ran = subprocess.run(["bash", "-c", told], cwd=config.ROOT, capture_output=True, text=True, timeout=60)
-    assert f"error: --set train.epochs={message}: train.epochs: Expected" in ran.stderr
+    assert f"error: --set train.epochs={message}: train.epochs must be a whole number" in ran.stderr
 
 
 def test_the_next_command_is_told_whole(root: Path, capsys: pytest.CaptureFixture[str]):

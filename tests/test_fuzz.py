@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import shutil
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,6 @@ from hypothesis import strategies as st
 
 from pipeline import artifacts, config
 from pipeline.artifacts import (
-    RAW_FILES,
-    RAW_FOLDERS,
     Artifact,
     Freshness,
     Layout,
@@ -36,14 +36,17 @@ from pipeline.artifacts import (
 )
 from pipeline.cli import summary
 from pipeline.cli.main import main
-from pipeline.config import SurveySettings, UserError
+from pipeline.config import SurveySettings, UserError, experiment_files
 from pipeline.data import folds, rle, tiles
+from pipeline.data.decode import decode_tiles
+from pipeline.data.files import RAW_FILES, RAW_FOLDERS
+from pipeline.data.png import decode_image, decode_mask
 from pipeline.data.sources.archive import unpack
 from pipeline.data.sources.synthetic import write_survey
 from pipeline.execution import local as launch
-from pipeline.reporting import leaderboard
-from pipeline.stages import ROAD, Context, download
-from pipeline.submission import uploads
+from pipeline.reporting import leaderboard, leaderboard_entries
+from pipeline.stages import ROAD, Context, download, train, validate
+from pipeline.submission import receipts
 from pipeline.system.progress import Progress
 
 pytestmark = pytest.mark.fuzz
@@ -127,7 +130,7 @@ def test_tables_of_an_archive(survey: Path, tmp_path: Path, name: str, data: st.
     out.mkdir()
     (raw / name).write_bytes(mutated(data, (survey / name).read_bytes()))
     try:
-        told = tiles.decode(raw, out)
+        told = decode_tiles(raw, out)
     except UserError as error:
         in_one_line(error)
     else:
@@ -164,7 +167,7 @@ def test_settings_files(tmp_path: Path, data: st.DataObject):
     known = (config.EXPERIMENTS / "kernel.toml").read_bytes()
     (tmp_path / "mine.toml").write_bytes(mutated(data, known))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(config, "EXPERIMENTS", tmp_path)
+        patch.setattr(experiment_files, "EXPERIMENTS", tmp_path)
         try:
             found = config.load("mine")
         except UserError as error:
@@ -218,7 +221,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_images(data: st.DataObject):
     image = np.random.default_rng(0).integers(0, 255, (101, 101, 3), np.uint8)
     content = mutated(data, cv2.imencode(".png", image)[1].tobytes())
-    for decode in (tiles.decode_image, tiles.decode_mask):
+    for decode in (decode_image, decode_mask):
         array, error = decode(content)
         assert (array is None) == bool(error)
         assert array is None or (array.shape, array.dtype) == ((101, 101), np.uint8)
@@ -310,7 +313,7 @@ FOUND: dict[str, dict[str, Any]] = {
     "prepare": {"train": 40, "test": 12},
     "split": {"tiles": 40},
     "train": {"epochs": 2, "best_epoch": 1, "kept_epochs": [1], "seconds": 90.5, "cpu_seconds": 180.0, **COST},
-    "oof": {"tiles": 40, "score_at_half": 0.65, "iou": 0.7, "empty_accuracy": 0.9},
+    "out-of-fold": {"tiles": 40, "score_at_half": 0.65, "iou": 0.7, "empty_accuracy": 0.9},
     "validate": VALIDATED,
     "report": {},
     "predict": {"tiles": 12},
@@ -324,7 +327,7 @@ def context(root: Path) -> Context:
 
 
 def chain_of(about: Context) -> list[Artifact]:
-    return [each for stage in ROAD for each in about.artifacts(stage)]
+    return [each for stage in ROAD for each in stage.artifacts(about)]
 
 
 @pytest.fixture(scope="module")
@@ -338,7 +341,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 (artifact.folder / name).touch()
             else:
                 (artifact.folder / name).mkdir(parents=True)
-        artifacts.commit(artifact, FOUND[artifact.stage], 0.0)
+        artifacts.commit(artifact, FOUND[artifact.name.split()[0]], 0.0)
     return root
 
 
@@ -373,7 +376,7 @@ def spoiled(data: st.DataObject, manifest: Manifest) -> bytes:
         if how == "rename":
             at[data.draw(WORDS)] = value
     plain["seal"] = ""
-    plain["seal"] = artifacts.hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()[:16]
+    plain["seal"] = hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()[:16]
     return msgspec.json.encode(plain)
 
 
@@ -390,15 +393,15 @@ def test_manifests_with_a_right_checksum(done: Path, capsys: pytest.CaptureFixtu
     try:
         assert main(["status", "--verify", "--root", str(done), "--dataset", "demo", "--experiment", "demo"]) == 0
         # Not the page, whose figures take seconds; it holds what the tables hold.
-        leaderboard.as_markdown([entry.row for entry in leaderboard.read(done)])
-        uploads.receipts(done / "submissions/demo")
+        leaderboard.as_markdown([entry.row for entry in leaderboard_entries.read(done)])
+        receipts.read(done / "submissions/demo")
         summary.trained(about)
         summary.submitted(about)
-        launch.fold_line(about.layout, 0, about.freshness)
-        artifacts.finished(about.layout.train(0))
+        launch.fold_line(train.task(about.layout, 0), about.freshness)
+        artifacts.finished(train.trained(about.layout, 0))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(about.layout, "dataset", "mine")
-            download.check_archive(about, done)
+            download.check(replace(about, archive=done))
     except UserError as error:
         in_one_line(error)
     finally:
@@ -407,7 +410,7 @@ def test_manifests_with_a_right_checksum(done: Path, capsys: pytest.CaptureFixtu
 
 
 def test_what_is_spoiled_has_a_right_checksum(done: Path):
-    path = context(done).layout.validation((0,)).manifest_path
+    path = validate.artifact(context(done).layout, (0,)).manifest_path
     manifest = read_manifest(path)
     assert manifest is not None
     plain = msgspec.to_builtins(manifest)

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import ladder
 from pipeline import config
+from pipeline.config import experiment_files
 from tests.conftest import TINY
 
 ROWS = json.loads((ladder.HERE / "results" / "ladder.json").read_text(encoding="utf-8"))["rows"]
@@ -21,7 +22,7 @@ def row(name: str, cv: float, gain: float | None = None, apart: float = 0.001) -
 
 @pytest.mark.parametrize("told", ROWS, ids=lambda each: each["experiment"])
 def test_every_figure_stands_in_its_experiments_file_and_in_the_readme(told: dict):
-    text = (config.EXPERIMENTS / f"{told['experiment']}.toml").read_text(encoding="utf-8")
+    text = config.experiment_path(told["experiment"]).read_text(encoding="utf-8")
     assert "\n".join(ladder.header(told)) in text
     if not ladder.SEED.search(told["experiment"]):
         line = next(line for line in ladder._table(ROWS) if f"| `{told['experiment']}` |" in line)
@@ -31,7 +32,7 @@ def test_every_figure_stands_in_its_experiments_file_and_in_the_readme(told: dic
 
 @pytest.mark.parametrize("told", ROWS, ids=lambda each: each["experiment"])
 def test_no_figure_is_left_of_other_settings(told: dict):
-    now = config.as_dict(config.load(told["experiment"]))
+    now = config.stored(config.load(told["experiment"]))
     assert not ladder.changed(told["settings"], now), "its settings have changed since: measure it anew"
 
 
@@ -62,21 +63,20 @@ def test_rows_of_other_tiles_stay_out_of_the_table(capsys: pytest.CaptureFixture
         (["predict.tta=[plain]"], True),
         (["submit.rules=[]"], True),
         (["split.seed=3"], False),  # not a part of what is compared here: the receipts' hashes tell
-        (["train.swa_from=0.5", "train.ema=0"], True),
+        (["train.swa_start=0.5", "train.ema_momentum=0"], True),
     ],
 )
 def test_a_setting_that_the_figure_depends_on_has_changed(overrides: list[str], told: bool):
-    now = config.as_dict(config.load("unet", overrides))
-    then = {name: dict(config.as_dict(config.load("unet"))[name]) for name in ("network", "train", "predict", "submit")}
-    del then["train"]["swa_from"]  # a setting that came later
+    now = config.stored(config.load("unet", overrides))
+    then = {name: dict(config.stored(config.load("unet"))[name]) for name in ("network", "train", "predict", "submit")}
+    del then["train"]["swa_start"]  # a setting that came later
     assert ladder.changed(then, now) is told
 
 
 def test_receipts_become_rows(finished: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / "plain.toml").write_text((config.EXPERIMENTS / "demo.toml").read_text(encoding="utf-8"))
     (tmp_path / "demo.toml").write_text('base = "plain"\n' + _toml(TINY))
-    monkeypatch.setattr(config, "EXPERIMENTS", tmp_path)
-    monkeypatch.setattr(ladder, "EXPERIMENTS", tmp_path)
+    monkeypatch.setattr(experiment_files, "EXPERIMENTS", tmp_path)
     (told,) = ladder.measured(finished, "demo")
     receipt = json.loads((finished / "submissions/demo/demo.json").read_text())["result"]
     assert told["cv"] == round(receipt["cv"]["score"], 4)

@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline import artifacts
-from pipeline.artifacts import Artifact, Manifest, parse_manifest, verify, writing
+from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.integrity import verify
+from pipeline.artifacts.manifest import Manifest, parse_manifest
 from pipeline.config import UserError
+from pipeline.system import atomic
+from pipeline.system.atomic import writing
 
 _ARRIVING = ".arriving-"
 _BUCKETS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss"}
@@ -94,7 +97,7 @@ class Store:
                 raise UserError(f"{self.address}: {artifact.name} was replaced meanwhile; run this command again")
             self.remove(path)
             raise UserError(f"{self.address}: {artifact.name}: {error}; the same command makes it again")
-        artifacts.write_bytes(path, content or b"")
+        atomic.write_bytes(path, content or b"")
         return True
 
     def mirror(self, folder: Path) -> None:

@@ -171,20 +171,6 @@ class Submitted(Validated, frozen=True, kw_only=True):
     kaggle: Kaggle | UnsetType = UNSET
 
 
-RESULTS: dict[str, type[Result]] = {
-    "download": Downloaded,
-    "prepare": Prepared,
-    "split": Result,
-    "train": Trained,
-    "oof": OutOfFold,
-    "validate": Validated,
-    "report": Result,
-    "predict": Predicted,
-    "submit": Submitted,
-}
-"""By stage, in the stage's present format (``artifacts.FORMAT``)."""
-
-
 def error(result: dict[str, Any], kind: type[Result]) -> str:
     """Why a result is not of a kind; an empty string where it is.
 

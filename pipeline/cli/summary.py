@@ -10,14 +10,14 @@ from typing import Any
 
 from pipeline.config import CHECKOUT, DEFAULT_EXPERIMENT, ROOT, SCRIPT
 from pipeline.reporting import checks
-from pipeline.stages import Context
+from pipeline.stages import Context, report, submit, train, validate
 from pipeline.system.progress import echo, format_duration
 
 
 def blended(context: Context) -> None:
     """After the validation of a blend: its members, its cross-fitted score, and the next step."""
     layout = context.layout
-    validated = context.freshness.manifest(layout.validation(context.folds))
+    validated = context.freshness.manifest(validate.artifact(layout, context.folds))
     if validated is not None:
         _members(context, validated.result)
         _validated(context, validated.result, "submit")
@@ -29,7 +29,7 @@ def only_member(context: Context) -> str:
     Returns:
         One line, empty for any other blend.
     """
-    validated = context.freshness.manifest(context.layout.validation(context.folds))
+    validated = context.freshness.manifest(validate.artifact(context.layout, context.folds))
     member = checks.sole_member(validated.result["votes"]) if validated is not None else None
     if member is None:
         return ""
@@ -45,15 +45,18 @@ def trained(context: Context) -> None:
     echo("")
     echo("  fold   tiles   epochs   best    at 0.5      IoU    empty      time")
     for fold in context.folds:
-        train, found = freshness.manifest(layout.train(fold)), freshness.manifest(layout.out_of_fold(fold))
-        if train and found:
+        fitted, found = (
+            freshness.manifest(train.trained(layout, fold)),
+            freshness.manifest(train.out_of_fold(layout, fold)),
+        )
+        if fitted and found:
             result = found.result
             echo(
-                f"  {fold:4d}  {result['tiles']:6,d}  {train.result['epochs']:7d}  {train.result['best_epoch']:5d}"
+                f"  {fold:4d}  {result['tiles']:6,d}  {fitted.result['epochs']:7d}  {fitted.result['best_epoch']:5d}"
                 f"  {result['score_at_half']:8.4f}  {result['iou']:7.4f}  {result['empty_accuracy']:7.1%}"
-                f"  {format_duration(train.result['seconds']):>8}"
+                f"  {format_duration(fitted.result['seconds']):>8}"
             )
-    validated = freshness.manifest(layout.validation(context.folds))
+    validated = freshness.manifest(validate.artifact(layout, context.folds))
     if validated is not None:
         echo("")
         _validated(context, validated.result, "predict submit")
@@ -62,7 +65,7 @@ def trained(context: Context) -> None:
 def submitted(context: Context) -> None:
     """After the submission: score, files, and the next step."""
     layout = context.layout
-    artifact = layout.submission(context.folds)
+    artifact = submit.artifact(layout, context.folds)
     manifest = context.freshness.manifest(artifact)
     if manifest is None:
         return
@@ -76,9 +79,9 @@ def submitted(context: Context) -> None:
     if "score" in result:
         echo(f"  test answers        {result['score']:.4f}  (the survey knows its own)")
     echo(f"  salt predicted      in {result['tiles_with_salt']:,} of {result['tiles']:,} test tiles")
-    echo(f"  CSV                 {_shown(artifact.folder / artifact.outputs[0])}")
+    echo(f"  CSV                 {_shown(artifact.path)}")
     echo(f"  receipt             {_shown(artifact.manifest_path)}")
-    echo(f"  report              {_shown(layout.experiment_folder / 'report.html')}")
+    echo(f"  report              {_shown(report.artifact(layout, ()).path)}")
     echo(f"  leaderboard         {_shown(layout.leaderboard.with_suffix('.html'))}")
     if layout.dataset == "demo":
         echo("  next                open the report; then the real tiles: make download train predict submit")
@@ -87,7 +90,7 @@ def submitted(context: Context) -> None:
 def _validated(context: Context, result: dict[str, Any], targets: str) -> None:
     layout = context.layout
     _score(result["cv"])
-    echo(f"  report              {_shown(layout.experiment_folder / 'report.html')}")
+    echo(f"  report              {_shown(report.artifact(layout, ()).path)}")
     echo(f"  leaderboard         {_shown(layout.leaderboard.with_suffix('.html'))}")
     told = only_member(context) if layout.is_blend else ""
     echo(f"warning: {told}" if told else f"  next                {next_command(context, targets)}")
@@ -98,7 +101,7 @@ def _members(context: Context, result: dict[str, Any]) -> None:
     echo(f"  blend               {context.layout.experiment}")
     total = sum(result["votes"].values())
     for member in context.layout.members:
-        alone = context.freshness.manifest(member.validation(context.folds))
+        alone = context.freshness.manifest(validate.artifact(member, context.folds))
         score = f"{alone.result['cv']['score']:.4f}" if alone else "not known"
         echo(f"    {member.experiment:<17} weight {result['votes'][member.experiment] / total:.2f}, CV alone {score}")
 

@@ -10,17 +10,17 @@ from pipeline.config.geometry import around, inner_size
 
 
 class InputTransform:
-    """The fit of a 101x101 tile to the network's input, and of its answer back to the tile.
+    """Fits 101x101 tiles to the network's input, and the network's output back to the tiles.
 
     Args:
-        settings: ``pad`` mirrors the borders (the answer is cropped), ``resize`` interpolates (and back), to ``size``
+        settings: ``pad`` mirrors the borders (the output is cropped), ``resize`` interpolates (and back), to ``size``
             or to a smaller side that is then mirrored.
-        output: side of the network's answer in pixels. Smaller than the input for a network of unpadded convolutions,
-            whose input then is mirrored around what it answers (the overlap-tile strategy of Ronneberger et al. 2015,
-            https://arxiv.org/abs/1505.04597).
+        output: side of the network's output in pixels. It is smaller than the input for a network of unpadded
+            convolutions, whose input is mirrored around the output's area (the overlap-tile strategy of Ronneberger
+            et al. 2015, https://arxiv.org/abs/1505.04597).
 
     Raises:
-        UserError: the answer would not cover the tile.
+        UserError: the output would not cover the tile.
     """
 
     def __init__(self, settings: InputSettings, output: int | None = None) -> None:
@@ -31,42 +31,42 @@ class InputTransform:
         self.around_input = around(self.inner, self.size)
         """Pixels that are mirrored before and after the tile, on both axes."""
         self.around_output = around(self.inner, self.output)
-        """Pixels of the network's answer before and after the tile."""
+        """Pixels of the network's output before and after the tile, on both axes."""
 
     def to_input(self, images: np.ndarray, depths: np.ndarray | None = None) -> np.ndarray:
-        """Tiles as the network takes them: (n, 101, 101) uint8 -> (n, size, size, 1) float32 in 0..255.
+        """Tiles as network input: (n, 101, 101) uint8 -> (n, size, size, 1) float32 in 0..255.
 
         With depths in feet, (n,) float32, a second channel holds the tile's depth at each pixel.
         """
-        grey = self._enter(images, self.size, cv2.INTER_LINEAR)[..., None].astype(np.float32)
+        grey = self._resize_and_mirror(images, self.size, cv2.INTER_LINEAR)[..., None].astype(np.float32)
         if depths is None:
             return grey
         return np.concatenate([grey, np.broadcast_to(depths[:, None, None, None], grey.shape)], axis=-1)
 
     def to_target(self, masks: np.ndarray) -> np.ndarray:
-        """Masks as the network answers: (n, 101, 101) uint8 0/1 -> (n, output, output, 1) float32 0/1."""
-        # Not INTER_NEAREST: it counts from the corner of a pixel, which moves the mask against the image.
-        return self._enter(masks, self.output, cv2.INTER_NEAREST_EXACT)[..., None].astype(np.float32)
+        """Masks as network targets: (n, 101, 101) uint8 0/1 -> (n, output, output, 1) float32 0/1."""
+        # Not INTER_NEAREST: it rounds to the corner of a pixel, which shifts the mask against the image.
+        return self._resize_and_mirror(masks, self.output, cv2.INTER_NEAREST_EXACT)[..., None].astype(np.float32)
 
     def to_network(self, images: np.ndarray) -> np.ndarray:
         """Tiles before they are mirrored: (n, 101, 101) uint8 -> (n, inner, inner) uint8."""
         return _resize(images, self.inner, cv2.INTER_LINEAR)
 
-    def from_network(self, answers: np.ndarray) -> np.ndarray:
-        """Answers without margins, on the tile again: (n, inner, inner) -> (n, 101, 101) uint8, 255 for certain.
+    def from_network(self, probabilities: np.ndarray) -> np.ndarray:
+        """Network output without margins as uint8 probabilities: (n, inner, inner) -> (n, 101, 101), 255 is 1.
 
         Args:
-            answers: uint8 as they are to be, or float32 probabilities in 0..1.
+            probabilities: float32 probabilities in 0..1; uint8 is returned unchanged.
         """
-        if answers.dtype == np.uint8:
-            return answers
-        return np.rint(self.to_tile(answers) * 255).astype(np.uint8)
+        if probabilities.dtype == np.uint8:
+            return probabilities
+        return np.rint(self.to_tile(probabilities) * 255).astype(np.uint8)
 
     def to_tile(self, probabilities: np.ndarray) -> np.ndarray:
-        """Probabilities on the tile again: (n, inner, inner) -> (n, 101, 101), both float32 in 0..1."""
+        """Probabilities at the tile's size: (n, inner, inner) -> (n, 101, 101), both float32 in 0..1."""
         return _resize(probabilities, TILE, cv2.INTER_LINEAR)
 
-    def _enter(self, tiles: np.ndarray, size: int, interpolation: int) -> np.ndarray:
+    def _resize_and_mirror(self, tiles: np.ndarray, size: int, interpolation: int) -> np.ndarray:
         inner = _resize(tiles, self.inner, interpolation)
         margins = around(self.inner, size)
         return np.pad(inner, ((0, 0), margins, margins), mode="reflect")

@@ -1,8 +1,8 @@
-"""The competition's run-length encoding, for all tiles at once.
+"""The competition's run-length encoding, vectorised over tiles.
 
 A mask is written as ``start length start length ...``: pixels are counted from one, top to bottom and then left to
-right; the pairs are sorted and positive, and no pixel is named twice. A mask without salt is an empty text. Source:
-the Evaluation page of the TGS Salt Identification Challenge.
+right; the pairs are sorted and positive, and no pixel is in two runs. A mask without salt is an empty text. Source:
+https://www.kaggle.com/competitions/tgs-salt-identification-challenge/overview/evaluation.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.config import TILE, UserError
+from pipeline.scoring.chunks import chunks
 
-CHUNK = 64
-"""Tiles whose pixels are worked on at once: few enough to stay in the processor's cache."""
 _NUMBER = re.compile(r"[1-9][0-9]*")
 _NOT_POSITIVE = re.compile(r"0+|-[0-9]+")
 
@@ -24,7 +23,7 @@ def encode(masks: np.ndarray) -> list[str]:
     """Run-length encoding of masks.
 
     Args:
-        masks: (n, height, width) bool or integer; whatever is not 0 is salt.
+        masks: (n, height, width) bool or integer; every value but 0 is salt.
 
     Returns:
         n texts; that of a mask without salt is empty.
@@ -35,19 +34,20 @@ def encode(masks: np.ndarray) -> list[str]:
     """
     if masks.ndim != 3:
         raise ValueError(f"masks have shape {masks.shape}, not (tiles, height, width)")
-    # Looking a number up is several times faster than writing it: as it stands within a text, and as it ends one. The
-    # words are of one size, eight bytes for any tile that there is, which are copied as one number; zeros fill them up.
+    # Looking a number up is several times faster than formatting it. Each number has two words: one for within a text
+    # and one for its end. All words have one size, padded with zeros: eight bytes for tiles of the competition, which
+    # NumPy copies as one number.
     numbers = range(masks.shape[1] * masks.shape[2] + 1)
     words = np.array([f"{number}{end}" for end in " \n" for number in numbers], f"S{max(8, len(str(numbers[-1])) + 1)}")
     words = words.view(np.uint64) if words.itemsize == 8 else words
     texts: list[str] = []
-    for begin in range(0, len(masks), CHUNK):
-        chunk = masks[begin : begin + CHUNK]
+    for part in chunks(len(masks)):
+        chunk = masks[part]
         tiles, starts, lengths = _runs(chunk)
-        said = np.stack([starts + 1, lengths], axis=1).ravel()
+        indices = np.stack([starts + 1, lengths], axis=1).ravel()
         runs = np.bincount(tiles, minlength=len(chunk))
-        said[2 * np.cumsum(runs)[runs > 0] - 1] += len(numbers)
-        lines = iter(words[said].tobytes().translate(None, b"\0").decode("ascii").split("\n"))
+        indices[2 * np.cumsum(runs)[runs > 0] - 1] += len(numbers)
+        lines = iter(words[indices].tobytes().translate(None, b"\0").decode("ascii").split("\n"))
         texts += [next(lines) if count else "" for count in runs.tolist()]
     return texts
 
@@ -61,10 +61,10 @@ def decode(
     """Masks of run-length encoded texts.
 
     Args:
-        texts: n texts; an empty one, None and NaN stand for a mask without salt.
+        texts: n texts; an empty text, None and NaN mean a mask without salt.
         height: of a tile, in pixels.
         width: of a tile, in pixels.
-        names: what to call the texts in an error, for example the tiles' ids; by default ``row 0``, ``row 1`` ...
+        names: ids of the tiles, for error messages; by default they name ``row 0``, ``row 1`` ...
 
     Returns:
         (n, height, width) uint8, 1 where salt is.
@@ -80,15 +80,15 @@ def decode(
             if error:
                 name = f"row {row}" if names is None else f"tile {names[row]}"
                 raise UserError(f"run-length encoding of {name}: {error}; correct the file, or fetch it again")
-        raise AssertionError("the two readings of a run-length encoding disagree")
+        raise AssertionError("_parse refuses a run-length encoding that check accepts")
     return _paint(*parsed, len(plain), height, width)
 
 
 def check(text: str | float | None, height: int, width: int) -> str | None:
-    """Why a text is no run-length encoding of a mask of this size; None if it is one.
+    """Return why a text is not a run-length encoding of a mask of this size; None if it is one.
 
     Args:
-        text: one cell of the column ``rle_mask``; an empty one, None and NaN stand for a mask without salt.
+        text: one cell of the column ``rle_mask``; an empty text, None and NaN mean a mask without salt.
         height: of a tile, in pixels.
         width: of a tile, in pixels.
     """
@@ -118,7 +118,7 @@ def _is_missing(text: object) -> bool:
 
 
 def _shown(token: str) -> str:
-    """A token as it fits into one line of a message, whatever characters it holds."""
+    """A token, shortened and in ASCII, for a one-line message."""
     return ascii(token if len(token) <= 20 else token[:20] + "...")
 
 
@@ -127,17 +127,17 @@ def _runs(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     _, height, width = masks.shape
     stride = height * width + 1
     salt = masks if masks.dtype == bool else masks != 0
-    # Runs go down the columns, memory goes along the rows. Looking for changes in memory's order and sorting them
-    # takes a fraction of what turning the masks takes.
-    changed = np.empty(masks.shape, bool)  # from the pixel before, in the order of runs
+    # Runs go down the columns, but memory goes along the rows. Finding the changes in memory's order and sorting them
+    # takes a fraction of the time that transposing the masks takes.
+    changed = np.empty(masks.shape, bool)  # whether a pixel differs from the one before it in the order of runs
     np.not_equal(salt[:, 1:], salt[:, :-1], out=changed[:, 1:])
     np.not_equal(salt[:, 0, 1:], salt[:, -1, :-1], out=changed[:, 0, 1:])
     changed[:, 0, 0] = salt[:, 0, 0]
     places = np.flatnonzero(changed)
-    before = places // (height * width)  # NumPy divides by one number fast, but does not take remainders so
+    before = places // (height * width)  # NumPy's division by a scalar is fast, its remainder is not
     downwards = np.arange(height * width).reshape(width, height).T.ravel()  # place in memory -> place in a run
     places = before * stride + downwards[places - before * (height * width)]
-    # A run that lasts to a tile's last pixel ends behind it.
+    # A run that contains a tile's last pixel ends after it.
     open_ended = np.flatnonzero(salt[:, -1, -1]) * stride + stride - 1
     changes = np.sort(np.concatenate([places, open_ended]))
     starts, ends = changes[::2], changes[1::2]
@@ -146,9 +146,9 @@ def _runs(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _parse(texts: Sequence[object], pixels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Tile, start (from zero) and length of each run of well-formed texts, in order; None if any is malformed.
+    """Tile, start (from zero) and length of each run of well-formed texts, in order; None if ``check`` refuses any.
 
-    Works on the bytes of all texts in one array. Malformed is what ``check`` refuses.
+    Works on the bytes of all texts in one array.
     """
     strings = [text for text in texts if isinstance(text, str)]
     if len(strings) < len(texts):
@@ -182,13 +182,13 @@ def _paint(
     """(count, height, width) uint8 masks of runs in order."""
     pixels = height * width
     masks = np.empty((count, height, width), np.uint8)
-    for begin in range(0, count, CHUNK):
-        chunk = masks[begin : begin + CHUNK]
-        part = slice(*np.searchsorted(tiles, [begin, begin + CHUNK]))
-        edges = np.empty(2 * (part.stop - part.start), np.int64)
-        edges[::2] = (tiles[part] - begin) * pixels + starts[part]
-        edges[1::2] = edges[::2] + lengths[part]
-        stretches = np.diff(edges, prepend=0, append=len(chunk) * pixels)  # without and with salt in turn
+    for part in chunks(count):
+        chunk = masks[part]
+        runs = slice(*np.searchsorted(tiles, [part.start, part.stop]))
+        edges = np.empty(2 * (runs.stop - runs.start), np.int64)
+        edges[::2] = (tiles[runs] - part.start) * pixels + starts[runs]
+        edges[1::2] = edges[::2] + lengths[runs]
+        stretches = np.diff(edges, prepend=0, append=len(chunk) * pixels)  # alternately without and with salt
         values = (np.arange(len(stretches)) % 2).astype(np.uint8)
         chunk[...] = np.repeat(values, stretches).reshape(len(chunk), width, height).transpose(0, 2, 1)
     return masks

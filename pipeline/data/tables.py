@@ -1,6 +1,6 @@
-"""CSV tables, bounded before pandas sees them.
+"""Read CSV tables whose size is checked before pandas parses them.
 
-pandas parses whatever it is given: a header of a million commas costs minutes and gigabytes. The competition's largest
+pandas has no limits: a header of a million commas takes minutes and gigabytes. The competition's largest
 table has 18,000 rows and four columns at most, and its longest field is the run-length encoding of one tile.
 """
 
@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from pipeline.config import UserError
+
 if TYPE_CHECKING:
     import pandas as pd
 
 MAX_BYTES = 64 * 2**20
 """Largest table in bytes; the competition's largest has under 1 MiB."""
 MAX_ROWS = 200_000
-"""Most lines without the header; the competition has 22,000 tiles."""
+"""Most rows without the header; the competition has 22,000 tiles."""
 MAX_COLUMNS = 32
 """Most fields of a line; the competition's tables have two."""
 MAX_FIELD = 2**16
@@ -27,14 +29,14 @@ MAX_LINE = 2 * MAX_FIELD
 
 
 def check(path: Path) -> None:
-    """Read a table line by line, in bounded memory, and refuse what no table of tiles has.
+    """Read a table line by line, in bounded memory, and check it against the limits above.
 
     Args:
         path: a CSV in UTF-8, with or without a byte order mark.
 
     Raises:
-        ValueError: the table has more bytes, rows, columns, or longer lines or fields than the bounds above, a quoted
-            field spans lines, or it is not UTF-8.
+        ValueError: the table has more bytes, rows or columns, or longer lines or fields than the limits, a quoted field
+            spans lines, or it is not UTF-8.
         OSError: the file cannot be read.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -69,11 +71,26 @@ def read(path: Path, **options: Any) -> pd.DataFrame:
     return pd.read_csv(path, **options)
 
 
-class _Lines:
-    """Lines of a stream for ``csv.reader``, each bounded and each a record of its own.
+def require_unique_ids(table: pd.DataFrame, where: str) -> None:
+    """Check that each tile has one row.
 
-    A record that spans lines would let a header grow without a bound, so the next line is only given out once the
-    reader has returned the one before.
+    Args:
+        table: with the column ``id``.
+        where: name of the table for the message.
+
+    Raises:
+        UserError: an id is listed more than once.
+    """
+    repeated = table["id"][table["id"].duplicated()]
+    if len(repeated):
+        raise UserError(f"{where}: tile {repeated.iloc[0]} is listed more than once; keep one row for each tile")
+
+
+class _Lines:
+    """Lines of a stream for ``csv.reader``, each of limited length and each a complete record.
+
+    A record that spans lines could make a header of any length, so a line is only returned once the reader has
+    returned the record of the line before.
     """
 
     def __init__(self, stream: TextIO) -> None:

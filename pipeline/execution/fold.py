@@ -15,35 +15,39 @@ import numpy as np
 import pandas as pd
 
 from pipeline import artifacts
-from pipeline.artifacts import Artifact, Freshness, Layout, remove_backup, remove_parts
+from pipeline.artifacts import Artifact, Freshness, remove_backup
+from pipeline.config import Settings
 from pipeline.data import tiles as tiles_store
 from pipeline.data.folds import fold_of_tiles
+from pipeline.execution.task import PredictTask, TrainTask
+from pipeline.prediction import CHUNK
 from pipeline.prediction.load import load_predictor
 from pipeline.scoring import metric, thresholding
+from pipeline.system import atomic
 from pipeline.system.progress import FoldCallback
 from pipeline.training.fit import fit_fold
 from pipeline.training.fold import FoldData, FoldRun, LabelledTiles, UnlabelledTiles
 
 
-def train_fold(layout: Layout, fold: int, callback: FoldCallback | None = None) -> None:
+def train_fold(task: TrainTask, callback: FoldCallback | None = None) -> None:
     """Train one fold and leave its weights, history and manifest."""
-    artifact = layout.train(fold)
+    artifact = task.trained
     started = time.monotonic()
-    tiles = tiles_store.load(layout.tiles.folder)
-    dealt = fold_of_tiles(layout.split.folder)
+    tiles = tiles_store.load(task.tiles.folder)
+    fold_of_tile = fold_of_tiles(task.split.folder)
     with artifacts.updating(artifact, invalidate_first=False) as folder:
         if Freshness().state(artifact).done:  # another process has trained it since the caller looked
             return
         seen = artifacts.inputs_now(artifact)
         data = FoldData(
-            LabelledTiles(tiles.train_images, tiles.train_masks, _depths(layout, tiles.train)),
-            training=np.flatnonzero(dealt != fold),
-            validation=np.flatnonzero(dealt == fold),
-            unlabelled=UnlabelledTiles(tiles.test_images, _depths(layout, tiles.test)),
+            LabelledTiles(tiles.train_images, tiles.train_masks, _depths(task.settings, tiles.train)),
+            training=np.flatnonzero(fold_of_tile != task.fold),
+            validation=np.flatnonzero(fold_of_tile == task.fold),
+            unlabelled=UnlabelledTiles(tiles.test_images, _depths(task.settings, tiles.test)),
         )
         run = FoldRun(
-            layout.settings,
-            fold,
+            task.settings,
+            task.fold,
             folder,
             identity=artifacts.inputs_fingerprint(artifact),
             callback=callback or FoldCallback(),
@@ -54,28 +58,28 @@ def train_fold(layout: Layout, fold: int, callback: FoldCallback | None = None) 
         remove_backup(artifact)
 
 
-def predict_out_of_fold(layout: Layout, fold: int) -> None:
+def predict_out_of_fold(task: TrainTask) -> None:
     """Predict the tiles that a fold's network did not see, and leave probabilities and metrics.
 
     ``oof.npy`` is (v, 101, 101) uint8 in the order of the fold's rows in ``folds.csv``; v stands for v / 255.
     """
-    artifact = layout.out_of_fold(fold)
+    artifact = task.out_of_fold
     started = time.monotonic()
-    tiles = tiles_store.load(layout.tiles.folder)
-    dealt = fold_of_tiles(layout.split.folder)
-    rows = np.flatnonzero(dealt == fold)
+    tiles = tiles_store.load(task.tiles.folder)
+    fold_of_tile = fold_of_tiles(task.split.folder)
+    rows = np.flatnonzero(fold_of_tile == task.fold)
     truth = tiles.train_masks[rows]
     with artifacts.updating(artifact, invalidate_first=False) as folder:
         seen = artifacts.inputs_now(artifact)
         # Training may have been killed right after its manifest.
-        remove_backup(layout.train(fold))
-        answer = load_predictor(layout.settings, *layout.weights(fold))
-        depths = _depths(layout, tiles.train.iloc[rows])
+        remove_backup(task.trained)
+        answer = load_predictor(task.settings, *task.trained.paths)
+        depths = _depths(task.settings, tiles.train.iloc[rows])
         found = answer(
-            tiles.train_images[rows], np.empty(truth.shape, np.uint8), layout.settings.predict.tta, depths=depths
+            tiles.train_images[rows], np.empty(truth.shape, np.uint8), task.settings.predict.tta, depths=depths
         )
         artifacts.invalidate(artifact, seen)
-        artifacts.write_array(folder / "oof.npy", found)
+        atomic.write_array(folder / "oof.npy", found)
         masks = thresholding.apply(found, 0.5, 0)
         areas, true_areas = masks.sum(axis=(1, 2)), truth.sum(axis=(1, 2))
         result = {
@@ -84,60 +88,59 @@ def predict_out_of_fold(layout: Layout, fold: int) -> None:
             "iou": float(metric.iou(masks, truth).mean()),
             "empty_accuracy": float(metric.empty_accuracy(areas, true_areas)),
         }
-        artifacts.write_text(folder / "metrics.json", json.dumps(result, indent=2) + "\n")
+        atomic.write_text(folder / "metrics.json", json.dumps(result, indent=2) + "\n")
         artifacts.commit(artifact, result, started, seen=seen)
 
 
-def predict_test(layout: Layout, fold: int, progress: Callable[[int], None] | None = None) -> None:
+def predict_test(task: PredictTask, progress: Callable[[int], None] | None = None) -> None:
     """Predict the test tiles with one fold's network, streamed to disk.
 
     ``fold-K.npy`` is (n, 101, 101) uint8 in the order of the sample submission; v stands for v / 255.
     """
-    artifact = layout.test(fold)
+    artifact = task.predicted
     started = time.monotonic()
-    tiles = tiles_store.load(layout.tiles.folder)
+    tiles = tiles_store.load(task.tiles.folder)
     with artifacts.updating(artifact, invalidate_first=False) as folder:
         seen = artifacts.inputs_now(artifact)
-        answer = load_predictor(layout.settings, *layout.weights(fold))
+        answer = load_predictor(task.settings, *task.trained.paths)
         artifacts.invalidate(artifact)
-        with artifacts.writing(folder / artifact.outputs[0]) as path:
-            out = artifacts.mapped(path, tiles.test_images.shape)
-            answer(tiles.test_images, out, layout.settings.predict.tta, progress, _depths(layout, tiles.test))
+        with atomic.writing(folder / artifact.outputs[0]) as path:
+            out = atomic.mapped(path, tiles.test_images.shape)
+            answer(tiles.test_images, out, task.settings.predict.tta, progress, _depths(task.settings, tiles.test))
             out.flush()
             del out
-        remove_parts(layout, fold)  # before the manifest: after it nothing would come back for them
+        task.remove_parts()  # before the manifest: after it nothing would come back for them
         artifacts.commit(artifact, {"tiles": len(tiles.test_images)}, started, seen=seen)
 
 
 def predict_test_parts(
-    layout: Layout, fold: int, starts: Sequence[int], freshness: Freshness, made: Callable[[Artifact, int], None]
+    task: PredictTask, starts: Sequence[int], freshness: Freshness, made: Callable[[Artifact, int], None]
 ) -> None:
     """Predict some chunks of the test tiles with one fold's network, each an artifact of its own.
 
     Args:
-        layout: the experiment's artifacts.
-        fold: number of the fold.
-        starts: first tiles of the chunks, multiples of ``artifacts.CHUNK``, so that batches hold the tiles that they
+        task: the fold.
+        starts: first tiles of the chunks, multiples of ``CHUNK``, so that batches hold the tiles that they
             hold when one process predicts all; a chunk that is done is left as it is.
         freshness: what is done.
         made: called with each chunk's artifact and its number of tiles.
     """
-    tiles = tiles_store.load(layout.tiles.folder)
-    seen = artifacts.inputs_now(layout.test(fold))
-    answer = load_predictor(layout.settings, *layout.weights(fold))
+    tiles = tiles_store.load(task.tiles.folder)
+    seen = artifacts.inputs_now(task.predicted)
+    answer = load_predictor(task.settings, *task.trained.paths)
     for start in starts:
-        artifact = layout.test_part(fold, start)
-        images = tiles.test_images[start : start + artifacts.CHUNK]
+        artifact = task.part(start)
+        images = tiles.test_images[start : start + CHUNK]
         if not freshness.state(artifact).done:
             started = time.monotonic()
             artifacts.invalidate(artifact, seen)
-            depths = _depths(layout, tiles.test.iloc[start : start + artifacts.CHUNK])
-            found = answer(images, np.empty(images.shape, np.uint8), layout.settings.predict.tta, depths=depths)
-            artifacts.write_array(artifact.folder / artifact.outputs[0], found)
+            depths = _depths(task.settings, tiles.test.iloc[start : start + CHUNK])
+            found = answer(images, np.empty(images.shape, np.uint8), task.settings.predict.tta, depths=depths)
+            atomic.write_array(artifact.folder / artifact.outputs[0], found)
             artifacts.commit(artifact, {"tiles": len(images)}, started, seen=seen)
         made(artifact, len(images))
 
 
-def _depths(layout: Layout, table: pd.DataFrame) -> np.ndarray | None:
+def _depths(settings: Settings, table: pd.DataFrame) -> np.ndarray | None:
     """Depths of a table's tiles in feet, (n,) float32, where the network sees them."""
-    return table["depth"].to_numpy(np.float32) if layout.settings.input.channels == "depth" else None
+    return table["depth"].to_numpy(np.float32) if settings.input.channels == "depth" else None

@@ -6,53 +6,53 @@ import importlib.util
 import logging
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext
 from multiprocessing.sharedctypes import Synchronized
 from types import ModuleType
+from typing import Any
 
 from pipeline import artifacts
-from pipeline.artifacts import Freshness, Layout
+from pipeline.artifacts import Freshness
 from pipeline.config import UserError
+from pipeline.execution.task import FoldTask, PredictTask, TrainTask
 from pipeline.system import disk, machine
 from pipeline.system.progress import Epoch, FoldCallback, Progress, echo, format_duration
+from pipeline.system.worker import start_worker
 
 BACKENDS = ("tensorflow", "jax", "torch")
 """Of Keras, those that train; the first is the default."""
 
 
-def train(layout: Layout, folds: Sequence[int], jobs: int = 1) -> None:
+def train(tasks: Sequence[TrainTask], jobs: int = 1) -> None:
     """Train folds and predict their out-of-fold tiles, whatever of it is not done yet.
 
     Args:
-        layout: the experiment's artifacts.
-        folds: numbers of the folds.
+        tasks: folds of one experiment.
         jobs: folds at once; each gets an equal share of the processor's cores, and one of the NVIDIA GPUs, or a share
             of one where there are fewer GPUs than folds at once.
     """
-    _run(_train_one, layout, folds, jobs)
+    _run(_train_one, tasks, jobs)
 
 
-def predict(layout: Layout, folds: Sequence[int], jobs: int = 1) -> None:
+def predict(tasks: Sequence[PredictTask], jobs: int = 1) -> None:
     """Predict the test tiles with the networks of these folds."""
-    _run(_predict_one, layout, folds, jobs)
+    _run(_predict_one, tasks, jobs)
 
 
-def _run(task: Callable[[Layout, int, int, int], None], layout: Layout, folds: Sequence[int], jobs: int) -> None:
-    jobs = min(jobs, len(folds))
+def _run(work: Callable[[Any, int, int], None], tasks: Sequence[FoldTask], jobs: int) -> None:
+    jobs = min(jobs, len(tasks))
     if jobs <= 1:
-        for turn, fold in enumerate(folds):
-            task(layout, fold, turn, len(folds))
+        for turn, task in enumerate(tasks):
+            work(task, turn, len(tasks))
         return
     # Fresh interpreters: a framework's threads and its hold on a GPU do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with workers(context, machine.shares(jobs, machine.cores(), machine.gpus())) as pool, _ending_with_us(pool):
-        running = {pool.submit(task, layout, fold, 0, 0): fold for fold in folds}
+    with workers(context, machine.divide(jobs, machine.cores(), machine.gpus())) as pool, _ending_with_us(pool):
+        running = {pool.submit(work, task, 0, 0): task.fold for task in tasks}
         errors: list[str] = []
         for done in as_completed(running):
             error = done.exception()
@@ -77,30 +77,19 @@ def _ending_with_us(pool: ProcessPoolExecutor) -> Iterator[None]:
         raise
 
 
-def workers(context: SpawnContext, shares: Sequence[machine.Share]) -> ProcessPoolExecutor:
-    """A pool of as many processes as there are shares of the machine, each with one that no other has."""
+def workers(context: SpawnContext, resources: Sequence[machine.Resources]) -> ProcessPoolExecutor:
+    """A pool with one process for each of the resources."""
     taken = context.Value("i", 0)
-    return ProcessPoolExecutor(len(shares), context, initializer=_begin, initargs=(taken, shares))
+    return ProcessPoolExecutor(len(resources), context, initializer=_begin, initargs=(taken, resources))
 
 
-def _begin(taken: Synchronized[int], shares: Sequence[machine.Share]) -> None:
-    """Begin a worker process, before it imports a framework.
-
-    It ends when its parent says so (a terminal's Ctrl-C reaches both) or is gone.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _begin(taken: Synchronized[int], resources: Sequence[machine.Resources]) -> None:
+    """Start a worker process, before it imports a framework."""
+    start_worker()
     with taken.get_lock():
         number = taken.value
         taken.value += 1
-    shares[number].take()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    resources[number].apply()
 
 
 def load_work() -> ModuleType:
@@ -146,28 +135,28 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
-def train_one(layout: Layout, fold: int, callback: FoldCallback, freshness: Freshness) -> None:
+def train_one(task: TrainTask, callback: FoldCallback, freshness: Freshness) -> None:
     """Train one fold and predict its out-of-fold tiles, whatever of it is not done yet, in this process."""
-    if not freshness.state(layout.train(fold)).done:
-        if other := artifacts.reuse_weights(layout, fold):
-            callback.reused(fold, other)
+    if not freshness.state(task.trained).done:
+        if other := artifacts.reuse_weights(task.trained):
+            callback.reused(task.fold, other)
         else:
-            load_work().train_fold(layout, fold, callback)
+            load_work().train_fold(task, callback)
         freshness.forget()
-    if not freshness.state(layout.out_of_fold(fold)).done:
-        load_work().predict_out_of_fold(layout, fold)
+    if not freshness.state(task.out_of_fold).done:
+        load_work().predict_out_of_fold(task)
         freshness.forget()
 
 
-def fold_line(layout: Layout, fold: int, freshness: Freshness) -> str:
+def fold_line(task: TrainTask, freshness: Freshness) -> str:
     """What came of a fold, in a line."""
-    trained, found = freshness.manifest(layout.train(fold)), freshness.manifest(layout.out_of_fold(fold))
+    trained, found = freshness.manifest(task.trained), freshness.manifest(task.out_of_fold)
     if not trained or not found:
-        return f"fold {fold}: not trained"
+        return f"fold {task.fold}: not trained"
     epochs = trained.result.get("kept_epochs", [trained.result["best_epoch"]])
     best = f"best epoch {epochs[0]}" if len(epochs) == 1 else f"snapshots of epochs {', '.join(map(str, epochs))}"
     return (
-        f"fold {fold}: {best} of {trained.result['epochs']}, "
+        f"fold {task.fold}: {best} of {trained.result['epochs']}, "
         f"out-of-fold score {found.result['score_at_half']:.4f} at 0.5, "
         f"{format_duration(trained.result['seconds'])}"
     )
@@ -187,31 +176,31 @@ def epoch_line(told: Epoch, remaining: float) -> str:
     )
 
 
-def _train_one(layout: Layout, fold: int, turn: int, turns: int) -> None:
+def _train_one(task: TrainTask, turn: int, turns: int) -> None:
     """Train one fold; ``turns`` is 0 in a process of its own, where a bar would write over the others'."""
     freshness = Freshness()
-    with _Reporter(layout, turn, turns) as reporter:
-        train_one(layout, fold, reporter, freshness)
-    echo(fold_line(layout, fold, freshness))
+    with _Reporter(task, turn, turns) as reporter:
+        train_one(task, reporter, freshness)
+    echo(fold_line(task, freshness))
 
 
-def _predict_one(layout: Layout, fold: int, turn: int, turns: int) -> None:
+def _predict_one(task: PredictTask, turn: int, turns: int) -> None:
     work = load_work()
-    with Progress(f"predict fold {fold}", 1, "tiles", bar=None if turns else False) as progress:
-        found = Freshness().manifest(layout.tiles)
+    with Progress(f"predict fold {task.fold}", 1, "tiles", bar=None if turns else False) as progress:
+        found = Freshness().manifest(task.tiles)
         progress.total = found.result["test"] if found else 1
-        work.predict_test(layout, fold, progress)
-    echo(f"fold {fold}: {progress.done:,} test tiles predicted")
+        work.predict_test(task, progress)
+    echo(f"fold {task.fold}: {progress.done:,} test tiles predicted")
 
 
 class _Reporter(FoldCallback):
     """Shows the training of several folds as one piece of work: a bar over all of them, or a line per epoch."""
 
-    def __init__(self, layout: Layout, turn: int, turns: int) -> None:
-        self._turn, self._turns, self._epochs = turn, max(turns, 1), layout.settings.train.epochs
+    def __init__(self, task: FoldTask, turn: int, turns: int) -> None:
+        self._turn, self._turns, self._epochs = turn, max(turns, 1), task.settings.train.epochs
         self._bar = None if turns else False
         self._progress: Progress | None = None
-        self._title = layout.experiment
+        self._title = task.experiment
 
     def __enter__(self) -> _Reporter:
         return self

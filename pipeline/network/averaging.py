@@ -40,7 +40,7 @@ class StochasticAverage:
     cyclical rate the paper averages the weights at the end of each cycle, this class those at the end of each epoch.
 
     Args:
-        settings: ``swa_from``, the share of ``epochs`` after which averaging starts.
+        settings: ``swa_start``, the share of ``epochs`` after which averaging starts.
         arrays: the mean so far, from a checkpoint; empty before the first epoch that is averaged.
 
     Attributes:
@@ -49,8 +49,8 @@ class StochasticAverage:
 
     def __init__(self, settings: TrainSettings, arrays: list[np.ndarray]) -> None:
         # The last epoch is always averaged, however late averaging starts.
-        first = min(math.ceil(settings.swa_from * settings.epochs), settings.epochs - 1)
-        self._first = first if settings.swa_from else settings.epochs
+        first = min(math.ceil(settings.swa_start * settings.epochs), settings.epochs - 1)
+        self._first = first if settings.swa_start else settings.epochs
         self.arrays = arrays
 
     def add(self, model: keras.Model, epoch: int) -> None:

@@ -87,17 +87,17 @@ class LayerFactory:
         A transposed convolution has learned weights. Interpolation has none; a 1x1 convolution before it sets the
         number of channels while the image is still small.
         """
-        if self._settings.up == "transposed":
+        if self._settings.upsampling == "transposed":
             return keras.layers.Conv2DTranspose(
                 channels,
-                self._settings.up_kernel,
+                self._settings.upsampling_kernel,
                 strides=2,
                 padding="same",
                 kernel_initializer=self.initializer(),
                 name=name,
             )(x)
         x = self.convolution(x, channels, f"{name}_conv", kernel=1)
-        return keras.layers.UpSampling2D(2, interpolation=self._settings.up, name=name)(x)
+        return keras.layers.UpSampling2D(2, interpolation=self._settings.upsampling, name=name)(x)
 
     def logits(self, x: Tensor, name: str) -> Tensor:
         """One logit for each pixel: (b, h, w, c) -> (b, h, w, 1) float32."""

@@ -46,7 +46,7 @@ def make_optimizer(settings: TrainSettings, steps: int) -> keras.optimizers.Opti
         schedules ``constant`` and ``plateau``: for those, set ``learning_rate`` between epochs.
     """
     rate = learning_rate(settings, steps)
-    average = {"use_ema": settings.ema > 0, "ema_momentum": settings.ema or 0.99}
+    average = {"use_ema": settings.ema_momentum > 0, "ema_momentum": settings.ema_momentum or 0.99}
     if settings.optimizer == "sgd":
         return SGD(rate, momentum=settings.momentum, weight_decay=settings.weight_decay or None, **average)
     if settings.optimizer == "adamw":

@@ -34,21 +34,23 @@ def learning_rate(settings: TrainSettings, steps: int) -> float | keras.optimize
     """
     total = settings.epochs * steps
     if settings.schedule == "cosine":
-        return _cosine(settings, total, min(int(settings.warmup * steps), total - 1), 100)
+        return _cosine(settings, total, min(int(settings.warmup_epochs * steps), total - 1), 100)
     if settings.schedule == "one_cycle":
-        return _cosine(settings, total, min(round(settings.peak_at * total), total - 1), settings.div)
+        return _cosine(settings, total, min(round(settings.pct_start * total), total - 1), settings.div_factor)
     if settings.schedule == "cosine_restarts":
         edges = [steps * edge for edge in cycle_edges(settings)]
-        return CosineRestarts(settings.learning_rate, settings.floor, edges, int(settings.warmup * steps))
+        return CosineRestarts(settings.learning_rate, settings.min_lr_ratio, edges, int(settings.warmup_epochs * steps))
     return settings.learning_rate
 
 
-def _cosine(settings: TrainSettings, total: int, warmup: int, div: float) -> keras.optimizers.schedules.CosineDecay:
-    """Linear warm-up from the peak divided by ``div``, then half a cosine."""
+def _cosine(
+    settings: TrainSettings, total: int, warmup: int, div_factor: float
+) -> keras.optimizers.schedules.CosineDecay:
+    """Linear warm-up from the peak divided by ``div_factor``, then half a cosine."""
     return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=settings.learning_rate / div if warmup else settings.learning_rate,
+        initial_learning_rate=settings.learning_rate / div_factor if warmup else settings.learning_rate,
         decay_steps=total - warmup,
-        alpha=settings.floor,
+        alpha=settings.min_lr_ratio,
         warmup_target=settings.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
@@ -61,15 +63,15 @@ class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         peak: rate at the start of a cycle.
-        floor: rate at the end of a cycle, as a share of the peak.
+        min_lr_ratio: rate at the end of a cycle, as a share of the peak.
         edges: first step of each cycle, and the step after the last cycle.
         warmup: steps of linear warm-up from a hundredth of the peak. They are part of the first cycle, whose cosine is
             shorter by as many.
     """
 
-    def __init__(self, peak: float, floor: float, edges: Sequence[int], warmup: int = 0) -> None:
+    def __init__(self, peak: float, min_lr_ratio: float, edges: Sequence[int], warmup: int = 0) -> None:
         super().__init__()
-        self._peak, self._floor, self._warmup = peak, floor, min(warmup, edges[1] - 1)
+        self._peak, self._min_lr_ratio, self._warmup = peak, min_lr_ratio, min(warmup, edges[1] - 1)
         self._starts = [self._warmup, *edges[1:-1]]
         self._lengths = [end - start for start, end in pairwise([*self._starts, edges[-1]])]
 
@@ -80,7 +82,9 @@ class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
         progress = (step - starts[cycle]) / ops.convert_to_tensor(self._lengths, "float32")[cycle]
         cosine = (1 + ops.cos(math.pi * ops.clip(progress, 0.0, 1.0))) / 2
         warmup = 0.01 + 0.99 * step / max(self._warmup, 1)
-        return self._peak * ops.where(step < self._warmup, warmup, self._floor + (1 - self._floor) * cosine)
+        return self._peak * ops.where(
+            step < self._warmup, warmup, self._min_lr_ratio + (1 - self._min_lr_ratio) * cosine
+        )
 
 
 def cycle_edges(settings: TrainSettings) -> list[int]:
@@ -93,7 +97,7 @@ def plateau_rate(settings: TrainSettings, scores: Sequence[float]) -> float:
 
     Args:
         settings: ``plateau_patience`` epochs without a better score multiply the rate by ``plateau_factor``, down to
-            ``floor`` times ``learning_rate``.
+            ``min_lr_ratio`` times ``learning_rate``.
         scores: the score of each epoch so far.
     """
     rate, best, waited = settings.learning_rate, float("-inf"), 0
@@ -103,5 +107,5 @@ def plateau_rate(settings: TrainSettings, scores: Sequence[float]) -> float:
         else:
             waited += 1
         if waited >= settings.plateau_patience:
-            rate, waited = max(rate * settings.plateau_factor, settings.learning_rate * settings.floor), 0
+            rate, waited = max(rate * settings.plateau_factor, settings.learning_rate * settings.min_lr_ratio), 0
     return rate

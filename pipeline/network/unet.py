@@ -93,7 +93,7 @@ def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "gre
         name = f"up{level + 1}"
         x = factory.upsample(x, widths[level], f"{name}_upsample")  # twice the height and width
         x = concatenate_skip(x, skips[level], name)
-        x = factory.dropout(x, settings.dropout_up, settings.levels - 1 - level, f"{name}_dropout")
+        x = factory.dropout(x, settings.decoder_dropout, settings.levels - 1 - level, f"{name}_dropout")
         if settings.residual:
             # A residual block adds to its input, so the two halves are first reduced to the level's width.
             x = factory.convolution(x, widths[level], f"{name}_merge")

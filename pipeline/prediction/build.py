@@ -57,11 +57,11 @@ class PredictorCache:
             settings: of the experiment.
             exact: see ``Predictor``.
         """
-        key = (settings.input, settings.network, settings.train.precision, settings.predict.batch, exact)
+        key = (settings.input, settings.network, settings.train.precision, settings.predict.batch_size, exact)
         if key not in self._predictors:
             state = random.getstate()
             try:
-                predictor = Predictor(*make_network(settings), settings.predict.batch, exact)
+                predictor = Predictor(*make_network(settings), settings.predict.batch_size, exact)
             finally:
                 random.setstate(state)
             if len(self._predictors) == self._size:

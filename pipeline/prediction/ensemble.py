@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pipeline.artifacts import CHUNK
+from pipeline.prediction import CHUNK
 from pipeline.prediction.predictor import DEFAULT_VIEWS, Predictor
 
 SPAN = 8 * CHUNK

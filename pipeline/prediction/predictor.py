@@ -12,11 +12,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from pipeline.artifacts import CHUNK
 from pipeline.config import PredictSettings
 from pipeline.data.input_transform import InputTransform
 from pipeline.network.device import jit
 from pipeline.network.folding import FoldedModel
+from pipeline.prediction import CHUNK
 from pipeline.prediction.views import make_views
 
 DEFAULT_VIEWS = PredictSettings().tta

@@ -1,1 +1,1 @@
-"""Figures, pages and the leaderboard."""
+"""Reports: the page of each experiment, its figures and warnings, and the leaderboard."""

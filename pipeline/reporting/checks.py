@@ -1,6 +1,6 @@
-"""Results that are valid but hardly what anybody wants: what a command and a report warn of.
+"""Warnings about results that are valid but useless, for the terminal and the reports.
 
-Works on the plain values of manifests and imports nothing, so that a command with nothing to do can say it again.
+Works on the plain values of manifests and imports nothing heavy, so that a command with nothing to do repeats them.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 
 EXPECTED_EMPTY = 3
-"""Test tiles that should hold no salt, from which on a CSV with salt in every tile is worth a warning."""
+"""A CSV with salt in every tile causes a warning where at least this many test tiles are expected to hold none."""
 
 
 def of_score(cv: Mapping[str, Any]) -> list[str]:
-    """Warnings about a cross-fitted score.
+    """Warn about a cross-fitted score that is no better than that of empty masks.
 
     Args:
-        cv: ``Validation.as_dict()``; where an earlier version wrote it, without ``nothing``, there is no warning.
+        cv: ``Validation.as_dict()``; earlier versions wrote it without ``nothing``, which causes no warning.
+
+    Returns:
+        Texts without "warning:", none for a good score.
     """
     nothing = cv.get("nothing")
     if nothing is None or cv["score"] > nothing + 1e-9:
@@ -28,10 +31,13 @@ def of_score(cv: Mapping[str, Any]) -> list[str]:
 
 
 def of_submission(result: Mapping[str, Any]) -> list[str]:
-    """Warnings about a CSV.
+    """Warn about a CSV with salt in no tile or in every one.
 
     Args:
         result: of a receipt.
+
+    Returns:
+        Texts without "warning:".
     """
     count, salted = result["tiles"], result["tiles_with_salt"]
     if not salted:
@@ -47,6 +53,10 @@ def of_submission(result: Mapping[str, Any]) -> list[str]:
 
 
 def sole_member(votes: Mapping[str, int]) -> str | None:
-    """The member of a blend that has all the weight, so that the blend is that member; None of any other result."""
+    """The only member of a blend with any weight, which makes the blend that member; None for any other result.
+
+    Args:
+        votes: name -> weight of each member.
+    """
     chosen = [name for name, vote in votes.items() if vote]
     return chosen[0] if len(votes) > 1 and len(chosen) == 1 else None

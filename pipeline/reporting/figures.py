@@ -1,8 +1,7 @@
-"""Figures of the reports, by matplotlib: readable on a phone, in colours that colour-blind readers can tell apart."""
+"""Figures of the reports, by matplotlib: readable on a phone, in colours that colour-blind readers can distinguish."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,11 +17,11 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-"""Holds for these figures only: whoever imports this module keeps their own style."""
-# Okabe and Ito's palette.
+"""Applies to these figures only, not to those of a program that imports this module."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555", "#F0E442")
+"""Okabe and Ito's palette."""
 SIZE = (4.6, 3.1)
-"""Inches of one figure: as wide as a phone, so that nothing is shrunk there."""
+"""Of one figure in inches: as wide as a phone, so that its text keeps its size there."""
 
 
 def learning_curve(histories: dict[int, list[dict[str, str]]], key: str, label: str) -> Figure:
@@ -71,7 +70,7 @@ def bars(groups: Sequence[tuple[str, float, int]], label: str) -> Figure:
 
 
 def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = 10) -> Figure:
-    """How often a pixel is salt, against the probability that it was given.
+    """How often a pixel is salt, against its predicted probability.
 
     Args:
         probabilities: (n, height, width) uint8, v stands for v / 255.
@@ -140,67 +139,6 @@ def against_leaderboard(points: Sequence[tuple[str, float, float]]) -> Figure:
     axes.set(xlabel="CV", ylabel="score on the test tiles")
     axes.legend(fontsize=9, loc="lower right")
     return figure
-
-
-def tiles_picture(
-    images: np.ndarray, truth: np.ndarray | None, found: np.ndarray | None, threshold: float, titles: Sequence[str]
-) -> bytes:
-    """Tiles in columns, as PNG: image, truth, prediction, and where the two differ.
-
-    Args:
-        images: (n, 101, 101) uint8 grey values.
-        truth: (n, 101, 101) 0/1, or None where nobody knows.
-        found: (n, 101, 101) uint8 probabilities, v stands for v / 255, or None.
-        threshold: where a probability counts as salt.
-        titles: of the tiles.
-    """
-    rows = ["image"]
-    rows += ["truth"] if truth is not None else []
-    rows += ["prediction"] if found is not None else []
-    rows += ["difference"] if truth is not None and found is not None else []
-    figure = Figure(figsize=(1.5 * len(images) + 0.6, 1.6 * len(rows) + 0.4), layout="constrained")
-    panels = figure.subplots(len(rows), len(images), squeeze=False)
-    for column, image in enumerate(images):
-        mask = truth[column] > 0 if truth is not None else None
-        chance = found[column] / 255 if found is not None else None
-        for row, name in enumerate(rows):
-            _panel(panels[row, column], name, image, mask, chance, threshold)
-        panels[0, column].set_title(titles[column], fontsize=8)
-    for row, label in enumerate(rows):
-        panels[row, 0].set_ylabel(label)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=90)
-    return stream.getvalue()
-
-
-def _panel(
-    axes: Any, name: str, image: np.ndarray, mask: np.ndarray | None, chance: np.ndarray | None, threshold: float
-) -> None:
-    if name == "prediction":
-        axes.imshow(chance, cmap="cividis", vmin=0, vmax=1)
-    else:
-        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-    if name == "difference" and mask is not None and chance is not None:
-        cut = chance > threshold
-        # What was missed and what was invented, over the image.
-        colours = np.zeros((*image.shape, 4))
-        colours[mask & ~cut] = (*mpl.colors.to_rgb(COLOURS[4]), 0.75)
-        colours[cut & ~mask] = (*mpl.colors.to_rgb(COLOURS[5]), 0.75)
-        axes.imshow(colours)
-    elif name in ("truth", "prediction") and mask is not None:
-        _outline(axes, mask, COLOURS[4])
-    if name == "prediction" and chance is not None:
-        _outline(axes, chance > threshold, "white")
-    axes.set(xticks=[], yticks=[])
-    axes.grid(visible=False)
-
-
-def _outline(axes: Any, mask: np.ndarray, colour: str) -> None:
-    if mask.any() and not mask.all():
-        axes.contour(mask.astype(float), levels=[0.5], colors=[colour], linewidths=1.6)
-    elif mask.all():
-        side = (mask.shape[1] - 1, mask.shape[0] - 1)
-        axes.add_patch(mpl.patches.Rectangle((0, 0), *side, fill=False, edgecolor=colour, linewidth=3))
 
 
 def _axes() -> tuple[Figure, Any]:

@@ -1,4 +1,7 @@
-"""Pages of the reports: one self-contained HTML file each, which opens from disk with no network."""
+"""HTML of the reports: each page is one self-contained file that opens from disk without a network.
+
+All texts are escaped; functions that take HTML say so.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,13 @@ for (const table of document.querySelectorAll("table.sortable")) {{
 
 
 def page(title: str, sections: Sequence[tuple[str, str]], wide: bool = False) -> str:
-    """A page from (heading, HTML) pairs; a heading may be empty. A wide one gives its tables the whole window."""
+    """Make a page.
+
+    Args:
+        title: of the window and the first heading.
+        sections: (heading, HTML) pairs; a heading may be empty.
+        wide: let the page use the whole width of the window.
+    """
     body = "\n".join(
         f"<section>{f'<h2>{html.escape(heading)}</h2>' if heading else ''}{content}</section>"
         for heading, content in sections
@@ -71,7 +80,12 @@ def page(title: str, sections: Sequence[tuple[str, str]], wide: bool = False) ->
 
 
 def table(rows: Sequence[dict[str, Any]], sortable: bool = False) -> str:
-    """An HTML table; the keys of the first row are the columns. A sortable one sorts by a click on a column's head."""
+    """Make a table.
+
+    Args:
+        rows: with the same keys, which are the names of the columns.
+        sortable: a click on a column's head sorts by it.
+    """
     if not rows:
         return "<p>none</p>"
     names = [html.escape(str(key)) for key in rows[0]]
@@ -89,7 +103,7 @@ def table(rows: Sequence[dict[str, Any]], sortable: bool = False) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as a reader wants it: four digits of a score, nothing for what is not known."""
+    """A value as text: four decimals of a float, thousands separators in an integer, nothing for None and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -98,22 +112,22 @@ def shown(value: Any) -> str:
 
 
 def figures(*drawn: tuple[Figure, str]) -> str:
-    """Figures of lines as inline SVG, side by side where there is room, each with its caption."""
+    """Figures as inline SVG, side by side where there is room, each with its caption."""
     return f'<div class="figures">{"".join(_drawing(figure, caption) for figure, caption in drawn)}</div>'
 
 
 def warning(text: str) -> str:
-    """A paragraph that stands out."""
+    """A highlighted paragraph."""
     return f'<p class="warning">warning: {html.escape(text)}</p>'
 
 
 def picture(png: bytes, description: str) -> str:
-    """A PNG inside the page."""
+    """A PNG embedded in the page."""
     return f'<img alt="{html.escape(description)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
 def _drawing(figure: Figure, caption: str) -> str:
-    # A leaderboard without figures does without matplotlib.
+    # Imported here: a leaderboard without figures does not need matplotlib.
     import matplotlib as mpl
 
     stream = io.StringIO()

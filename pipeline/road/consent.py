@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.artifacts import Artifact, Manifest, agree, agreed, changed_settings, finished
 from pipeline.config import UserError
-from pipeline.stages import Context
+from pipeline.stages import Context, train
 from pipeline.system.progress import echo
 
 MOST = 5
@@ -79,7 +79,7 @@ def _replaced(context: Context) -> list[Replaced]:
     """The finished folds of an experiment that would be replaced, without those that the user has agreed to."""
     found = []
     for fold in context.folds:
-        artifact = context.layout.train(fold)
+        artifact = train.trained(context.layout, fold)
         state = context.freshness.state(artifact)
         manifest = None if state.done else finished(artifact)
         if manifest is not None and not agreed(artifact, manifest):

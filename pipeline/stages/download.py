@@ -7,79 +7,112 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import artifacts
-from pipeline.config import UserError
-from pipeline.stages import Context
+from pipeline.artifacts import Artifact, Layout, results
+from pipeline.config import UserError, stored
+from pipeline.data.files import RAW_FILES, RAW_FOLDERS, SOLUTION
+from pipeline.stages.stage import Context, Stage
 from pipeline.system.progress import Progress, echo
 
 
-def run(context: Context) -> None:
+def artifact(layout: Layout) -> Artifact:
+    """The competition's files as downloaded, with the tiles unpacked."""
+    synthetic = layout.dataset == "demo"
+    return Artifact(
+        name="download",
+        stage="download",
+        folder=layout.raw_folder,
+        manifest_name="manifest.json",
+        outputs=RAW_FILES + RAW_FOLDERS,
+        extras=(SOLUTION,) if synthetic else (),
+        settings={"survey": stored(layout.settings.survey)} if synthetic else {},
+        result=results.Downloaded,
+        lock_wait=3600.0,
+    )
+
+
+def make(context: Context) -> None:
     """Fill ``data/<dataset>/raw``."""
-    layout, artifact = context.layout, context.layout.raw
-    started = time.monotonic()
-    if layout.dataset == "demo":
-        from pipeline.data.sources.synthetic import write_survey
+    if context.layout.dataset == "demo":
+        _survey(context)
+    else:
+        _unpack(context)
 
-        with artifacts.replacing(artifact) as folder:
-            survey = layout.settings.survey
-            with Progress("survey", survey.train + survey.test, "tiles") as progress:
-                write_survey(folder, survey, progress)
-            artifacts.commit(artifact, {"source": {"kind": "survey"}}, started, at=folder)
-        echo(f"survey: {survey.train:,} labelled and {survey.test:,} test tiles in {artifact.folder}")
-        return
 
+def _survey(context: Context) -> None:
+    from pipeline.data.sources.synthetic import write_survey
+
+    raw, survey, started = artifact(context.layout), context.layout.settings.survey, time.monotonic()
+    with artifacts.replacing(raw) as folder:
+        with Progress("survey", survey.train + survey.test, "tiles") as progress:
+            write_survey(folder, survey, progress)
+        artifacts.commit(raw, {"source": {"kind": "survey"}}, started, at=folder)
+    echo(f"survey: {survey.train:,} labelled and {survey.test:,} test tiles in {raw.folder}")
+
+
+def _unpack(context: Context) -> None:
     from pipeline.data.sources import archive as source
 
-    archive = context.archive
+    raw, archive, started = artifact(context.layout), context.archive, time.monotonic()
     if archive is None:
         from pipeline.data.sources import kaggle
 
-        archive = kaggle.download(layout.download_folder)
-    with artifacts.replacing(artifact) as folder:
+        archive = kaggle.download(context.layout.download_folder)
+    with artifacts.replacing(raw) as folder:
         with Progress("unpack", 1, "files") as progress:
             table = source.unpack(archive, folder, progress)
-        found: dict[str, Any] = {"source": source.fingerprint(archive), "seen": source.quick_identity(archive)}
-        artifacts.commit(artifact, found, started, at=folder)
+        result: dict[str, Any] = {"source": source.fingerprint(archive), "seen": source.quick_identity(archive)}
+        artifacts.commit(raw, result, started, at=folder)
     inside = f" ({table})" if archive.is_dir() else ""
-    echo(f"download: tiles from {archive}{inside} are in {artifact.folder}")
+    echo(f"download: tiles from {archive}{inside} are in {raw.folder}")
 
 
-def check_source(context: Context) -> None:
-    """Refuse a command that names no source of tiles; nothing is written for it, not even a lock."""
+def check(context: Context) -> None:
+    """Refuse a command whose tiles have no source, or another source than those that are there.
+
+    Raises:
+        UserError: the archive does not exist, was named for the built-in survey, or is not the one that the dataset
+            was made from; or the dataset is not Kaggle's and no archive was named.
+    """
     name = context.layout.dataset
-    if name not in ("demo", "tgs") and context.archive is None:
+    done = context.freshness.state(artifact(context.layout)).done
+    if context.archive is not None:
+        _check_archive(context, context.archive, done)
+    elif not done and name not in ("demo", "tgs"):
         raise UserError(
             f"there are no tiles for the dataset {name!r} yet: name a zip or folder, "
             f"for example make download DATASET={name} ARCHIVE=tiles.zip"
         )
 
 
-def check_archive(context: Context, archive: Path) -> None:
-    """Refuse an archive that the dataset cannot be made from, before anything is made or lost.
-
-    Args:
-        context: of the command.
-        archive: the zip or folder that the user named.
-
-    Raises:
-        UserError: the dataset is the built-in survey, there is no such file, or the dataset was made from another one.
-    """
+def _check_archive(context: Context, archive: Path, done: bool) -> None:
     from pipeline.data.sources import archive as source
 
-    if context.layout.dataset == "demo":
+    name = context.layout.dataset
+    if name == "demo":
         raise UserError(
             "the dataset 'demo' is the built-in survey; for an archive of your own use another name, "
             "for example DATASET=tgs"
         )
     identity = source.quick_identity(archive)
-    raw = context.layout.raw
-    manifest = context.freshness.manifest(raw) if context.freshness.state(raw).done else None
-    # Reading the whole archive again is only needed where a glance cannot tell.
-    if manifest is None or manifest.result.get("seen") == identity:
+    result = context.manifest(artifact(context.layout)).result if done else {}
+    # Reading the whole archive again is only needed where size and time do not tell.
+    if not done or result.get("seen") == identity:
         return
-    found, known = source.fingerprint(archive), manifest.result.get("source", {})
-    if found.get("sha256") != known.get("sha256"):
-        name = context.layout.dataset
+    if source.fingerprint(archive).get("sha256") != result.get("source", {}).get("sha256"):
+        known = result.get("source", {}).get("name")
         raise UserError(
-            f"the dataset {name!r} was made from {known.get('name')}, and {archive} is another archive; "
+            f"the dataset {name!r} was made from {known}, and {archive} is another archive; "
             f"give it a name of its own (DATASET=other), or remove the old one (make clean-download DATASET={name})"
         )
+
+
+STAGE = Stage(
+    name="download",
+    help="get the tiles: from Kaggle, from an archive, or from the built-in survey",
+    artifacts=lambda context: [artifact(context.layout)],
+    make=make,
+    check=check,
+    shared=True,
+    owns_folder=True,
+    leftovers=lambda context: [context.layout.download_folder],
+)

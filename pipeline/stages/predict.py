@@ -2,21 +2,74 @@
 
 from __future__ import annotations
 
-from pipeline.execution import local as launch
-from pipeline.stages import Context
+from pathlib import Path
+
+from pipeline.artifacts import Artifact, Layout, results
+from pipeline.execution.task import PredictTask, parts_folder
+from pipeline.stages import prepare, train
+from pipeline.stages.stage import Context, Stage
 
 
-def run(*contexts: Context) -> None:
+def artifact(layout: Layout, fold: int) -> Artifact:
+    """Probabilities of the test tiles from one fold's network."""
+    return Artifact(
+        name=f"predict fold {fold}",
+        stage="predict",
+        folder=layout.test_folder,
+        manifest_name=f"fold-{fold}.json",
+        outputs=(f"fold-{fold}.npy",),
+        # The batch size changes the speed, not the probabilities.
+        settings={"predict": {"tta": list(layout.settings.predict.tta)}},
+        inputs=(prepare.artifact(layout), train.trained(layout, fold)),
+        version=2,
+        result=results.Predicted,
+    )
+
+
+def make(*contexts: Context) -> None:
     """Fill ``data/<dataset>/experiments/<experiment>/test`` for each experiment."""
-    work = []
-    for context in contexts:
-        layout = context.layout
-        pending = {artifact.manifest_path for artifact in context.pending("predict")}
-        work.append((layout, [fold for fold in context.folds if layout.test(fold).manifest_path in pending]))
-    if contexts[0].cluster is not None:
-        from pipeline.execution.ray import driver as cluster
+    work = [_pending(context) for context in contexts]
+    cluster = contexts[0].cluster
+    if cluster is not None:
+        from pipeline.execution.ray import driver
 
-        cluster.predict(work, contexts[0].cluster)
-    else:
-        for layout, todo in work:
-            launch.predict(layout, todo, contexts[0].jobs)
+        driver.predict([task for tasks in work for task in tasks], cluster)
+        return
+    from pipeline.execution import local
+
+    for tasks in work:
+        local.predict(tasks, contexts[0].jobs)
+
+
+def task(layout: Layout, fold: int) -> PredictTask:
+    """What it takes to predict the test tiles with one fold."""
+    return PredictTask(
+        root=layout.root,
+        experiment=layout.experiment,
+        settings=layout.settings,
+        fold=fold,
+        tiles=prepare.artifact(layout),
+        trained=train.trained(layout, fold),
+        predicted=artifact(layout, fold),
+    )
+
+
+def _pending(context: Context) -> list[PredictTask]:
+    """The folds of an experiment whose test tiles are not predicted."""
+    pending = {each.manifest_path for each in context.pending(STAGE)}
+    tasks = [task(context.layout, fold) for fold in context.folds]
+    return [each for each in tasks if each.predicted.manifest_path in pending]
+
+
+def _leftovers(context: Context) -> list[Path]:
+    return [parts_folder(artifact(context.layout, fold)) for fold in context.folds]
+
+
+STAGE = Stage(
+    name="predict",
+    help="predict the test tiles with every trained fold",
+    artifacts=lambda context: [artifact(context.layout, fold) for fold in context.folds],
+    make=make,
+    side_by_side=True,
+    leftovers=_leftovers,
+)

@@ -12,9 +12,11 @@ from pipeline.artifacts import Artifact
 from pipeline.config import UserError
 from pipeline.data import tables, tiles
 from pipeline.data.folds import fold_of_tiles
-from pipeline.reporting import figures
+from pipeline.reporting.tile_images import tiles_picture
 from pipeline.scoring import blend
-from pipeline.stages import Context
+from pipeline.stages import predict, prepare, split, train, validate
+from pipeline.stages.stage import Context
+from pipeline.system import atomic
 from pipeline.system.progress import echo
 
 
@@ -31,12 +33,12 @@ def run(context: Context, name: str) -> bool:
         UserError: the tiles are not prepared, there is none of that name, or what is to be shown is damaged.
     """
     layout = context.layout
-    if context.freshness.state(layout.validation(context.folds)).done:
-        _must_be_whole(layout.validation(context.folds))
-    if not context.freshness.state(layout.tiles).done:
+    if context.freshness.state(validate.artifact(layout, context.folds)).done:
+        _must_be_whole(validate.artifact(layout, context.folds))
+    if not context.freshness.state(prepare.artifact(layout)).done:
         raise UserError(f"the tiles of {layout.dataset} are not prepared yet: make prepare DATASET={layout.dataset}")
-    _must_be_whole(layout.tiles)
-    store = tiles.load(layout.tiles.folder)
+    _must_be_whole(prepare.artifact(layout))
+    store = tiles.load(layout.tiles_folder)
     threshold = _threshold(context)
     found = None
     if (labelled := np.flatnonzero(store.train["id"] == name)).size:
@@ -44,17 +46,17 @@ def run(context: Context, name: str) -> bool:
         image, truth, about = store.train_images[at], store.train_masks[at], store.train.iloc[at]
         fold = _fold(context, at)
         said = f"labelled, depth {about['depth']} ft, coverage {about['coverage']:.1%}"
-        if fold is not None and context.freshness.state(layout.out_of_fold(fold)).done:
-            _must_be_whole(layout.out_of_fold(fold))
-            place = int((fold_of_tiles(layout.split.folder)[:at] == fold).sum())
-            found = np.load(layout.fold_folder(fold) / "oof.npy", mmap_mode="r", allow_pickle=False)[place]
+        if fold is not None and context.freshness.state(train.out_of_fold(layout, fold)).done:
+            _must_be_whole(train.out_of_fold(layout, fold))
+            place = int((fold_of_tiles(layout.split_folder)[:at] == fold).sum())
+            found = np.load(train.out_of_fold(layout, fold).path, mmap_mode="r", allow_pickle=False)[place]
             said += f", fold {fold}" + _score(context, name)
     elif (test := np.flatnonzero(store.test["id"] == name)).size:
         at, truth = int(test[0]), None
         image, about = store.test_images[at], store.test.iloc[at]
-        folds = [fold for fold in layout.folds if context.freshness.state(layout.test(fold)).done]
-        _must_be_whole(*(layout.test(fold) for fold in folds))
-        paths = [layout.test(fold).folder / f"fold-{fold}.npy" for fold in folds]
+        folds = [fold for fold in layout.folds if context.freshness.state(predict.artifact(layout, fold)).done]
+        _must_be_whole(*(predict.artifact(layout, fold) for fold in folds))
+        paths = [predict.artifact(layout, fold).path for fold in folds]
         if paths:
             stores = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
             found = blend.average(stores, at, at + 1)[0]
@@ -66,7 +68,7 @@ def run(context: Context, name: str) -> bool:
     if found is not None:
         predicted = f"{(found / 255 > threshold).mean():.1%} predicted at {threshold:.3f}"
         said += f", {predicted}"
-    png = figures.tiles_picture(
+    png = tiles_picture(
         image[None],
         None if truth is None else truth[None],
         None if found is None else found[None],
@@ -74,7 +76,7 @@ def run(context: Context, name: str) -> bool:
         [name],
     )
     path = layout.experiment_folder / "tiles" / f"{name}.png"
-    artifacts.write_bytes(path, png)
+    atomic.write_bytes(path, png)
     echo(f"{name}: {said}")
     echo(f"  {path}")
     return found is not None
@@ -84,19 +86,18 @@ def _must_be_whole(*artifacts_used: Artifact) -> None:
     """Compare with hashes what is about to be shown."""
     for each in artifacts_used:
         if error := artifacts.discard_if_damaged(each):
-            stage = "train" if each.stage == "oof" else each.stage
-            raise UserError(f"{each.name}: {error}; make {stage} makes it again")
+            raise UserError(f"{each.name}: {error}; make {each.stage} makes it again")
 
 
 def _fold(context: Context, at: int) -> int | None:
-    if not context.freshness.state(context.layout.split).done:
+    if not context.freshness.state(split.artifact(context.layout)).done:
         return None
-    return int(fold_of_tiles(context.layout.split.folder)[at])
+    return int(fold_of_tiles(context.layout.split_folder)[at])
 
 
 def _threshold(context: Context) -> float:
     try:
-        path = context.layout.validation(context.folds).folder / "choice.json"
+        path = validate.artifact(context.layout, context.folds).folder / "choice.json"
         return float(json.loads(path.read_text(encoding="utf-8"))["threshold"])
     except (OSError, ValueError, KeyError):
         return 0.5
@@ -105,7 +106,9 @@ def _threshold(context: Context) -> float:
 def _score(context: Context, name: str) -> str:
     try:
         told = tables.read(
-            context.layout.validation(context.folds).folder / "scores.csv", dtype={"id": str}, keep_default_na=False
+            validate.artifact(context.layout, context.folds).folder / "scores.csv",
+            dtype={"id": str},
+            keep_default_na=False,
         ).set_index("id")
         return f", score {told.loc[name, 'score']:.1f}, IoU {told.loc[name, 'iou']:.3f}"
     except (OSError, KeyError, ValueError):

@@ -1,25 +1,55 @@
-"""Deal the labelled tiles to folds."""
+"""Split the labelled tiles into folds, stratified by depth."""
 
 from __future__ import annotations
 
 import time
 
 from pipeline import artifacts
-from pipeline.data import folds, tiles
-from pipeline.stages import Context
+from pipeline.artifacts import Artifact, Layout
+from pipeline.config import stored
+from pipeline.data.files import FOLDS
+from pipeline.stages import prepare
+from pipeline.stages.stage import Context, Stage
 from pipeline.system.progress import echo
 
 
-def run(context: Context) -> None:
+def artifact(layout: Layout) -> Artifact:
+    """The fold of each labelled tile. Each way of splitting has its own folder, so that several can be compared."""
+    return Artifact(
+        name="split",
+        stage="split",
+        folder=layout.split_folder,
+        manifest_name="manifest.json",
+        outputs=(FOLDS,),
+        settings={"split": stored(layout.settings.split)},
+        inputs=(prepare.artifact(layout),),
+        lock_wait=600.0,
+    )
+
+
+def make(context: Context) -> None:
     """Fill ``data/<dataset>/folds/<way of splitting>``."""
-    layout, artifact = context.layout, context.layout.split
-    started = time.monotonic()
-    with artifacts.replacing(artifact) as folder:
-        seen = artifacts.inputs_now(artifact)
-        table = tiles.load(layout.tiles.folder).train
-        dealt = folds.assign(table, layout.settings.split)
-        folds.write(folder / "folds.csv", table, dealt)
-        artifacts.commit(artifact, {"tiles": len(table)}, started, at=folder, seen=seen)
+    from pipeline.data import folds, tiles
+    from pipeline.data.fold_balance import balance_text
+    from pipeline.data.stratify import assign_folds
+
+    layout, assigned, started = context.layout, artifact(context.layout), time.monotonic()
+    with artifacts.replacing(assigned) as folder:
+        seen = artifacts.inputs_now(assigned)
+        table = tiles.load(layout.tiles_folder).train
+        fold_of_tile = assign_folds(table, layout.settings.split)
+        folds.write(folder / assigned.outputs[0], table, fold_of_tile)
+        artifacts.commit(assigned, {"tiles": len(table)}, started, at=folder, seen=seen)
     split = layout.settings.split
     echo(f"split: {len(table):,} tiles in {split.folds} folds, stratified by {split.by}")
-    echo(folds.balance_text(table, dealt))
+    echo(balance_text(table, fold_of_tile))
+
+
+STAGE = Stage(
+    name="split",
+    help="split the labelled tiles into depth-stratified folds",
+    artifacts=lambda context: [artifact(context.layout)],
+    make=make,
+    shared=True,
+    owns_folder=True,
+)

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.artifacts import Manifest
 from pipeline.data.sources import kaggle
 from pipeline.reporting import leaderboard
-from pipeline.submission import uploads
+from pipeline.submission import receipts, uploads
 from pipeline.system.progress import echo
 
 COLUMNS = ("date", "ref", "experiment", "CV", "public", "private", "CV - private", "status")
@@ -25,16 +25,16 @@ def run(root: Path) -> None:
     """
     folder = root / "submissions" / "tgs"
     listed = kaggle.past_submissions()
-    receipts = {uploads.mark_of(manifest): manifest for _, manifest in uploads.receipts(folder)}
+    by_mark = {receipts.mark_of(manifest): manifest for _, manifest in receipts.read(folder)}
     rows, seen = [], set()
     for each in listed:
-        mark = next((word for word in each.message.split() if word in receipts or uploads.find(folder, word)), "")
+        mark = next((word for word in each.message.split() if word in by_mark or uploads.find(folder, word)), "")
         seen.add(mark)
         if mark:
-            _learn(folder, mark, each, receipts.get(mark))
-        rows.append(_row(each, receipts.get(mark)))
-    rows += [_unsent(manifest) for mark, manifest in receipts.items() if mark not in seen]
-    if receipts:
+            _learn(folder, mark, each, by_mark.get(mark))
+        rows.append(_row(each, by_mark.get(mark)))
+    rows += [_unsent(manifest) for mark, manifest in by_mark.items() if mark not in seen]
+    if by_mark:
         leaderboard.write(root)
     echo(_table(rows) if rows else "no submissions yet: make submit")
 

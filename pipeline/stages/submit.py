@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline import artifacts
-from pipeline.artifacts import SOLUTION, Layout
+from pipeline.artifacts import Artifact, Layout, results
 from pipeline.config import CHECKOUT, TILE, UserError
-from pipeline.data import rle, tables, tiles
-from pipeline.scoring import metric
-from pipeline.stages import Context
-from pipeline.submission import csv_file as submission
-from pipeline.submission.uploads import MARK
+from pipeline.data.files import SOLUTION
+from pipeline.stages import predict, prepare, validate
+from pipeline.stages.stage import Context, Stage, of_members
+from pipeline.submission.receipts import MARK
+from pipeline.system import atomic
 from pipeline.system.progress import Progress
 
 LIBRARIES = (
@@ -34,58 +32,86 @@ LIBRARIES = (
 )
 
 
-def run(context: Context) -> None:
-    """Write ``submissions/<dataset>/<experiment>.csv`` and its receipt."""
-    layout, folds = context.layout, context.folds
-    artifact = layout.submission(folds)
-    started, seen = time.monotonic(), artifacts.inputs_now(artifact)
-    store = tiles.load(layout.tiles.folder)
-    validated = context.freshness.manifest(layout.validation(folds))
-    assert validated is not None  # the road leads past it
-    how, votes = submission.read_choice(layout.validation(folds).folder / "choice.json")
-    # Members without a vote are not read; the others are averaged as they are read, a chunk of tiles at a time.
-    parts = [(member, fold) for member in layout.members for fold in folds if votes[member.experiment]]
-    paths = [member.test(fold).folder / f"fold-{fold}.npy" for member, fold in parts]
-    found = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
-    masks = partial(
-        submission.predicted_masks, found, store.test_images, how, [votes[member.experiment] for member, _ in parts]
+def artifact(layout: Layout, folds: Iterable[int]) -> Artifact:
+    """The CSV; its manifest is the receipt."""
+    folds = tuple(folds)
+    return Artifact(
+        name="submit",
+        stage="submit",
+        folder=layout.submission_folder,
+        manifest_name=f"{layout.experiment}.json",
+        outputs=(f"{layout.experiment}.csv",),
+        settings={"folds": list(folds), "message": layout.settings.submit.message},
+        inputs=(
+            prepare.artifact(layout),
+            validate.artifact(layout, folds),
+            *of_members(layout, lambda member: [predict.artifact(member, fold) for fold in folds]),
+        ),
+        version=4,
+        result=results.Submitted,
+        lock_wait=600.0,
+        experiment=layout.experiment,
     )
+
+
+def make(context: Context) -> None:
+    """Write ``submissions/<dataset>/<experiment>.csv`` and its receipt."""
+    from pipeline.data import tiles
+    from pipeline.submission import csv_file
+
+    layout, folds = context.layout, context.folds
+    receipt = artifact(layout, folds)
+    started, seen = time.monotonic(), artifacts.inputs_now(receipt)
+    store = tiles.load(layout.tiles_folder)
+    validated = validate.artifact(layout, folds)
+    result = context.manifest(validated).result
+    masks = _masks(layout, folds, validated, store.test_images)
     ids = store.test["id"].tolist()
     salt = 0
 
-    def counted(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    def counted(chunks: Iterator[Any]) -> Iterator[Any]:
         nonlocal salt
         for chunk in chunks:
-            salt += int(np.count_nonzero(chunk))
+            salt += int(chunk.sum())
             yield chunk
 
-    with artifacts.updating(artifact) as folder:
-        with artifacts.writing(folder / artifact.outputs[0]) as path:
+    with artifacts.updating(receipt):
+        with atomic.writing(receipt.path) as path:
             with Progress("encode", len(ids), "tiles") as progress:
-                submission.write(path, ids, counted(masks(progress=progress)))
-            # ValidationSet against the tiles once more, from the file: what Kaggle will read is what was predicted.
-            salted = submission.check(path, ids, masks())
-        result = {
-            **validated.result,
-            "message": message(
-                layout,
-                folds,
-                validated.result["cv"]["score"],
-                artifacts.measure(folder / artifact.outputs[0]).sha256[:MARK],
-            ),
+                csv_file.write(path, ids, counted(masks(progress=progress)))
+            # Decode the file again: what Kaggle will read is what was predicted.
+            with_salt = csv_file.check(path, ids, masks())
+        mark = artifacts.measure(receipt.path).sha256[:MARK]
+        found = {
+            **result,
+            "message": message(layout, folds, result["cv"]["score"], mark),
             "tiles": len(ids),
-            "tiles_with_salt": salted,
+            "tiles_with_salt": with_salt,
             "salt": salt / max(len(ids) * TILE**2, 1),
             "versions": _versions(),
             "git_commit": _git_commit(),
         }
-        solution = layout.raw.folder / SOLUTION
         if layout.dataset == "demo":
-            result["score"] = _score_against(solution, ids, masks())
-        artifacts.commit(artifact, result, started, seen=seen)
+            found["score"] = _score_against(layout.raw_folder / SOLUTION, ids, masks())
+        artifacts.commit(receipt, found, started, seen=seen)
 
 
-def message(layout: Layout, folds: tuple[int, ...], score: float, mark: str) -> str:
+def _masks(layout: Layout, folds: Sequence[int], validated: Artifact, images: Any) -> Callable[..., Iterator[Any]]:
+    """The predicted masks of all test tiles, chunk by chunk, as often as they are asked for."""
+    import numpy as np
+
+    from pipeline.submission.masks import predicted_masks, read_choice
+
+    postprocessing, votes = read_choice(validated.folder / "choice.json")
+    # Members without a vote are not read; the others are averaged as they are read, a chunk of tiles at a time.
+    parts = [(member, fold) for member in layout.members for fold in folds if votes[member.experiment]]
+    paths = [predict.artifact(member, fold).path for member, fold in parts]
+    found = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
+    weights = [votes[member.experiment] for member, _ in parts]
+    return partial(predicted_masks, found, images, postprocessing, weights)
+
+
+def message(layout: Layout, folds: Sequence[int], score: float, mark: str) -> str:
     """The line that goes with the CSV to Kaggle; by the mark at its end an upload is known again."""
     some = "" if len(folds) == len(layout.folds) else f" (folds {','.join(map(str, folds))} of {len(layout.folds)})"
     # Kaggle shows one line; within it, the text stays as it was typed.
@@ -95,6 +121,9 @@ def message(layout: Layout, folds: tuple[int, ...], score: float, mark: str) -> 
 
 def _score_against(solution: Path, ids: list[str], masks: Any) -> float:
     """Score of predicted masks against known answers."""
+    from pipeline.data import rle, tables
+    from pipeline.scoring import metric
+
     try:
         answers = tables.read(solution, dtype=str, keep_default_na=False).set_index("id")["rle_mask"]
     except (KeyError, ValueError) as error:
@@ -136,3 +165,12 @@ def _git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return asked.stdout.strip()
+
+
+STAGE = Stage(
+    name="submit",
+    help="write and check the CSV, leave a receipt, upload it to Kaggle (dataset tgs)",
+    artifacts=lambda context: [artifact(context.layout, context.folds)],
+    make=make,
+    blended=True,
+)

@@ -10,8 +10,9 @@ from pathlib import Path
 from pipeline import artifacts
 from pipeline.config import UserError
 from pipeline.data.sources import kaggle
-from pipeline.stages import Context
-from pipeline.submission import uploads
+from pipeline.stages import submit
+from pipeline.stages.stage import Context
+from pipeline.submission import receipts, uploads
 from pipeline.submission.uploads import Upload
 from pipeline.system.progress import Progress, echo, format_duration
 
@@ -34,7 +35,7 @@ def run(context: Context, dry: bool, wait: float, force: bool, again: str) -> No
         UserError: the CSV was changed after its check, Kaggle did not take it, could not score it, or does not answer.
     """
     layout = context.layout
-    artifact = layout.submission(context.folds)
+    artifact = submit.artifact(layout, context.folds)
     receipt = context.freshness.manifest(artifact)
     if receipt is None:
         return
@@ -42,7 +43,7 @@ def run(context: Context, dry: bool, wait: float, force: bool, again: str) -> No
         if layout.dataset != "demo":
             echo("  not uploaded        only the dataset tgs goes to Kaggle: leave DATASET out for that")
         return
-    path, mark = artifact.folder / artifact.outputs[0], uploads.mark_of(receipt)
+    path, mark = artifact.path, receipts.mark_of(receipt)
     message = receipt.result["message"]
     record = None if force else uploads.find(artifact.folder, mark)
     known = record if record is not None and record.status != "error" else None

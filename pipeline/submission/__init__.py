@@ -1,1 +1,1 @@
-"""The CSV, and what was uploaded."""
+"""The submission: masks of the test tiles, the CSV, its receipt, and the records of uploads."""

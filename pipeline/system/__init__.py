@@ -1,1 +1,1 @@
-"""Files, processors and progress."""
+"""Files, processes, cores and GPUs, progress, and the virtual environment."""

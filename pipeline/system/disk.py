@@ -1,7 +1,7 @@
-"""Writing files so that no error of the disk goes unseen, and telling such errors from bugs.
+"""Writing files with every error checked, and telling errors of the disk from bugs.
 
-Libraries report a failed write late or not at all: h5py from a destructor, NumPy without an error number, pandas by
-way of a buffer. So what a library writes for us goes to memory first, and its bytes come to disk through this module.
+Libraries report a failed write late or not at all: h5py from a destructor, NumPy without an error number, pandas from
+a buffer. Therefore their output is serialized to memory, and this module writes the bytes to disk.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ _ADVICE = {
     errno.EIO: "check the disk and run the same command again",
     errno.ESTALE: "check the network file system and run the same command again",
 }
-"""Error numbers that mean a full or failing disk, whatever was being done, and what to do about each."""
+"""Error numbers of a full or failing disk, and what the user can do about each."""
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 
 
 def write(path: Path, content: bytes | memoryview, durable: bool = True) -> None:
-    """Write a file and read it back; not atomic, so that its name must be one that nothing relies on yet.
+    """Write a file and compare what it contains afterwards. Not atomic: write to a name that nothing reads yet.
 
     Args:
-        path: the file, which is created or replaced.
+        path: the file; created or replaced.
         content: its bytes.
-        durable: wait until they are on the disk. Without it an error that the disk has later is found by the hash in
-            the manifest only.
+        durable: wait until the bytes are on the disk. Without it, a later error of the disk is only found by the hash
+            in the manifest.
 
     Raises:
-        OSError: a write, the sync or the close failed, or the file holds something else afterwards; its ``filename``
-            is ``path``.
+        OSError: a write, the sync or the close failed, or the file contains other bytes afterwards; its
+            ``filename`` is ``path``.
     """
     whole = memoryview(content).cast("B") if len(content) else memoryview(b"")
     with naming(path):
-        # Unbuffered: a buffer's late error may meet nobody who checks.
+        # Unbuffered: an error of a buffer that is flushed later may go unchecked.
         with path.open("wb", buffering=0) as stream:
             written = 0
             while written < len(whole):
@@ -54,24 +54,24 @@ def write(path: Path, content: bytes | memoryview, durable: bool = True) -> None
                     break
                 read += len(chunk)
             if read != len(whole) or chunk:
-                raise OSError(errno.EIO, "Reads back other than it was written", str(path))
+                raise OSError(errno.EIO, "The file contains other bytes than were written", str(path))
 
 
 def sync(path: Path) -> None:
-    """Wait until the content of a file, which somebody else wrote, is on the disk.
+    """Wait until the content of a file that was written elsewhere is on the disk.
 
-    A memory-mapped file needs this too: it shares its pages with whoever reads the file, so that reading it back would
-    compare memory with itself. An error that the kernel had while writing the pages is reported here.
+    Reports errors that the kernel had while writing the pages of a memory-mapped file. Reading such a file back cannot
+    find them: it would compare the same pages of memory.
 
     Raises:
-        OSError: some of it could not be written.
+        OSError: some of the content could not be written.
     """
     with naming(path), path.open("rb+", buffering=0) as stream:
         os.fsync(stream.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk, where the system can be asked for that.
+    """Wait until the names in a folder are on the disk, where the system supports that.
 
     Raises:
         OSError: they could not be written.
@@ -82,11 +82,11 @@ def sync_folder(folder: Path) -> None:
         try:
             number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except PermissionError:
-            return  # a folder may be written to and not read
+            return  # a folder may be writable but not readable
         try:
             os.fsync(number)
         except OSError as error:
-            if error.errno not in _NO_FOLDER_SYNC:  # some network file systems cannot
+            if error.errno not in _NO_FOLDER_SYNC:  # some network file systems do not support it
                 raise
         finally:
             os.close(number)
@@ -94,7 +94,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Name the file in errors of the system that name none, as those of a write and a sync do."""
+    """Add the file's name to an ``OSError`` that has none, such as those of a write and a sync."""
     try:
         yield
     except OSError as error:
@@ -104,14 +104,15 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def is_failure(error: OSError) -> bool:
-    """Whether an error means a full or failing disk, not a file that is missing, forbidden or damaged."""
+    """Whether an error means a full or failing disk, rather than a file that is missing, forbidden or damaged."""
     return error.errno in _ADVICE
 
 
 def failure(error: BaseException | None) -> str:
-    """One line about the full or failing disk behind an error, from its chain of causes; empty where there is none.
+    """One line about the full or failing disk that caused an error; empty where the cause is another one.
 
-    HDF5 and others give the system's error in the text of a ``RuntimeError`` or ``ValueError`` alone.
+    Searches the chain of causes. HDF5 and others report the system's error only in the text of a ``RuntimeError`` or
+    ``ValueError``.
     """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:

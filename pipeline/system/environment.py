@@ -1,10 +1,11 @@
-"""The project's virtual environment: made and updated by make, and held by the commands that run from it.
+"""The project's virtual environment: created and updated by make, locked by the commands that run from it.
 
 ``python pipeline/system/environment.py VENV STAMP LOCK PYTHON`` installs a lock file's packages into an environment.
-Packages are installed in place, so that what a user added stays; only a missing or broken environment is made
-anew. A command that runs from an environment holds a shared lock on the file ``VENV.lock`` beside it, and an update an
-exclusive one, so that no update replaces packages that a running training is yet to import. Uses nothing but the
-standard library: make runs it before there is an environment.
+Packages are installed in place, so that packages that the user added are kept; only a missing or broken environment is
+created again. A command that runs from an environment holds a shared lock on the file ``VENV.lock`` beside it, and an
+update an exclusive one, so that no update replaces packages that a running training has not imported yet.
+
+Uses only the standard library and no other module of the package: make runs this file before there is an environment.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # not a POSIX system, where no make sets up an environment either
+except ImportError:  # not a POSIX system; make does not create an environment there either
     fcntl = None  # type: ignore[assignment]
 
 SUPPORTED = ((3, 11), (3, 13))
@@ -27,10 +28,10 @@ _PROBE = f"import sys, pip; sys.exit(not {SUPPORTED[0]} <= sys.version_info[:2] 
 
 
 def hold() -> None:
-    """Keep the environment that this process runs from as it is until the process ends.
+    """Lock the environment that this process runs from against updates until the process ends.
 
-    Waits, and says so, while the environment is being updated. Does nothing outside of an environment, or in one that
-    make did not set up.
+    Waits, and prints a line, while the environment is being updated. Does nothing outside of a virtual environment, and
+    in one that make did not create.
     """
     if fcntl is None or sys.prefix == sys.base_prefix:
         return
@@ -40,56 +41,56 @@ def hold() -> None:
     except OSError:
         return
     if not _locked(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB):
-        _say(f"waiting: {sys.prefix} is being updated")
+        _print(f"waiting: {sys.prefix} is being updated")
         _locked(descriptor, fcntl.LOCK_SH)
 
 
 def install(venv: Path, stamp: Path, lock: Path, python: str) -> int:
     """Bring an environment up to date with a lock file.
 
-    Where commands run from it, one that has an older version of the same lock file's packages stays as it is, with a
-    warning; one that lacks them is waited for.
+    While commands run from the environment, it is not updated: with an older version of the packages it is used as it
+    is, with a warning; otherwise the update waits for the commands to end.
 
     Args:
         venv: the environment's folder.
         stamp: a file in it that records the lock file's hash.
         lock: requirements with hashes.
-        python: makes a new environment; empty where there is none.
+        python: the interpreter that creates a new environment; empty where there is none.
 
     Returns:
-        The exit status: 0, or 2 after a line that says what is wrong.
+        The exit status: 0, or 2 after an error message.
     """
     content = hashlib.sha256(lock.read_bytes()).hexdigest()
     if _installed(venv, stamp, content):
         stamp.touch()
         return 0
-    # Beside the environment, so that it outlasts one that is made anew.
+    # Beside the environment, so that it remains when the environment is created again.
     descriptor = os.open(_lock_path(venv), os.O_RDWR | os.O_CREAT, 0o666)
     if not _locked(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
         if stamp.exists() and _works(venv):
-            _say(
-                f"warning: a command runs from {venv}, so it is not updated from {lock} now; this command goes on with "
-                "the packages that are there, the next one after that has ended updates them"
+            _print(
+                f"warning: a command runs from {venv}, so it is not updated from {lock} now; this command uses the "
+                "installed packages, and the first command after that one has ended updates them"
             )
             return 0
-        _say(f"waiting: a command runs from {venv}, which can be updated from {lock} once that has ended")
+        _print(f"waiting: a command runs from {venv}, which is updated from {lock} as soon as that command ends")
         _locked(descriptor, fcntl.LOCK_EX)
         if _installed(venv, stamp, content):
             stamp.touch()
             return 0
     if _works(venv):
-        _say(f"updating {venv} from {lock}")
+        _print(f"updating {venv} from {lock}")
     else:
         if not python:
-            _say(f"error: {venv} does not work, and there is no Python 3.11, 3.12 or 3.13 to make it; install one")
+            _print(f"error: {venv} does not work, and there is no Python 3.11, 3.12 or 3.13 to create it; install one")
             return 2
-        _say(f"setting up {venv} (once, some minutes)")
+        _print(f"setting up {venv} (only the first time, takes minutes)")
         if subprocess.run([python, "-m", "venv", "--clear", venv]).returncode:
-            _say(f"error: {python} cannot make an environment; on Debian: apt install python3-venv")
+            _print(f"error: {python} cannot create an environment; on Debian: apt install python3-venv")
             return 2
     pip: list[str | Path] = [_python(venv), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock]
     if subprocess.run(pip).returncode:
-        _say(f"error: {lock} cannot be installed into {venv}; see pip's message above, then run the same command again")
+        _print(f"error: {lock} cannot be installed into {venv}; see pip's message above, then run the command again")
         return 2
     stamp.write_text(f"{content}\n")
     return 0
@@ -116,7 +117,7 @@ def _lock_path(venv: Path) -> Path:
 
 
 def _locked(descriptor: int, kind: int) -> bool:
-    """Lock a file; False where others hold it. A file system without locks counts as locked: nothing can be known."""
+    """Lock a file; False where another process has locked it. On a file system without locks, always True."""
     try:
         fcntl.flock(descriptor, kind)
     except BlockingIOError:
@@ -126,7 +127,7 @@ def _locked(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
@@ -135,10 +136,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return install(Path(venv), Path(stamp), Path(lock), python)
     except OSError as error:
-        _say(f"error: {error.filename or venv}: {error.strerror or error}")
+        _print(f"error: {error.filename or venv}: {error.strerror or error}")
         return 2
     except KeyboardInterrupt:
-        _say("error: interrupted; the same command goes on from here")
+        _print("error: interrupted; run the same command to continue")
         return 130
 
 

@@ -1,4 +1,4 @@
-"""This process's share of the machine: cores, GPUs, and a GPU's memory. Set before a framework is imported."""
+"""Cores and GPUs: what this process may use, and how several processes share them. Needs no framework."""
 
 from __future__ import annotations
 
@@ -7,77 +7,79 @@ import subprocess
 from dataclasses import dataclass
 
 CORES = "PIPELINE_CORES"
-"""Variable of a process's environment: the cores that are its share, where it has the machine not to itself."""
+"""Environment variable with the number of cores of a process that shares the machine with others."""
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OPENBLAS_NUM_THREADS")
 _JAX_MEMORY = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
-"""The old and the new name of one variable; JAX refuses to start where both are set."""
+"""The old and the new name of one variable; JAX does not start where both are set."""
 
 
 @dataclass(frozen=True)
-class Share:
-    """What a process gets of a machine."""
+class Resources:
+    """The part of a machine that one process may use."""
 
     cores: int
     gpus: float | None = None
-    """GPUs, below 1 a share of one; 0 hides those that there are, None leaves them as they are."""
+    """Number of GPUs; below 1, a fraction of one GPU's memory. 0 hides all GPUs, None changes nothing."""
     gpu: str = ""
-    """The GPU of its own, as ``CUDA_VISIBLE_DEVICES`` names it; empty where somebody else has chosen it."""
+    """The process's GPU, as in ``CUDA_VISIBLE_DEVICES``; empty where something else has selected it."""
 
-    def take(self) -> None:
-        """Keep this process to its share. What a user has set of a GPU's memory holds."""
-        for name in _THREADS:
+    def apply(self) -> None:
+        """Limit this process to these resources, by environment variables that frameworks read when imported.
+
+        Variables for the GPU's memory that the user has set are kept.
+        """
+        for name in (*_THREADS, CORES):
             os.environ[name] = str(self.cores)
-        os.environ[CORES] = str(self.cores)
         if self.gpus == 0:
             os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         elif self.gpu:
             os.environ["CUDA_VISIBLE_DEVICES"] = self.gpu
         if self.gpus and self.gpus < 1:
-            # Frameworks take most of a GPU's memory at their start unless told otherwise.
+            # By default, a framework reserves most of a GPU's memory when it starts.
             os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
             if not any(name in os.environ for name in _JAX_MEMORY):
                 os.environ[_JAX_MEMORY[0]] = f"{0.9 * self.gpus:.3f}"
 
 
 def cores() -> int:
-    """Cores of this process's share; all that it may run on where nobody has shared the machine out."""
-    told = os.environ.get(CORES, "")
-    if told.isdigit():
-        return max(1, int(told))
+    """Number of cores that this process may use: those of its ``Resources``, or those that the system allows."""
+    limit = os.environ.get(CORES, "")
+    if limit.isdigit():
+        return max(1, int(limit))
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpus() -> list[str]:
-    """NVIDIA GPUs that a process may use, as ``CUDA_VISIBLE_DEVICES`` names them; asks no framework.
+    """NVIDIA GPUs that this process may use, as named in ``CUDA_VISIBLE_DEVICES``.
 
-    They are those of ``CUDA_VISIBLE_DEVICES`` where that is set, else those that ``nvidia-smi`` lists, else none.
+    Those of ``CUDA_VISIBLE_DEVICES`` where it is set, otherwise those that ``nvidia-smi`` lists.
     """
-    told = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if told is None:
-        return [str(number) for number in range(_listed())]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return [str(number) for number in range(_count_gpus())]
     found: list[str] = []
-    for name in told.split(","):
+    for name in visible.split(","):
         if not name.strip() or name.strip().startswith("-"):
-            break  # as CUDA reads it: what comes after an impossible name does not count
+            break  # like CUDA, which ignores everything after an invalid name
         found.append(name.strip())
     return found
 
 
-def _listed() -> int:
+def _count_gpus() -> int:
     try:
-        told = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60)
+        ran = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    return sum(line.startswith("GPU ") for line in told.stdout.splitlines()) if told.returncode == 0 else 0
+    return sum(line.startswith("GPU ") for line in ran.stdout.splitlines()) if ran.returncode == 0 else 0
 
 
-def shares(processes: int, cores: int, gpus: list[str]) -> list[Share]:
-    """What each of some processes gets: an equal part of the cores, and the GPUs in turn.
+def divide(processes: int, cores: int, gpus: list[str]) -> list[Resources]:
+    """Resources of each of several processes: an equal number of cores, and the GPUs in turn.
 
-    A GPU that comes to several processes is shared between them.
+    Where there are fewer GPUs than processes, several processes share the memory of one.
     """
     each = max(1, cores // processes)
     if not gpus:
-        return [Share(each) for _ in range(processes)]
-    at = [number % len(gpus) for number in range(processes)]
-    return [Share(each, 1 / at.count(gpu), gpus[gpu]) for gpu in at]
+        return [Resources(each) for _ in range(processes)]
+    assigned = [number % len(gpus) for number in range(processes)]
+    return [Resources(each, 1 / assigned.count(index), gpus[index]) for index in assigned]

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TextIO
 
 _LINE_EVERY = 15.0
-"""Seconds between two plain lines of one piece of work."""
+"""Seconds between two plain lines."""
 
 
 def format_duration(seconds: float) -> str:
-    """A duration as people say it: ``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    """A duration for people: ``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
     whole = round(max(seconds, 0.0))
     if whole < 60:
         return f"{whole} s"
@@ -22,7 +22,7 @@ def format_duration(seconds: float) -> str:
 
 
 def echo(text: str) -> None:
-    """Print one line of a command's answer at once, even into a pipe."""
+    """Print one line and flush it, also into a pipe."""
     try:
         print(text, flush=True)
     except OSError as error:
@@ -32,22 +32,22 @@ def echo(text: str) -> None:
 
 
 class Progress:
-    """Counts done units of a known total.
+    """Shows how many units of a known total are done.
 
-    On a terminal it draws a tqdm bar on standard error. Elsewhere it prints a plain line now and then, so that a
-    log stays readable, and nothing at all for work that ends before the first line is due.
+    On a terminal it draws a tqdm bar on standard error. Otherwise it prints a plain line every 15 seconds, so that a
+    log stays readable and short work prints nothing.
 
     Args:
-        title: what is being done, a few words.
-        total: how many units there are.
+        title: a few words for the work.
+        total: number of units.
         unit: the unit's name, in the plural.
-        done: units that were done before (a resumed run).
-        bar: draw a bar; by default where standard error is a terminal.
+        done: units done before (a resumed run).
+        bar: draw a bar; by default only where standard error is a terminal.
     """
 
     def __init__(self, title: str, total: int, unit: str, done: int = 0, bar: bool | None = None) -> None:
         self.title, self.total, self.unit, self.done = title, total, unit, done
-        self._from, self._start, self._spoken = done, time.monotonic(), time.monotonic()
+        self._from, self._start, self._printed = done, time.monotonic(), time.monotonic()
         stream: TextIO = sys.stderr
         self._bar = None
         if stream.isatty() if bar is None else bar:
@@ -65,27 +65,27 @@ class Progress:
 
     @property
     def drawn(self) -> bool:
-        """Whether there is a bar."""
+        """Whether a bar is drawn."""
         return self._bar is not None
 
     def advance(self, done: int) -> None:
-        """Move a bar, and print no line where there is none."""
+        """Move the bar to ``done`` units; without a bar, print nothing."""
         step, self.done = done - self.done, done
         if self._bar is not None:
             self._bar.total = self.total
             self._bar.update(step)
 
     def __call__(self, done: int, total: int | None = None) -> None:
-        """Say that ``done`` units (of ``total``, where it was not known before) are ready."""
+        """Report that ``done`` units are done; ``total`` replaces the total where it was not known before."""
         if total is not None:
             self.total = total
         self.advance(done)
-        if self._bar is None and done < self.total and time.monotonic() - self._spoken >= _LINE_EVERY:
-            self._spoken = time.monotonic()
+        if self._bar is None and done < self.total and time.monotonic() - self._printed >= _LINE_EVERY:
+            self._printed = time.monotonic()
             echo(f"  {self.title}: {done:,} of {self.total:,} {self.unit}, {format_duration(self.remaining())} left")
 
     def echo(self, text: str) -> None:
-        """Print a line; a bar makes room for it."""
+        """Print a line above the bar."""
         if self._bar is not None:
             self._bar.clear()
         echo(text)
@@ -93,14 +93,14 @@ class Progress:
             self._bar.refresh()
 
     def note(self, text: str) -> None:
-        """A few words that change while the work goes on, shown behind the bar."""
+        """Show a few words after the bar."""
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
 
     def remaining(self) -> float:
-        """Seconds left at the pace so far; 0 before anything is known."""
-        made = self.done - self._from
-        return (time.monotonic() - self._start) / made * (self.total - self.done) if made else 0.0
+        """Estimated seconds left at the pace so far; 0 before the first unit is done."""
+        new = self.done - self._from
+        return (time.monotonic() - self._start) / new * (self.total - self.done) if new else 0.0
 
     def close(self) -> None:
         if self._bar is not None:
@@ -109,11 +109,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What a finished epoch tells whoever watches."""
+    """The results of an epoch, for ``FoldCallback.epoch``."""
 
     fold: int
     epoch: int
-    """Epochs done, the first is 1."""
+    """Number of epochs done; 1 after the first."""
     epochs: int
     loss: float
     score: float
@@ -123,16 +123,16 @@ class Epoch:
 
 
 class FoldCallback:
-    """Whoever watches a fold being trained; each method may be overridden."""
+    """Receives the events of a fold's training; override the methods you need."""
 
     def resumed(self, fold: int, done: int) -> None:
-        """The fold goes on after ``done`` epochs of an earlier, killed run."""
+        """Training resumes after ``done`` epochs of an interrupted run."""
 
     def reused(self, fold: int, experiment: str) -> None:
-        """The fold's network was taken over from another experiment, which had trained the same one."""
+        """The weights were copied from another experiment that had trained the same network."""
 
     def step(self, fold: int, epoch: int, step: int, steps: int) -> None:
-        """A step of an epoch is done."""
+        """A step of an epoch has ended."""
 
-    def epoch(self, told: Epoch) -> None:
-        """An epoch is done, scored and saved."""
+    def epoch(self, result: Epoch) -> None:
+        """An epoch has ended and is scored and saved."""

@@ -10,11 +10,7 @@ from __future__ import annotations
 import io
 import mmap
 import multiprocessing
-import multiprocessing.connection
-import os
-import signal
 import tempfile
-import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -27,6 +23,7 @@ import numpy as np
 
 from pipeline.config import AugmentSettings, UserError
 from pipeline.system import disk
+from pipeline.system.worker import start_worker
 from pipeline.training.augment import Augmenter
 
 
@@ -85,19 +82,10 @@ def _file(array: np.ndarray, copies: ExitStack) -> Path:
 
 def _initialize(images: Path, masks: Path, augment: AugmentSettings) -> None:
     global _augment
-    # Ctrl-C in a terminal interrupts all of its processes; only the training process reports it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    start_worker()
     cv2.setNumThreads(1)
     tiles = [np.load(path, mmap_mode="r", allow_pickle=False) for path in (images, masks)]
     _augment = partial(Augmenter(augment).augment_rows, *tiles)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
 
 
 def _augment_rows(rows: np.ndarray, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,8 +21,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipeline.artifacts import STATE, write_arrays
+from pipeline.artifacts.backup import STATE
 from pipeline.system import disk
+from pipeline.system.atomic import write_arrays
 
 _DAMAGED = (
     *(OSError, ValueError, KeyError, EOFError, MemoryError, SyntaxError, RuntimeError, OverflowError),

@@ -10,9 +10,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from pipeline.artifacts import write_bytes
 from pipeline.network.averaging import arrays_of
 from pipeline.prediction.load import load_weights
+from pipeline.system.atomic import write_bytes
 
 
 def export_weights(model: keras.Model, networks: Mapping[str, Sequence[np.ndarray]], folder: Path) -> None:

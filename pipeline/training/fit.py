@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 
-from pipeline.artifacts import weight_files
 from pipeline.config import TrainSettings
 from pipeline.network.device import workers
 from pipeline.network.optimizers import make_optimizer
@@ -17,6 +16,7 @@ from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.compile import compile_network
 from pipeline.training.export import export_weights
+from pipeline.training.files import weight_files
 from pipeline.training.fold import FoldData, FoldRun
 from pipeline.training.history import History, best_row, write_history
 from pipeline.training.loop import TrainingLoop
@@ -29,7 +29,7 @@ def fit_fold(run: FoldRun, data: FoldData) -> dict[str, Any]:
     """Train one fold, from the first epoch or from where a killed run stopped, and write its best weights and history.
 
     The weights that are kept are those of the epoch with the best competition score on the validation tiles, at the
-    threshold 0.5. With ``train.ema`` or ``train.swa_from`` the averaged weights are scored and kept. With
+    threshold 0.5. With ``train.ema_momentum`` or ``train.swa_start`` the averaged weights are scored and kept. With
     ``train.snapshots`` the best epoch of each of the last cycles is kept (a snapshot ensemble, Huang et al. 2017,
     https://arxiv.org/abs/1704.00109, who keep the last epoch of each).
 
@@ -60,7 +60,7 @@ def fit_fold(run: FoldRun, data: FoldData) -> dict[str, Any]:
         pseudo = stack.enter_context(pseudo_labels(train, data, run.seed, checkpoint.folder))
         tiles = data.tiles if pseudo is None else pseudo.tiles
         batches = Batches(
-            tiles, data.training, transform, settings.augment, train.batch, run.seed, workers(train.workers)
+            tiles, data.training, transform, settings.augment, train.batch_size, run.seed, workers(train.workers)
         )
         stack.enter_context(closing(batches))
         compile_network(model, make_optimizer(train, len(batches)), train.loss, settings.network)

@@ -53,7 +53,7 @@ class FoldData:
         tiles: all labelled tiles.
         training: (t,) int, rows of ``tiles`` to train on.
         validation: (v,) int, rows of ``tiles`` to score on.
-        unlabelled: test tiles, for ``train.pseudo_share``.
+        unlabelled: test tiles, for ``train.pseudo_fraction``.
     """
 
     tiles: LabelledTiles
@@ -69,7 +69,7 @@ class FoldRun:
     Attributes:
         settings: of the experiment.
         fold: number of the fold; part of the seed.
-        folder: for the weights (``artifacts.weight_files``), ``history.csv`` and, during training, the backup.
+        folder: for the weights (``files.weight_files``), ``history.csv`` and, during training, the backup.
         identity: fingerprint of settings and inputs. A run resumes only from a backup with the same identity.
         callback: receives the progress.
         before_overwrite: called once, after the last epoch, before the first file of an earlier training is replaced.

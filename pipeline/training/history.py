@@ -7,7 +7,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import write_text
+from pipeline.system.atomic import write_text
+from pipeline.training.files import HISTORY
 
 History = list[dict[str, Any]]
 """Rows of ``history.csv``; ``epoch`` is counted from 1."""
@@ -29,4 +30,4 @@ def write_history(folder: Path, history: History) -> None:
     table = csv.DictWriter(stream, list(history[0]))
     table.writeheader()
     table.writerows(history)
-    write_text(folder / "history.csv", stream.getvalue())
+    write_text(folder / HISTORY, stream.getvalue())

@@ -118,7 +118,7 @@ class TrainingLoop:
 
     def _label(self, epoch: int) -> np.ndarray | None:
         """Rows of the pseudo-labelled tiles of an epoch; None where it has none."""
-        if self._pseudo is None or epoch < max(1, math.ceil(self._train.pseudo_from * self._train.epochs)):
+        if self._pseudo is None or epoch < max(1, math.ceil(self._train.pseudo_start * self._train.epochs)):
             return None
         predictor = self._validation.predictor
         with averaged(self._model):
@@ -153,7 +153,7 @@ class TrainingLoop:
 
 
 def loss_of_epoch(train: TrainSettings, epoch: int) -> LossName:
-    """The loss of an epoch, counted from 0: ``loss``, or ``late_loss`` after ``late_from`` of the epochs."""
-    if train.late_loss and epoch >= math.ceil(train.late_from * train.epochs):
+    """The loss of an epoch, counted from 0: ``loss``, or ``late_loss`` after ``late_loss_start`` of the epochs."""
+    if train.late_loss and epoch >= math.ceil(train.late_loss_start * train.epochs):
         return train.late_loss
     return train.loss

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.artifacts import mapped
 from pipeline.config import TrainSettings, UserError
 from pipeline.prediction.predictor import Predictor
+from pipeline.system.atomic import mapped
 from pipeline.training.confidence import most_confident
 from pipeline.training.fold import FoldData, LabelledTiles, UnlabelledTiles
 
@@ -35,29 +35,29 @@ def pseudo_labels(train: TrainSettings, data: FoldData, seed: int, backup: Path)
     """Create the pseudo-labels of a fold; remove their files at the end.
 
     Args:
-        train: ``pseudo_share``, ``pseudo_sure``.
+        train: ``pseudo_fraction``, ``pseudo_keep_fraction``.
         data: of the fold.
         seed: of the fold.
         backup: folder of the checkpoint.
 
     Yields:
-        None where ``pseudo_share`` is 0 or there are no unlabelled tiles.
+        None where ``pseudo_fraction`` is 0 or there are no unlabelled tiles.
 
     Raises:
-        UserError: ``pseudo_share`` of the training tiles is less than one tile.
+        UserError: ``pseudo_fraction`` of the training tiles is less than one tile.
     """
     unlabelled = data.unlabelled
-    if not train.pseudo_share or unlabelled is None or not len(unlabelled.images):
+    if not train.pseudo_fraction or unlabelled is None or not len(unlabelled.images):
         yield None
         return
-    count = round(train.pseudo_share * len(data.training))
+    count = round(train.pseudo_fraction * len(data.training))
     if not count:
         raise UserError(
-            f"train.pseudo_share = {train.pseudo_share} of {len(data.training)} tiles is none; take more, or 0"
+            f"train.pseudo_fraction = {train.pseudo_fraction} of {len(data.training)} tiles is none; take more, or 0"
         )
     folder = backup / FOLDER
     try:  # the files may be created only in part, on a full disk
-        yield PseudoLabels(data.tiles, unlabelled, count, train.pseudo_sure, seed, folder)
+        yield PseudoLabels(data.tiles, unlabelled, count, train.pseudo_keep_fraction, seed, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -11,7 +11,7 @@ from pipeline.training.history import History, best_row
 
 
 def kept_rows(train: TrainSettings, history: History) -> History:
-    """The rows of the epochs whose weights are kept, in the order of ``artifacts.weight_files``."""
+    """The rows of the epochs whose weights are kept, in the order of ``files.weight_files``."""
     rows = [[row for row in history if row["epoch"] - 1 in epochs] for epochs in _epoch_ranges(train)]
     return [best_row(each) for each in rows if each]
 

@@ -16,9 +16,11 @@ import msgspec
 import pytest
 
 from pipeline import artifacts
-from pipeline.artifacts import Artifact, BusyError, ChangedError, Freshness, Layout, Manifest
+from pipeline.artifacts import Artifact, BusyError, ChangedError, Freshness, Layout, Manifest, integrity, locks
 from pipeline.config import UserError, load
 from pipeline.execution import local as launch
+from pipeline.stages import ROAD, Context, predict, report, split, submit, train, validate
+from pipeline.system import atomic
 from tests.conftest import TINY, held_elsewhere
 
 DEEP = b'{"artifact": "first", "format": 1, "settings": {"a": ' + b"[" * 99_999
@@ -145,10 +147,10 @@ def test_a_manifest_whose_content_was_changed_never_counts(first: Artifact):
     assert (Freshness().state(first).kind, Freshness().state(first).why) == ("stale", "manifest.json cannot be read")
 
 
-def test_a_manifest_of_another_format_never_counts(first: Artifact, monkeypatch: pytest.MonkeyPatch):
+def test_a_manifest_of_another_format_never_counts(first: Artifact):
     made(first)
-    monkeypatch.setitem(artifacts.FORMAT, "split", artifacts.FORMAT["split"] + 1)
-    assert (Freshness().state(first).kind, Freshness().state(first).why) == ("stale", "made in format 1, now 2")
+    state = Freshness().state(replace(first, version=2))
+    assert (state.kind, state.why) == ("stale", "made in format 1, now 2")
 
 
 @pytest.mark.parametrize("outputs", [(), ("b.txt",), ("a.txt", "b.txt")])
@@ -349,7 +351,7 @@ def test_what_was_made_of_an_input_that_changed_meanwhile_does_not_count(first: 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path):
     path = tmp_path / "file.npy"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), artifacts.writing(path) as temporary:
+    with pytest.raises(ZeroDivisionError), atomic.writing(path) as temporary:
         temporary.write_text("half")
         raise ZeroDivisionError
     assert path.read_text() == "old"
@@ -370,9 +372,9 @@ def test_a_file_that_another_host_is_writing_is_left_alone(tmp_path: Path, monke
             # Its process id says nothing here.
             elsewhere.setattr(os, "getpid", lambda: pid)
             elsewhere.setattr(socket, "gethostname", lambda: "elsewhere")
-            theirs = stack.enter_context(artifacts.writing(path))
+            theirs = stack.enter_context(atomic.writing(path))
             theirs.write_text("theirs")
-        artifacts.write_text(path, "ours")
+        atomic.write_text(path, "ours")
         assert path.read_text() == "ours"
         assert theirs.read_text() == "theirs"
     assert path.read_text() == "theirs"
@@ -380,9 +382,9 @@ def test_a_file_that_another_host_is_writing_is_left_alone(tmp_path: Path, monke
 
 
 def test_two_hosts_with_one_process_id_write_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    with monkeypatch.context() as elsewhere, artifacts.writing(tmp_path / "a.txt") as ours:
+    with monkeypatch.context() as elsewhere, atomic.writing(tmp_path / "a.txt") as ours:
         elsewhere.setattr(socket, "gethostname", lambda: "elsewhere")
-        with artifacts.writing(tmp_path / "a.txt") as theirs:
+        with atomic.writing(tmp_path / "a.txt") as theirs:
             assert ours.name != theirs.name
             ours.write_text("ours")
             theirs.write_text("theirs")
@@ -396,16 +398,16 @@ def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path, monkeypatc
             elsewhere.setattr(socket, "gethostname", lambda: host)
             elsewhere.setattr(os, "getpid", lambda: pid)
             elsewhere.setattr(Path, "replace", lambda *_: None)  # as if killed before
-            with artifacts.writing(tmp_path / "a.txt") as path:
+            with atomic.writing(tmp_path / "a.txt") as path:
                 path.write_text("half")
         then = time.time() - age
         os.utime(path, (then, then))
         return path
 
     here, dead, alive = socket.gethostname(), ended(), os.getppid()
-    kept = [left(here, alive, 0), left("elsewhere", dead, artifacts.DAY - 3600)]
-    gone = [left(here, dead, 0), left("another", dead, artifacts.DAY + 3600)]
-    artifacts.write_text(tmp_path / "a.txt", "whole")
+    kept = [left(here, alive, 0), left("elsewhere", dead, atomic.DAY - 3600)]
+    gone = [left(here, dead, 0), left("another", dead, atomic.DAY + 3600)]
+    atomic.write_text(tmp_path / "a.txt", "whole")
     assert [path.exists() for path in kept] == [True, True]
     assert [path.exists() for path in gone] == [False, False]
 
@@ -414,47 +416,60 @@ def test_who_reads_the_old_file_is_not_disturbed_by_the_new_one(tmp_path: Path):
     path = tmp_path / "file.npy"
     path.write_text("old")
     with path.open() as reader:
-        artifacts.write_text(path, "new")
+        atomic.write_text(path, "new")
         assert reader.read() == "old"
     assert path.read_text() == "new"
 
 
 def test_two_at_once_is_refused_with_the_others_process_id(first: Artifact):
-    trained = replace(first, stage="train")
     with (
-        held_elsewhere(trained) as (pid, _),
+        held_elsewhere(first) as (pid, _),
         pytest.raises(BusyError, match=f"process {pid} is"),
-        artifacts.locked(trained),
+        artifacts.locked(first),
     ):
         pass
-    with artifacts.locked(trained):  # a dead process's lock does not block
+    with artifacts.locked(first):  # a dead process's lock does not block
         pass
 
 
 def test_a_process_of_another_host_is_named_with_its_host(first: Artifact):
-    trained = replace(first, stage="train")
-    with held_elsewhere(trained):
-        trained.lock_path.with_suffix(".pid").write_text("77 elsewhere")
-        with pytest.raises(BusyError, match="process 77 on elsewhere is"), artifacts.locked(trained):
+    with held_elsewhere(first):
+        first.lock_path.with_suffix(".pid").write_text("77 elsewhere")
+        with pytest.raises(BusyError, match="process 77 on elsewhere is"), artifacts.locked(first):
             pass
 
 
-@pytest.mark.parametrize("stage", ["download", "prepare", "split", "validate", "report", "submit"])
-def test_what_takes_only_seconds_is_waited_for(first: Artifact, stage: str, monkeypatch: pytest.MonkeyPatch):
+def test_stages_that_take_seconds_are_waited_for(tmp_path: Path):
+    layout = Layout(tmp_path, "demo", "unet", load("unet"))
+    context = Context(layout, Freshness(), (0,))
+    waits = {stage.name: {artifact.lock_wait for artifact in stage.artifacts(context)} for stage in ROAD}
+    assert waits == {
+        "download": {3600},
+        "prepare": {600},
+        "split": {600},
+        "train": {0},
+        "validate": {600},
+        "report": {600},
+        "predict": {0},
+        "submit": {600},
+    }
+
+
+def test_an_artifact_is_waited_for(first: Artifact, monkeypatch: pytest.MonkeyPatch):
     def echo(text: str) -> None:
         said.append(text)
         release()
 
-    artifact, said = replace(first, stage=stage), list[str]()
+    artifact, said = replace(first, lock_wait=600), list[str]()
     with held_elsewhere(artifact) as (pid, release):
-        monkeypatch.setattr(artifacts, "echo", echo)
+        monkeypatch.setattr(locks, "echo", echo)
         with artifacts.locked(artifact):
             pass
         assert said == [f"first: process {pid} is making it; waiting for it"]
 
 
 def test_a_wait_comes_to_an_end(first: Artifact):
-    with held_elsewhere(first), pytest.raises(BusyError), artifacts.locked(first, patience=1.2):
+    with held_elsewhere(first), pytest.raises(BusyError), artifacts.locked(first, wait=1.2):
         pass
 
 
@@ -473,14 +488,14 @@ def test_what_is_made_again_while_it_is_compared_keeps_its_manifest(
     def slowly(artifact: Artifact, manifest: Manifest) -> str:
         """Its training ends after the files were compared with what the manifest said before."""
         error = compare(artifact, manifest)
-        monkeypatch.setattr(artifacts, "verify", compare)
+        monkeypatch.setattr(integrity, "verify", compare)
         made(first, "another")
         return error
 
     def prepared() -> None:
         made(first)
         (first.folder / "a.txt").write_text("damaged")
-        monkeypatch.setattr(artifacts, "verify", slowly)
+        monkeypatch.setattr(integrity, "verify", slowly)
 
     compare = artifacts.verify
     prepared()
@@ -498,11 +513,10 @@ def test_what_is_made_again_while_it_is_compared_keeps_its_manifest(
 def test_damage_is_removed_only_where_nobody_makes_it(first: Artifact):
     made(first)
     (first.folder / "a.txt").write_text("damaged")
-    trained = replace(first, stage="train")
-    with held_elsewhere(trained) as (pid, _), pytest.raises(BusyError, match=str(pid)):
-        artifacts.discard_if_damaged(trained)
+    with held_elsewhere(first) as (pid, _), pytest.raises(BusyError, match=str(pid)):
+        artifacts.discard_if_damaged(first)
     assert first.manifest_path.is_file()
-    assert artifacts.discard_if_damaged(trained) == "a.txt has other content than its manifest says"
+    assert artifacts.discard_if_damaged(first) == "a.txt has other content than its manifest says"
     assert not first.manifest_path.exists()
 
 
@@ -514,7 +528,7 @@ def test_a_file_that_vanishes_while_it_is_compared_is_missing(first: Artifact, m
     made(first)
     manifest, measure = artifacts.read_manifest(first.manifest_path), artifacts.measure
     assert manifest is not None
-    monkeypatch.setattr(artifacts, "measure", gone)
+    monkeypatch.setattr(integrity, "measure", gone)
     assert artifacts.verify(first, manifest) == "a.txt is missing"
 
 
@@ -523,9 +537,9 @@ def test_one_ledger_tells_settings_with_the_same_manifest_apart(first: Artifact,
     other, freshness = replace(first, settings={"split": {"folds": 3}}), Freshness()
     assert [freshness.state(each).kind for each in (first, other, first)] == ["done", "stale", "done"]
     layout = Layout(root, "demo", "demo", load("demo", TINY.split()))
-    assert freshness.state(layout.validation((0, 1))).done
-    assert freshness.state(layout.validation((0,))).kind == "stale"
-    assert freshness.state(layout.report((0,))).why == "validate is stale"
+    assert freshness.state(validate.artifact(layout, (0, 1))).done
+    assert freshness.state(validate.artifact(layout, (0,))).kind == "stale"
+    assert freshness.state(report.artifact(layout, (0,))).why == "validate is stale"
 
 
 def test_what_another_process_has_trained_meanwhile_is_not_trained_again(root: Path, monkeypatch: pytest.MonkeyPatch):
@@ -533,7 +547,7 @@ def test_what_another_process_has_trained_meanwhile_is_not_trained_again(root: P
     monkeypatch.setattr(work, "fit_fold", lambda *_, **__: 1 / 0)
     layout = Layout(root, "demo", "demo", load("demo", TINY.split()))
     work.train_fold(layout, 0)
-    assert Freshness().state(layout.train(0)).done
+    assert Freshness().state(train.trained(layout, 0)).done
 
 
 def test_changing_the_learning_rate_reruns_training_not_the_split(tmp_path: Path):
@@ -541,31 +555,34 @@ def test_changing_the_learning_rate_reruns_training_not_the_split(tmp_path: Path
         return Layout(tmp_path, "demo", "unet", load("unet", list(assignments)))
 
     base, other = layout(), layout("train.learning_rate=0.5")
-    assert base.split == other.split
-    assert base.train(0).settings != other.train(0).settings
+    assert split.artifact(base) == split.artifact(other)
+    assert train.trained(base, 0).settings != train.trained(other, 0).settings
     told = layout("submit.message=hello")
-    assert told.train(0) == base.train(0)
-    assert told.test(0) == base.test(0)
-    assert told.submission([0]) != base.submission([0])
-    assert layout("train.workers=3", "predict.batch=7").test(0) == base.test(0)
-    assert layout("predict.tta=[plain]").train(0) == base.train(0)
-    assert layout("predict.tta=[plain]").out_of_fold(0) != base.out_of_fold(0)
+    assert train.trained(told, 0) == train.trained(base, 0)
+    assert predict.artifact(told, 0) == predict.artifact(base, 0)
+    assert submit.artifact(told, [0]) != submit.artifact(base, [0])
+    assert predict.artifact(layout("train.workers=3", "predict.batch_size=7"), 0) == predict.artifact(base, 0)
+    assert train.trained(layout("predict.tta=[plain]"), 0) == train.trained(base, 0)
+    assert train.out_of_fold(layout("predict.tta=[plain]"), 0) != train.out_of_fold(base, 0)
 
 
 def test_files_of_weights_follow_from_the_settings(tmp_path: Path):
     restarts = ["train.schedule=cosine_restarts", "train.cycles=3"]
     one = Layout(tmp_path, "demo", "unet", load("unet", restarts))
     two = Layout(tmp_path, "demo", "unet", load("unet", [*restarts, "train.snapshots=2"]))
-    assert [path.name for path in one.weights(0)] == ["best.weights.h5"]
-    assert [path.name for path in two.weights(0)] == ["best-of-cycle-2.weights.h5", "best-of-cycle-3.weights.h5"]
-    assert two.train(0).outputs == tuple(path.name for path in two.weights(0))
+    assert [path.name for path in train.trained(one, 0).paths] == ["best.weights.h5"]
+    assert [path.name for path in train.trained(two, 0).paths] == [
+        "best-of-cycle-2.weights.h5",
+        "best-of-cycle-3.weights.h5",
+    ]
+    assert train.trained(two, 0).outputs == tuple(path.name for path in train.trained(two, 0).paths)
 
 
 def test_experiments_and_splits_never_share_a_folder(tmp_path: Path):
     seen = set()
     for by in ("depth", "coverage"):
         for seed in (0, 1):
-            seen.add(Layout(tmp_path, "demo", "x", load("unet", [f"split.by={by}", f"split.seed={seed}"])).split.folder)
+            seen.add(Layout(tmp_path, "demo", "x", load("unet", [f"split.by={by}", f"split.seed={seed}"])).split_folder)
     assert len(seen) == 4
 
 
@@ -581,27 +598,27 @@ def test_a_network_that_another_experiment_has_trained_is_taken_over_and_no_othe
         return Layout(root, "demo", name, load("demo", [*TINY.split(), *assignments]))
 
     source, other = layout("demo"), layout("other", "predict.tta=[plain]", "submit.min_area=7")
-    assert artifacts.reuse_weights(layout("reseeded", "train.seed=7"), 0) == ""
-    assert artifacts.reuse_weights(other, 0) == "demo"
-    assert Freshness().state(other.train(0)).done
-    (mine,), (theirs,) = other.weights(0), source.weights(0)
+    assert artifacts.reuse_weights(train.trained(layout("reseeded", "train.seed=7"), 0)) == ""
+    assert artifacts.reuse_weights(train.trained(other, 0)) == "demo"
+    assert Freshness().state(train.trained(other, 0)).done
+    (mine,), (theirs,) = train.trained(other, 0).paths, train.trained(source, 0).paths
     assert mine.read_bytes() == theirs.read_bytes()
-    assert not Freshness().state(other.train(1)).done
+    assert not Freshness().state(train.trained(other, 1)).done
     # What is damaged there is not taken; what is one's own is no other experiment's.
-    (damaged,) = source.weights(1)
+    (damaged,) = train.trained(source, 1).paths
     whole = bytearray(damaged.read_bytes())
     whole[len(whole) // 2] ^= 1
     damaged.write_bytes(whole)
-    assert artifacts.reuse_weights(other, 1) == ""
-    assert artifacts.reuse_weights(other, 0) == "demo"
+    assert artifacts.reuse_weights(train.trained(other, 1)) == ""
+    assert artifacts.reuse_weights(train.trained(other, 0)) == "demo"
 
 
 def test_until_a_network_is_taken_over_whole_what_was_there_stays(root: Path, monkeypatch: pytest.MonkeyPatch):
     def layout(*assignments: str) -> Layout:
         return Layout(root, "demo", "other", load("demo", [*TINY.split(), *assignments]))
 
-    mine, seeded = layout().train(0), layout("train.seed=7").train(0)
-    assert artifacts.reuse_weights(layout(), 0) == "demo"
+    mine, seeded = train.trained(layout(), 0), train.trained(layout("train.seed=7"), 0)
+    assert artifacts.reuse_weights(train.trained(layout(), 0)) == "demo"
     manifest = artifacts.read_manifest(mine.manifest_path)
     assert manifest is not None
     artifacts.write_manifest(mine.manifest_path, msgspec.structs.replace(manifest, settings=seeded.settings))
@@ -615,8 +632,8 @@ def test_until_a_network_is_taken_over_whole_what_was_there_stays(root: Path, mo
 
     monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(OSError, match="No space"):
-        artifacts.reuse_weights(layout(), 0)
+        artifacts.reuse_weights(train.trained(layout(), 0))
     monkeypatch.setattr(shutil, "copyfile", other)
-    assert artifacts.reuse_weights(layout(), 0) == ""
+    assert artifacts.reuse_weights(train.trained(layout(), 0)) == ""
     assert Freshness().state(seeded).done
     assert artifacts.verify(seeded, msgspec.structs.replace(manifest, settings=seeded.settings)) == ""

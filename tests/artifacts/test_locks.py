@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from pipeline import artifacts
-from pipeline.artifacts import Artifact, Freshness, Layout
+from pipeline.artifacts import Artifact, Freshness, Layout, locks
+from pipeline.artifacts.artifact import LOCKS
 from pipeline.config import UserError, load
-from pipeline.stages import validate
+from pipeline.scoring import validation
+from pipeline.stages import download, predict, prepare, report, split, submit, train, validate
 from tests.conftest import TINY, Chain, held_elsewhere
 from tests.test_faults import begin, flip_a_bit
 
@@ -23,7 +25,7 @@ def tree_of(root: Path, dataset: str = "demo") -> Layout:
 
 def files(root: Path) -> dict[str, bytes]:
     """Every file of a root folder but its locks."""
-    paths = (path for path in root.rglob("*") if path.is_file() and artifacts.LOCKS not in path.parts)
+    paths = (path for path in root.rglob("*") if path.is_file() and LOCKS not in path.parts)
     return {str(path.relative_to(root)): path.read_bytes() for path in paths}
 
 
@@ -36,7 +38,7 @@ def saying(monkeypatch: pytest.MonkeyPatch, *then: Callable[[], object]) -> list
             each()
 
     said: list[str] = []
-    monkeypatch.setattr(artifacts, "echo", echo)
+    monkeypatch.setattr(locks, "echo", echo)
     return said
 
 
@@ -45,16 +47,16 @@ def saying(monkeypatch: pytest.MonkeyPatch, *then: Callable[[], object]) -> list
 
 def made_by(layout: Layout) -> Iterable[tuple[Artifact, tuple[str, ...]]]:
     """Artifacts, and what to clean in vain while they are being made."""
-    yield layout.raw, ("download",)
-    yield layout.tiles, ("prepare",)
-    yield layout.split, ("split",)
-    yield layout.train(1), ("train", "demo")
-    yield layout.train(9), ("demo",)  # of settings with more folds
-    yield layout.out_of_fold(0), ("train", "demo")
-    yield layout.test(0), ("predict", "demo")
-    yield layout.validation(()), ("validate", "demo")
-    yield layout.report(()), ("report", "demo")
-    yield layout.submission(()), ("submit", "demo")
+    yield download.artifact(layout), ("download",)
+    yield prepare.artifact(layout), ("prepare",)
+    yield split.artifact(layout), ("split",)
+    yield train.trained(layout, 1), ("train", "demo")
+    yield train.trained(layout, 9), ("demo",)  # of settings with more folds
+    yield train.out_of_fold(layout, 0), ("train", "demo")
+    yield predict.artifact(layout, 0), ("predict", "demo")
+    yield validate.artifact(layout, ()), ("validate", "demo")
+    yield report.artifact(layout, ()), ("report", "demo")
+    yield submit.artifact(layout, ()), ("submit", "demo")
 
 
 def test_clean_removes_nothing_that_another_process_is_making(root: Path, capsys: pytest.CaptureFixture[str]):
@@ -66,7 +68,7 @@ def test_clean_removes_nothing_that_another_process_is_making(root: Path, capsys
                 assert chain.error.startswith(f"error: {artifact.name}: process {pid} is making it right now")
                 assert "removed" not in chain.printed
         assert files(root) == before
-    with held_elsewhere(tree_of(root).train(1)):
+    with held_elsewhere(train.trained(tree_of(root), 1)):
         assert chain("clean", "train", "--folds", "0") == 0
     for what in ("train", "demo"):
         assert chain("clean", what) == 0
@@ -78,7 +80,7 @@ def test_what_begins_anew_while_an_experiment_is_removed_stays(
 ):
     def remove(path: Path) -> None:
         really(path)
-        if path.name == artifacts.LOCKS:  # the first moment at which another process can take a lock there
+        if path.name == LOCKS:  # the first moment at which another process can take a lock there
             assert not [each for each in path.parent.iterdir() if each != path]
             (path.parent / "fold-0").mkdir()
 
@@ -119,7 +121,11 @@ def test_what_another_process_made_meanwhile_is_not_made_again(
 
     assert chain("split") == 0
     layout = tree_of(chain.root)
-    artifact = {"download": layout.raw, "prepare": layout.tiles, "split": layout.split}[stage]
+    artifact = {
+        "download": download.artifact(layout),
+        "prepare": prepare.artifact(layout),
+        "split": split.artifact(layout),
+    }[stage]
     before = files(chain.root)
     shutil.move(artifact.folder, chain.root / "aside")
     with held_elsewhere(artifact) as (pid, release):
@@ -145,7 +151,7 @@ def test_tiles_that_another_process_took_meanwhile_from_another_archive_are_refu
     (other / "depths.csv").write_text((other / "depths.csv").read_text() + "\n")
     assert chain("download", "--archive", str(mine), dataset="mine") == 0
     shutil.move(raw, chain.root / "aside")
-    with held_elsewhere(tree_of(chain.root, "mine").raw) as (_, release):
+    with held_elsewhere(download.artifact(tree_of(chain.root, "mine"))) as (_, release):
         saying(monkeypatch, made)
         assert chain("prepare", "--archive", str(other), dataset="mine") == 2
     assert "is another archive" in chain.error
@@ -156,19 +162,19 @@ def test_tiles_that_another_process_took_meanwhile_from_another_archive_are_refu
 
 def test_show_removes_nothing_of_what_is_being_made(root: Path, capsys: pytest.CaptureFixture[str]):
     chain, layout = Chain(root, capsys), tree_of(root)
-    name = np.genfromtxt(layout.tiles.folder / "test.csv", dtype=str, delimiter=",", skip_header=1)[0, 0]
-    flip_a_bit(layout.test(1).folder / "fold-1.npy")
-    with held_elsewhere(layout.test(1)) as (pid, _):
+    name = np.genfromtxt(layout.tiles_folder / "test.csv", dtype=str, delimiter=",", skip_header=1)[0, 0]
+    flip_a_bit(predict.artifact(layout, 1).folder / "fold-1.npy")
+    with held_elsewhere(predict.artifact(layout, 1)) as (pid, _):
         assert chain("show", name) == 2
         assert chain.error.startswith(f"error: predict fold 1: process {pid} is making it right now")
         # Neither does a command that would use it.
         (root / "submissions/demo/demo.csv").unlink()
         assert chain("submit") == 2
         assert chain.error.startswith(f"error: predict fold 1: process {pid} is making it right now")
-    assert layout.test(1).manifest_path.is_file()
+    assert predict.artifact(layout, 1).manifest_path.is_file()
     assert chain("show", name) == 2
     assert "fold-1.npy has other content than its manifest says" in chain.error
-    assert not layout.test(1).manifest_path.exists()
+    assert not predict.artifact(layout, 1).manifest_path.exists()
 
 
 def test_a_score_of_predictions_that_were_replaced_meanwhile_does_not_count(
@@ -180,15 +186,15 @@ def test_a_score_of_predictions_that_were_replaced_meanwhile_does_not_count(
             artifacts.commit(predicted, made.result if made else {}, 0.0)
         return really(*arguments)  # type: ignore[arg-type]
 
-    chain, layout, really = Chain(root, capsys), tree_of(root), validate.validate
-    predicted = layout.out_of_fold(0)
+    chain, layout, really = Chain(root, capsys), tree_of(root), validation.validate
+    predicted = train.out_of_fold(layout, 0)
     made = artifacts.read_manifest(predicted.manifest_path)
     assert chain("clean", "validate") == 0
     with monkeypatch.context() as patched:
-        patched.setattr(validate, "validate", slowly)
+        patched.setattr(validation, "validate", slowly)
         assert chain("validate") == 2
     assert "out-of-fold 0 was made again meanwhile" in chain.error
-    assert not layout.validation((0, 1)).manifest_path.exists()
+    assert not validate.artifact(layout, (0, 1)).manifest_path.exists()
     assert chain("validate") == 0
 
 

@@ -12,9 +12,9 @@ import pytest
 from pipeline import artifacts, config
 from pipeline.artifacts import Freshness, Layout, Output, results
 from pipeline.data.sources import kaggle
-from pipeline.reporting import leaderboard
-from pipeline.stages import submissions
-from pipeline.submission import uploads
+from pipeline.reporting import leaderboard_entries
+from pipeline.stages import ROAD, download, predict, prepare, report, split, submissions, submit, train, validate
+from pipeline.submission import receipts
 from tests.conftest import TINY, Chain
 
 
@@ -44,20 +44,20 @@ def experiment(root: Path) -> Path:
 def test_every_stage_has_a_result_that_fits_its_type(finished: Path):
     layout = Layout(finished, "demo", "demo", config.load("demo", TINY.split()))
     made = [
-        layout.raw,
-        layout.tiles,
-        layout.split,
-        layout.validation((0, 1)),
-        layout.report((0, 1)),
-        layout.submission((0, 1)),
+        download.artifact(layout),
+        prepare.artifact(layout),
+        split.artifact(layout),
+        validate.artifact(layout, (0, 1)),
+        report.artifact(layout, (0, 1)),
+        submit.artifact(layout, (0, 1)),
     ]
-    made += [each(fold) for fold in (0, 1) for each in (layout.train, layout.out_of_fold, layout.test)]
-    assert {each.stage for each in made} == {*results.RESULTS} == {*artifacts.FORMAT}
+    made += [each(layout, fold) for fold in (0, 1) for each in (train.trained, train.out_of_fold, predict.artifact)]
+    assert {each.stage for each in made} == {stage.name for stage in ROAD}
     for artifact in made:
         manifest = artifacts.read_manifest(artifact.manifest_path)
         assert manifest is not None
-        assert results.error(manifest.result, results.RESULTS[artifact.stage]) == ""
-    receipt = artifacts.read_manifest(layout.submission((0, 1)).manifest_path)
+        assert results.error(manifest.result, artifact.result) == ""
+    receipt = artifacts.read_manifest(submit.artifact(layout, (0, 1)).manifest_path)
     assert receipt is not None
     for kind in (results.Scored, results.Answered, results.Listed):
         assert results.error(receipt.result, kind) == ""
@@ -167,10 +167,10 @@ def test_a_strange_receipt_is_made_again(chain: Chain, root: Path, finished: Pat
 )
 def test_a_strange_validation_is_stale(root: Path, experiment: Path, strange: dict[str, Any]):
     layout = Layout(root, "demo", "demo", config.load("demo", TINY.split()))
-    assert Freshness().state(layout.validation((0, 1))).done
+    assert Freshness().state(validate.artifact(layout, (0, 1))).done
     changed_result(experiment / "cv.json", **strange)
-    assert "cannot be used" in Freshness().state(layout.validation((0, 1))).why
-    assert Freshness().manifest(layout.validation((0, 1))) is None
+    assert "cannot be used" in Freshness().state(validate.artifact(layout, (0, 1))).why
+    assert Freshness().manifest(validate.artifact(layout, (0, 1))) is None
 
 
 def test_a_strange_validation_is_made_again(chain: Chain, experiment: Path):
@@ -187,9 +187,9 @@ def test_a_strange_validation_is_made_again(chain: Chain, experiment: Path):
 @pytest.mark.parametrize("source", ["text", {"name": [[[]]]}, None])
 def test_a_strange_record_of_an_archive_is_stale(root: Path, source: Any):
     layout = Layout(root, "demo", "demo", config.load("demo", TINY.split()))
-    changed_result(layout.raw.manifest_path, source=source)
-    assert Freshness().manifest(layout.raw) is None
-    assert not Freshness().state(layout.raw).done
+    changed_result(download.artifact(layout).manifest_path, source=source)
+    assert Freshness().manifest(download.artifact(layout)) is None
+    assert not Freshness().state(download.artifact(layout)).done
 
 
 @pytest.mark.parametrize("strange", [{}, {"experiment": "x"}, {"experiment": "x", "cv": {"score": "1"}}], ids=str)
@@ -205,17 +205,17 @@ def test_the_list_of_submissions_leaves_strange_receipts_out(
     submissions.run(root)
     (line,) = capsys.readouterr().out.splitlines()[1:]
     assert "demo" in line
-    assert [path.name for path, _ in uploads.receipts(root / "submissions/tgs")] == ["demo.json"]
+    assert [path.name for path, _ in receipts.read(root / "submissions/tgs")] == ["demo.json"]
 
 
 @pytest.mark.parametrize("kaggle_told", ["text", 5, None, {"private": "0.8"}], ids=str)
 def test_the_leaderboard_leaves_strange_answers_out(root: Path, kaggle_told: Any):
     changed_result(root / "submissions/demo/demo.json", kaggle=kaggle_told)
-    (entry,) = leaderboard.read(root)
+    (entry,) = leaderboard_entries.read(root)
     assert entry.row["private"] is None
     assert entry.row["test answers"] is None
     changed_result(root / "data/demo/experiments/demo/cv.json", cv={"score": "best"})
-    assert leaderboard.read(root) == []
+    assert leaderboard_entries.read(root) == []
 
 
 def test_a_network_is_not_taken_over_with_files_that_are_not_its_own(root: Path):
@@ -224,4 +224,4 @@ def test_a_network_is_not_taken_over_with_files_that_are_not_its_own(root: Path)
     manifest = artifacts.read_manifest(path)
     assert manifest is not None
     changed(path, extras={**manifest.extras, "oof.npy": artifacts.measure(path.parent / "oof.npy")})
-    assert artifacts.reuse_weights(other, 0) == ""
+    assert artifacts.reuse_weights(train.trained(other, 0)) == ""

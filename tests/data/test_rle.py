@@ -1,4 +1,4 @@
-"""Run-length encoding, held against a literal reading of the competition's rules."""
+"""Run-length encoding, compared with a literal reading of the competition's rules."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from pipeline.config import UserError
 from pipeline.data import rle
+from pipeline.scoring import chunks
 
 PROPERTY = settings(deadline=None, max_examples=60)
 MASKS = hnp.array_shapes(min_dims=3, max_dims=3, max_side=6).flatmap(lambda shape: hnp.arrays(bool, shape))
@@ -81,7 +82,7 @@ def test_many_tiles_of_the_competition_size(monkeypatch: pytest.MonkeyPatch) -> 
     rng = np.random.default_rng(0)
     masks = rng.random((7, 101, 101)) < rng.random((7, 101, 1))
     masks[3] = False
-    monkeypatch.setattr(rle, "CHUNK", 2)
+    monkeypatch.setattr(chunks, "CHUNK", 2)
     texts = rle.encode(masks)
     assert texts == [literal_encode(mask) for mask in masks]
     np.testing.assert_array_equal(rle.decode(texts), masks)
@@ -90,7 +91,7 @@ def test_many_tiles_of_the_competition_size(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("values", "dtype"), [([0, 1, 255], np.uint8), ([0, 1, 65535], np.uint16), ([0, -1, 256], int)]
 )
-def test_whatever_is_not_zero_is_salt(values: list[int], dtype: type) -> None:
+def test_every_value_but_zero_is_salt(values: list[int], dtype: type) -> None:
     assert rle.encode(np.array(values, dtype).reshape(1, 3, 1)) == ["2 2"]
 
 
@@ -184,7 +185,7 @@ def test_other_types_are_refused(value: object) -> None:
         rle.decode(["1 1", value], 4, 3)  # type: ignore[list-item]
 
 
-def test_a_fault_names_the_tile() -> None:
+def test_an_error_names_the_tile() -> None:
     with pytest.raises(UserError, match="tile b2: '0' is not positive"):
         rle.decode(["1 1", "0 1"], 4, 3, names=["a1", "b2"])
 
@@ -206,12 +207,12 @@ def test_numbers_of_one_row_do_not_pair_with_those_of_the_next() -> None:
     )
 )
 @example(["1 2", "\n", "3 4"])
-def test_decode_takes_what_check_takes_and_nothing_else(texts: list[str]) -> None:
-    faults = [error for text in texts if (error := rle.check(text, 4, 3))]
-    if faults:
+def test_decode_accepts_what_check_accepts_and_nothing_else(texts: list[str]) -> None:
+    errors = [error for text in texts if (error := rle.check(text, 4, 3))]
+    if errors:
         with pytest.raises(UserError) as caught:
             rle.decode(texts, 4, 3)
-        assert f": {faults[0]}; " in str(caught.value)
+        assert f": {errors[0]}; " in str(caught.value)
     else:
         expected = np.array([literal_decode(text, 4, 3) for text in texts]).reshape(-1, 4, 3)
         np.testing.assert_array_equal(rle.decode(texts, 4, 3), expected)

@@ -27,6 +27,7 @@ from pipeline.data import rle
 from pipeline.execution import local as launch
 from pipeline.execution.ray import driver as cluster
 from pipeline.prediction import predictor as inference
+from pipeline.stages import predict, train
 from tests.conftest import TINY, Chain, common
 from tests.test_faults import content, leftovers
 
@@ -206,8 +207,8 @@ def test_chunks_together_are_what_one_process_writes(root: Path, chunks_of_five:
     layout = Layout(root, "demo", "demo", load("demo", TINY.split()))
     work, made = launch.load_work(), []
     work.predict_test(layout, 0)
-    whole = layout.test(0).folder / "fold-0.npy"
-    before, fingerprint = whole.read_bytes(), Freshness().manifest(layout.test(0)).fingerprint  # type: ignore[union-attr]
+    whole = predict.artifact(layout, 0).folder / "fold-0.npy"
+    before, fingerprint = whole.read_bytes(), Freshness().manifest(predict.artifact(layout, 0)).fingerprint  # type: ignore[union-attr]
     whole.unlink()
     work.predict_test_parts(layout, 0, (5, 10), Freshness(), lambda part, tiles: made.append(tiles))
     with pytest.raises(UserError, match="from tile 0: is missing"):
@@ -223,7 +224,7 @@ def test_chunks_together_are_what_one_process_writes(root: Path, chunks_of_five:
     work.predict_test_parts(layout, 0, (5,), Freshness(), lambda part, tiles: None)
     assert cluster.assemble(layout, 0, range(0, 12, 5)) == 12
     assert whole.read_bytes() == before
-    assert Freshness().manifest(layout.test(0)).fingerprint == fingerprint  # type: ignore[union-attr]
+    assert Freshness().manifest(predict.artifact(layout, 0)).fingerprint == fingerprint  # type: ignore[union-attr]
     assert not part.parent.exists()
 
 
@@ -231,10 +232,10 @@ def test_chunks_of_other_weights_do_not_count(root: Path, chunks_of_five: None):
     layout = Layout(root, "demo", "demo", load("demo", TINY.split()))
     launch.load_work().predict_test_parts(layout, 0, (0,), Freshness(), lambda part, tiles: None)
     assert Freshness().state(layout.test_part(0, 0)).done
-    manifest = artifacts.read_manifest(layout.train(0).manifest_path)
+    manifest = artifacts.read_manifest(train.trained(layout, 0).manifest_path)
     assert manifest is not None
     artifacts.write_manifest(
-        layout.train(0).manifest_path, artifacts.msgspec.structs.replace(manifest, fingerprint="0")
+        train.trained(layout, 0).manifest_path, artifacts.msgspec.structs.replace(manifest, fingerprint="0")
     )
     assert Freshness().state(layout.test_part(0, 0)).why == "train fold 0 has changed"
 
@@ -515,20 +516,20 @@ def test_what_was_damaged_in_the_store_does_not_arrive(serial: Path, tmp_path: P
     from pipeline.artifacts.remote import Store
 
     there, here = (Layout(root, "demo", "demo", load("demo", LONGER.split())) for root in (serial, tmp_path / "here"))
-    Store((tmp_path / "store").as_uri(), serial).push(there.train(0))
+    Store((tmp_path / "store").as_uri(), serial).push(train.trained(there, 0))
     weights = tmp_path / "store/data/demo/experiments/demo/fold-0/best.weights.h5"
     kept = weights.read_bytes()
     weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
     store = Store((tmp_path / "store").as_uri(), tmp_path / "here")
     with pytest.raises(UserError, match=r"best.weights.h5 has other content"):
-        store.pull(here.train(0), lambda manifest: True)
-    assert not here.train(0).manifest_path.exists()
+        store.pull(train.trained(here, 0), lambda manifest: True)
+    assert not train.trained(here, 0).manifest_path.exists()
     # What is damaged is put there once more, and then arrives.
-    Store((tmp_path / "store").as_uri(), serial).push(there.train(0))
-    assert store.pull(here.train(0), lambda manifest: True)
-    assert (here.train(0).folder / "best.weights.h5").read_bytes() == kept
-    assert not store.pull(here.train(0), lambda manifest: False)
-    assert not store.pull(here.train(1), lambda manifest: True)
+    Store((tmp_path / "store").as_uri(), serial).push(train.trained(there, 0))
+    assert store.pull(train.trained(here, 0), lambda manifest: True)
+    assert (train.trained(here, 0).folder / "best.weights.h5").read_bytes() == kept
+    assert not store.pull(train.trained(here, 0), lambda manifest: False)
+    assert not store.pull(train.trained(here, 1), lambda manifest: True)
 
 
 @pytest.mark.cluster

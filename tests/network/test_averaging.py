@@ -20,8 +20,8 @@ SETTINGS = load(
         "network.levels=1",
         "network.blocks=1",
         "train.epochs=4",
-        "train.ema=0",
-        "train.swa_from=0.5",
+        "train.ema_momentum=0",
+        "train.swa_start=0.5",
     ],
 )
 

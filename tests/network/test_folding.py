@@ -34,7 +34,7 @@ def tiles(count: int, size: int = 32) -> np.ndarray:
     "settings",
     [
         NetworkSettings(width=4, levels=2),
-        NetworkSettings(width=4, levels=2, residual=False, stem="none", up="bilinear"),
+        NetworkSettings(width=4, levels=2, residual=False, stem="none", upsampling="bilinear"),
         NetworkSettings(width=4, levels=2, norm="group"),
         NetworkSettings(width=4, levels=2, norm="none", residual=False),
         NetworkSettings(width=4, levels=2, attention="scse", hypercolumn=True, deep_supervision=0.5, empty_head=0.1),

@@ -27,7 +27,7 @@ def test_auxiliary_outputs_are_further_channels(changes: dict, channels: int):
 
 @pytest.mark.backends
 def test_the_head_gates_the_mask_at_prediction_and_not_in_training():
-    model = build_unet(network(empty_head=0.1, dropout=(0,), dropout_up=(0,)), 16)
+    model = build_unet(network(empty_head=0.1, dropout=(0,), decoder_dropout=(0,)), 16)
     kernel, bias = model.get_layer("salt_logit").get_weights()
     image = np.full((1, 16, 16, 1), 100, np.float32)
 

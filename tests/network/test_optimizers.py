@@ -17,13 +17,13 @@ STEPS = 10
 
 def test_the_optimizer_follows_the_schedule():
 
-    settings = load("unet", ["train.schedule=cosine_restarts", "train.epochs=4", "train.warmup=0"]).train
+    settings = load("unet", ["train.schedule=cosine_restarts", "train.epochs=4", "train.warmup_epochs=0"]).train
     optimizer = make_optimizer(settings, STEPS)
     variable = keras.Variable(1.0)
     optimizer.build([variable])
     for _ in range(STEPS + 5):
         optimizer.apply([keras.ops.ones(())], [variable])
-    middle = settings.learning_rate * (1 + settings.floor) / 2
+    middle = settings.learning_rate * (1 + settings.min_lr_ratio) / 2
     assert float(keras.ops.convert_to_numpy(optimizer.learning_rate)) == pytest.approx(middle, rel=1e-3)
 
 
@@ -32,7 +32,7 @@ def test_the_fused_step_equals_keras(optimizer: str):
     """Weights and moving averages after some compiled steps."""
 
     settings = load(
-        "unet", [f"train.optimizer={optimizer}", "train.epochs=2", "train.weight_decay=0.3", "train.ema=0.7"]
+        "unet", [f"train.optimizer={optimizer}", "train.epochs=2", "train.weight_decay=0.3", "train.ema_momentum=0.7"]
     ).train
     ours = make_optimizer(settings, STEPS)
     kind = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[optimizer]

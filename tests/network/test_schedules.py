@@ -26,7 +26,11 @@ def rates(*assignments: str, steps: int = STEPS) -> np.ndarray:
 
 def test_one_cycle_rises_to_the_peak_and_falls_to_the_floor():
     found = rates(
-        "train.schedule=one_cycle", "train.epochs=10", "train.peak_at=0.3", "train.div=20", "train.floor=0.01"
+        "train.schedule=one_cycle",
+        "train.epochs=10",
+        "train.pct_start=0.3",
+        "train.div_factor=20",
+        "train.min_lr_ratio=0.01",
     )
     assert found[0] == pytest.approx(0.1 / 20)
     assert found.argmax() == 30
@@ -38,14 +42,18 @@ def test_one_cycle_rises_to_the_peak_and_falls_to_the_floor():
 
 
 def test_one_cycle_can_start_at_its_peak():
-    found = rates("train.schedule=one_cycle", "train.epochs=2", "train.peak_at=0")
+    found = rates("train.schedule=one_cycle", "train.epochs=2", "train.pct_start=0")
     assert found[0] == pytest.approx(0.1)
     assert (np.diff(found) < 0).all()
 
 
 def test_each_cycle_starts_at_the_peak_and_ends_at_the_floor():
     found = rates(
-        "train.schedule=cosine_restarts", "train.epochs=9", "train.cycles=3", "train.floor=0", "train.warmup=0"
+        "train.schedule=cosine_restarts",
+        "train.epochs=9",
+        "train.cycles=3",
+        "train.min_lr_ratio=0",
+        "train.warmup_epochs=0",
     )
     np.testing.assert_allclose(found[[0, 30, 60]], 0.1)
     np.testing.assert_allclose(found[[15, 45, 75]], 0.05, rtol=1e-5)
@@ -57,13 +65,13 @@ def test_each_cycle_starts_at_the_peak_and_ends_at_the_floor():
 
 def test_only_the_first_cosine_has_a_warm_up():
     common = ("train.schedule=cosine_restarts", "train.epochs=4", "train.cycles=2")
-    found = rates(*common, "train.warmup=1")
+    found = rates(*common, "train.warmup_epochs=1")
     assert found[0] == pytest.approx(0.001)
     assert found[10] == pytest.approx(found[20]) == pytest.approx(0.1)
     assert (np.diff(found[:11]) > 0).all()
     assert (np.diff(found[10:20]) < 0).all()
     # A warm-up longer than the first cycle ends one step before it.
-    assert rates(*common, "train.warmup=3")[19:21] == pytest.approx([0.1, 0.1])
+    assert rates(*common, "train.warmup_epochs=3")[19:21] == pytest.approx([0.1, 0.1])
 
 
 def test_epochs_are_split_into_cycles_as_evenly_as_possible():
@@ -73,7 +81,7 @@ def test_epochs_are_split_into_cycles_as_evenly_as_possible():
 
 
 def test_plateau_reduces_the_rate_when_the_score_stops_rising():
-    train = load("unet", ["train.plateau_patience=2", "train.plateau_factor=0.1", "train.floor=0.01"]).train
+    train = load("unet", ["train.plateau_patience=2", "train.plateau_factor=0.1", "train.min_lr_ratio=0.01"]).train
     assert plateau_rate(train, []) == train.learning_rate
     assert plateau_rate(train, [0.1, 0.2, 0.2]) == train.learning_rate
     assert plateau_rate(train, [0.1, 0.2, 0.2, 0.1]) == pytest.approx(train.learning_rate * 0.1)

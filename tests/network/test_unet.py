@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.config import NetworkSettings, UserError, experiment_names, load
+from pipeline.config import NetworkSettings, UserError, all_experiment_names, load
 from pipeline.config.geometry import output_size
 from pipeline.network.losses import make_loss
 from pipeline.network.unet import build_unet, level_widths
@@ -83,7 +83,7 @@ def test_the_papers_shapes_layer_by_layer():
     assert model.get_layer("bottom_conv2").output.shape[-1] == 1024
 
 
-def classic_parameters(start: int, up_kernel: int, norm: bool) -> int:
+def classic_parameters(start: int, upsampling_kernel: int, norm: bool) -> int:
     """Parameters of a plain U-Net of four levels, computed by hand: k * k * in * out + out for each convolution."""
     widths = [start * 2**level for level in range(5)]
     # A norm replaces the convolution's bias by scale, shift, mean and variance.
@@ -93,7 +93,7 @@ def classic_parameters(start: int, up_kernel: int, norm: bool) -> int:
         total += 9 * before * width + extra * width + 9 * width * width + extra * width
         before = width
     for width in reversed(widths[:-1]):  # expansive path
-        total += up_kernel**2 * 2 * width * width + width  # the transposed convolution keeps its bias
+        total += upsampling_kernel**2 * 2 * width * width + width  # the transposed convolution keeps its bias
         total += 9 * 2 * width * width + extra * width + 9 * width * width + extra * width
     return total + start + 1  # the 1x1 convolution
 
@@ -104,7 +104,7 @@ def test_parameter_counts_are_those_of_the_layers(article: keras.Model):
     assert built("notebook").count_params() == classic_parameters(16, 3, norm=True)
 
 
-@pytest.mark.parametrize("name", [name for name in experiment_names() if name not in ("article", "paper")])
+@pytest.mark.parametrize("name", [name for name in all_experiment_names() if name not in ("article", "paper")])
 def test_every_experiment_has_an_output_for_each_pixel_of_its_input(name: str):
     settings = load(name, ["network.weights=none"])
     model = build_unet(settings.network, settings.input.size, settings.input.channels)
@@ -124,7 +124,7 @@ def test_the_skip_is_what_the_contracting_path_had_before_pooling(article: keras
 
 
 def test_dropout_is_where_the_settings_put_it():
-    model = build_unet(network(levels=3, dropout=(0.25, 0.5), dropout_up=(0.0, 0.3)), 32)
+    model = build_unet(network(levels=3, dropout=(0.25, 0.5), decoder_dropout=(0.0, 0.3)), 32)
     rates = {layer.name: layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)}
     assert rates == {
         "down1_dropout": 0.25,
@@ -133,7 +133,9 @@ def test_dropout_is_where_the_settings_put_it():
         "up2_dropout": 0.3,
         "up1_dropout": 0.3,
     }
-    assert not any("dropout" in layer.name for layer in build_unet(network(dropout=(0,), dropout_up=(0,)), 32).layers)
+    assert not any(
+        "dropout" in layer.name for layer in build_unet(network(dropout=(0,), decoder_dropout=(0,)), 32).layers
+    )
 
 
 @pytest.mark.parametrize(
@@ -143,9 +145,9 @@ def test_dropout_is_where_the_settings_put_it():
         {"norm": "batch"},
         {"norm": "group", "residual": True},
         {"blocks": 2, "residual": True},
-        {"up": "bilinear"},
-        {"up": "nearest", "norm": "batch"},
-        {"up_kernel": 3},
+        {"upsampling": "bilinear"},
+        {"upsampling": "nearest", "norm": "batch"},
+        {"upsampling_kernel": 3},
         {"stem": "stride2"},
         {"stem": "stride2", "residual": True, "norm": "batch", "blocks": 2, "dropout_kind": "spatial"},
         {"padding": "valid"},

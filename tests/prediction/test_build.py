@@ -26,7 +26,7 @@ def test_a_predictor_is_created_once_for_an_architecture():
 
 def test_the_predictor_that_was_not_used_for_the_longest_time_is_dropped():
     cache = PredictorCache(size=1)
-    settings, other = load("unet", SMALL), load("unet", [*SMALL, "predict.batch=3"])
+    settings, other = load("unet", SMALL), load("unet", [*SMALL, "predict.batch_size=3"])
     first = cache.get(settings)
     cache.get(other)
     assert cache.get(settings) is not first

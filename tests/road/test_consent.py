@@ -9,16 +9,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from pipeline import artifacts
-from pipeline.artifacts import Freshness, Layout
+from pipeline.artifacts import Freshness, Layout, backup
 from pipeline.config import load
 from pipeline.execution import local as launch
 from pipeline.road import consent as retrain
+from pipeline.stages import train
 from tests.conftest import TINY, Chain, common
 
 LONGER = TINY.replace("train.epochs=2", "train.epochs=3")
@@ -80,13 +82,13 @@ def test_asked_to_it_is_and_a_killed_training_goes_on_unasked(chain: Chain, trai
     assert chain("train", "--retrain", settings=LONGER) == 130
     assert trained == [("demo", [0, 1])]
     # Nothing of the old training is lost yet.
-    assert Freshness().state(layout(chain.root).train(0)).done
+    assert Freshness().state(train.trained(layout(chain.root), 0)).done
     assert chain("submit", settings=LONGER) == 130
     assert len(trained) == 2
     # The consent is for these settings alone, and for what was there then.
     assert chain("train", settings=LONGER + " train.seed=1") == 2
     for fold in (0, 1):
-        path = layout(chain.root).train(fold).manifest_path
+        path = train.trained(layout(chain.root), fold).manifest_path
         manifest = artifacts.read_manifest(path)
         assert manifest is not None
         artifacts.write_manifest(path, msgspec.structs.replace(manifest, made={}))
@@ -116,8 +118,8 @@ def test_what_is_missing_or_damaged_is_trained_unasked(chain: Chain, trained: li
 
 
 def test_a_training_that_began_before_the_finished_one_has_no_consent(chain: Chain, trained: list):
-    path = layout(chain.root, LONGER).train(0)
-    state = artifacts.backup_folder(path) / artifacts.STATE
+    path = train.trained(layout(chain.root, LONGER), 0)
+    state = artifacts.backup_folder(path) / backup.STATE
     state.parent.mkdir()
     state.write_bytes(b"of a training that was stopped before the other one began")
     assert chain("train", "--folds", "0", settings=LONGER) == 2
@@ -133,7 +135,7 @@ def test_a_training_that_began_before_the_finished_one_has_no_consent(chain: Cha
     [
         (TINY + " split.seed=3", "split has changed"),
         (TINY + " survey.seed=3", "prepare has changed"),
-        (TINY + " train.batch=4 train.seed=1", "train.batch was 8, now 4 and 1 more"),
+        (TINY + " train.batch_size=4 train.seed=1", "train.batch_size was 8, now 4 and 1 more"),
     ],
 )
 def test_whatever_made_it_stale_it_is_not_replaced_unasked(chain: Chain, trained: list, settings: str, why: str):
@@ -143,7 +145,8 @@ def test_whatever_made_it_stale_it_is_not_replaced_unasked(chain: Chain, trained
 
 
 def test_a_new_format_replaces_nothing_unasked(chain: Chain, trained: list, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(artifacts.FORMAT, "train", 99)
+    trained_now = train.trained
+    monkeypatch.setattr(train, "trained", lambda layout, fold: replace(trained_now(layout, fold), version=99))
     assert chain("submit") == 2
     assert "made in format 2, now 99" in chain.error
     assert not trained
@@ -165,7 +168,7 @@ def test_a_network_is_taken_over_from_another_experiment_only_with_consent(chain
     shutil.copytree(chain.root / "data/demo/experiments/demo", chain.root / "data/demo/experiments/kernel")
     seeded = layout(chain.root, TINY + " train.seed=7")
     for fold in (0, 1):
-        artifact = seeded.train(fold)
+        artifact = train.trained(seeded, fold)
         manifest = artifacts.read_manifest(artifact.manifest_path)
         assert manifest is not None
         artifacts.write_manifest(artifact.manifest_path, msgspec.structs.replace(manifest, settings=artifact.settings))
@@ -175,7 +178,7 @@ def test_a_network_is_taken_over_from_another_experiment_only_with_consent(chain
     assert files(chain.root) == before
     assert chain("train", "--retrain") == 0, chain.error
     assert "fold 1: experiment kernel has trained the same network; taken from there" in chain.printed
-    assert Freshness().state(layout(chain.root).train(1)).done
+    assert Freshness().state(train.trained(layout(chain.root), 1)).done
     assert not list(chain.root.rglob("backup*"))
 
 

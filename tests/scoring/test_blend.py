@@ -6,18 +6,11 @@ import numpy as np
 import pytest
 
 from pipeline.config import SubmitSettings
-from pipeline.scoring import blend, chunks, metric
+from pipeline.scoring import blend, chunks, metric, thresholding
 from pipeline.scoring.validation import validate
-from tests.conftest import blobs
+from tests.conftest import blobs, noisy
 
 PLAIN = SubmitSettings(threshold=0.5, min_area=0, rules=())
-
-
-def noisy(truth: np.ndarray, seed: int, noise: float) -> np.ndarray:
-    """Truth under noise in patches of 6 pixels, of which the mean of several has less."""
-    draw = np.random.default_rng(seed)
-    patches = draw.normal(0, noise, (len(truth), 17, 17)).repeat(6, 1).repeat(6, 2)[:, :101, :101]
-    return np.clip(truth * 100.0 + 78 + patches, 0, 255).astype(np.uint8)
 
 
 def literal(arrays: list[np.ndarray], votes: list[int]) -> np.ndarray:
@@ -33,8 +26,9 @@ def test_a_mean_with_votes_is_rounded_to_the_nearest(monkeypatch: pytest.MonkeyP
         np.testing.assert_array_equal(blend.mixed(arrays, votes), literal(arrays, list(votes)))
         np.testing.assert_array_equal(blend.average(arrays, 2, 5, votes), literal(arrays, list(votes))[2:5])
     assert blend.mixed(arrays, (0, 2, 0)) is arrays[1]
-    many = [np.full((1, 2, 2), 255, np.uint8)] * 1000  # more than 16 bits hold
-    assert (blend.average(many, 0, 1, [12] * 1000) == 255).all()
+    for count, vote in ((2, 64), (2, 128), (257, 1), (2, 129), (1000, 12)):  # 257 votes and more need over 16 bits
+        many = [np.full((1, 2, 2), 255, np.uint8)] * count
+        assert (blend.average(many, 0, 1, [vote] * count) == 255).all()
 
 
 def test_members_with_independent_errors_get_equal_weights_and_a_better_score():
@@ -57,6 +51,15 @@ def test_a_member_that_lowers_the_score_gets_no_vote():
     np.testing.assert_array_equal(blend.reduced((4, 0, 8)), (1, 0, 2))
 
 
+def test_weights_are_chosen_near_the_threshold_that_is_chosen():
+    # All probabilities are below a half: at a threshold of a half all weights would score the same.
+    images, truth = blobs(60)
+    members = [noisy(truth, 0, 60) // 3, noisy(truth, 1, 20) // 3]
+    result = validate(members, truth, images, np.arange(60) // 3 % 2, SubmitSettings(min_area=0, rules=()))
+    assert result.choice.threshold < 0.3
+    assert result.votes[1] > result.votes[0]
+
+
 def test_each_vote_goes_to_the_member_that_raises_the_score_most():
     _, truth = blobs(60)
     members = [noisy(truth, 0, 60), noisy(truth, 1, 20)]
@@ -71,6 +74,13 @@ def test_each_vote_goes_to_the_member_that_raises_the_score_most():
     np.testing.assert_array_equal(pool.scores((4, 6), 0.5, 0), metric.tile_scores(masks, truth))
     small = np.where(masks.sum(axis=(1, 2), keepdims=True) < 2000, False, masks)
     np.testing.assert_array_equal(pool.scores((2, 3), 0.5, 2000), metric.tile_scores(small, truth))
+    # Another threshold gives other scores, and a mask as large as the smallest area is kept.
+    higher = thresholding.apply(blend.mixed(members, (2, 3)), 0.7, 0)
+    assert not np.array_equal(metric.tile_scores(higher, truth), metric.tile_scores(masks, truth))
+    np.testing.assert_array_equal(pool.scores((2, 3), 0.7, 0), metric.tile_scores(higher, truth))
+    exact = int(masks[1].sum())
+    assert pool.scores((2, 3), 0.5, exact)[1] == metric.tile_scores(masks[1:2], truth[1:2])[0] > 0
+    assert pool.scores((2, 3), 0.5, exact + 1)[1] == 0
 
 
 def test_the_best_weights_on_the_way_are_kept():
@@ -84,6 +94,29 @@ def test_the_best_weights_on_the_way_are_kept():
             return np.full(40, 1 - abs(votes[0] / sum(votes) - 0.6))
 
     assert blend.choose(Ratio(), 2, np.ones(40, bool), 0.5, 0) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("path", "votes"),
+    [
+        ([(each, 0) for each in range(1, 12)] + [(11, 1)], (11, 1)),  # there are twelve votes
+        ([(each, 0) for each in range(1, 12)] + [(11, 1), (12, 1)], (11, 1)),  # and no more
+        ([(0, 1), (0, 2), (1, 2), (2, 2), (3, 2), (4, 2)], (2, 1)),  # returned in the smallest integers
+    ],
+)
+def test_the_search_gives_twelve_votes(path: list[blend.Votes], votes: blend.Votes):
+    class Path(blend.Pool):
+        """Scores best along a path, more with each step."""
+
+        def __init__(self) -> None:
+            super().__init__([], np.zeros((40, 1, 1), np.uint8))
+
+        def scores(self, votes: blend.Votes, threshold: float, min_area: int) -> np.ndarray:
+            if votes == blend.reduced(path[-1]):  # the result is scored in the smallest integers
+                votes = path[-1]
+            return np.full(40, path.index(votes) + 1 if votes in path else 0) / 20
+
+    assert blend.choose(Path(), 2, np.ones(40, bool), 0.5, 0) == votes
 
 
 def test_weights_that_are_better_by_chance_are_not_used():

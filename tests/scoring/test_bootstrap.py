@@ -19,8 +19,11 @@ def test_bootstrap_is_the_spread_of_a_mean() -> None:
     narrow = bootstrap.interval(scores, 0, level=0.5)
     assert low < narrow[0] < narrow[1] < high
     assert bootstrap.interval(np.full(5, 0.3), 0) == pytest.approx((0.3, 0.3))
-    with pytest.raises(ValueError, match="scores"):
+    with pytest.raises(ValueError, match="bootstrap of 0 scores"):
         bootstrap.interval(np.array([]), 0)
+    for level in (0, 1, -0.5, 1.5):
+        with pytest.raises(ValueError, match=f"at level {level}"):
+            bootstrap.interval(scores, 0, level=level)
 
 
 def test_a_paired_difference_has_a_narrower_interval_than_the_means() -> None:
@@ -38,6 +41,12 @@ def test_a_paired_difference_has_a_narrower_interval_than_the_means() -> None:
     assert reverse.mean == -mean
     assert reverse.high < 0
     assert bootstrap.paired(scores, scores) == (0, 0, 0)
+
+
+def test_differences_that_are_equal_in_tenths_are_equal() -> None:
+    one, other = np.array([0.3, 0.8, 0.9, 0.4]), np.array([0.2, 0.7, 0.8, 0.3])
+    assert len(np.unique(one - other)) > 1
+    assert bootstrap.paired(one, other) == (0.1, 0.1, 0.1)
 
 
 def test_halves_complement_each_other() -> None:

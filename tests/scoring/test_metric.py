@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipeline.scoring import metric
+from pipeline.scoring import metric, thresholding
 
 PROPERTY = settings(deadline=None, max_examples=60)
 SHAPES = hnp.array_shapes(min_dims=3, max_dims=3, max_side=5)
@@ -59,6 +59,18 @@ def test_tiles_without_salt() -> None:
     assert metric.tile_scores(something, something).tolist() == [1.0]
 
 
+@pytest.mark.parametrize("salt", [1, 2, 255])
+def test_every_value_but_zero_is_salt(salt: int) -> None:
+    predicted, truth = np.array([[[0, salt, salt, salt]]], np.uint8), np.array([[[0, 0, salt, salt]]], np.uint8)
+    for masks in ((predicted, truth), (predicted > 0, truth), (predicted, truth > 0)):
+        assert [each.tolist() for each in metric.mask_areas(*masks)] == [[3], [2], [2]]
+        assert metric.tile_scores(*masks).tolist() == [0.4]
+        assert metric.iou(*masks).tolist() == [2 / 3]
+        assert metric.dice(*masks).tolist() == [4 / 5]
+    probabilities = np.where(predicted, np.uint8(255), np.uint8(0))
+    assert thresholding.scores_at(thresholding.count(probabilities, truth), 0.5, 0).tolist() == [0.4]
+
+
 def test_thresholds_are_the_competition_s() -> None:
     assert metric.THRESHOLDS.tolist() == [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
 
@@ -85,6 +97,6 @@ def test_no_tiles_have_no_mean_score() -> None:
 
 
 def test_empty_accuracy_and_confusion() -> None:
-    predicted, truth = np.array([0, 5, 0, 9, 1]), np.array([0, 0, 7, 9, 2])
-    assert metric.empty_accuracy(predicted, truth) == pytest.approx(3 / 5)
-    assert metric.empty_confusion(predicted, truth).tolist() == [[1, 1], [1, 2]]
+    predicted, truth = np.array([0, 5, 0, 9, 1, 3]), np.array([0, 0, 7, 9, 2, 0])
+    assert metric.empty_accuracy(predicted, truth) == 3 / 6
+    assert metric.empty_confusion(predicted, truth).tolist() == [[1, 2], [1, 2]]

@@ -43,6 +43,21 @@ def test_parts_below_a_tenth_of_the_largest_are_dropped(monkeypatch: pytest.Monk
     assert (expected != masks).any()
     np.testing.assert_array_equal(postprocess.drop_small_parts(masks), expected)
     assert not postprocess.drop_small_parts(np.zeros((0, 5, 5), bool)).size
+    tenth = np.zeros((2, 12, 12), bool)
+    tenth[:, 0, :10] = tenth[0, 5, 5] = True
+    tenth[1, 0, 10] = tenth[1, 5, 5] = True  # a little less than a tenth
+    assert postprocess.drop_small_parts(tenth).sum(axis=(1, 2)).tolist() == [11, 11]
+
+
+def test_holes_are_filled_before_small_parts_are_dropped():
+    # The ring has 36 pixels, and 100 once it is filled: the other part's 9 pixels are less than a tenth only then.
+    mask = np.zeros((1, 20, 20), bool)
+    mask[0, :10, :10] = mask[0, 12:15, 12:15] = True
+    mask[0, 1:9, 1:9] = False
+    for named in (("fill_holes", "drop_small_parts"), ("drop_small_parts", "fill_holes")):
+        found = postprocess.shaped(mask, named)
+        assert found[0, :10, :10].all()
+        assert found.sum() == 100
 
 
 def test_constant_images_and_faint_tiles_are_recognised():

@@ -8,30 +8,33 @@ import numpy as np
 import pytest
 
 from pipeline.config import SubmitSettings
-from pipeline.scoring import metric, postprocess, thresholding
+from pipeline.scoring import bootstrap, metric, postprocess, rule_search, thresholding
 from pipeline.scoring.images import is_constant
-from pipeline.scoring.postprocess import ALL, PostProcessing
+from pipeline.scoring.postprocess import ALL, GATE_PIXELS, PostProcessing
 from pipeline.scoring.rule_search import GATE_LEVELS, Trial
 from pipeline.scoring.validation import Validation, validate
-from tests.conftest import blobs
-
-
-def noisy(truth: np.ndarray, seed: int = 0) -> np.ndarray:
-    draw = np.random.default_rng(seed)
-    return np.clip(truth * 100.0 + 70 + draw.normal(0, 25, truth.shape), 0, 255).astype(np.uint8)
+from tests.conftest import blobs, noisy
 
 
 @pytest.mark.parametrize("named", [(), ("fill_holes",), ("drop_small_parts", "empty_gate"), ALL])
 def test_a_trial_scores_the_masks_that_post_processing_makes(named: tuple[str, ...]):
     images, truth = blobs(24)
     images[3] = 0
-    found = noisy(truth)
+    found = noisy(truth, 0, 25, rock=70, salt=170, patch=1)
     found[4, :30, :30], found[4, 10:20, 10:20] = 255, 0  # a hole
+    found[5:10] = truth[5:10] = 0
+    found[5].flat[:40], found[6].flat[:39] = 255, 255  # with the smallest area, and one pixel less
+    found[7, 5:15, 5:15], found[7, 6:14, 6:14] = 255, 0  # 36 pixels, and 100 without the hole
+    found[8].flat[:50], found[8].flat[:GATE_PIXELS] = 150, 255  # as many pixels above the gate as there must be
+    found[9].flat[:50], found[9].flat[: GATE_PIXELS - 1] = 150, 255
+    truth[5:10] = found[5:10] > 0
     how = PostProcessing(0.5, 40, named, 0.7 if "empty_gate" in named else None)
     masks = postprocess.apply(found, images, how)
     trial = Trial(found, truth, is_constant(images), thresholding.count(found, truth), 0.5)
     np.testing.assert_array_equal(trial.scores(how), metric.tile_scores(masks, truth))
     np.testing.assert_array_equal(trial.areas(how)[0], masks.sum(axis=(1, 2)))
+    filled, gated = "fill_holes" in named, "empty_gate" in named
+    assert masks[5:10].any(axis=(1, 2)).tolist() == [True, False, filled, True, not gated]
     if not named:
         np.testing.assert_array_equal(masks, thresholding.apply(found, 0.5, 40))
     if "constant_empty" in named:
@@ -120,6 +123,61 @@ def test_the_rules_of_a_fold_are_chosen_on_the_others():
     assert "fill_holes" in result.choice.rules
     assert result.folds[0] < 0.7
     assert result.folds[0] == pytest.approx(metric.score(found[folds == 0] > 127, truth[folds == 0]))
+
+
+class Known(Trial):
+    """Scores of forty tiles that are given for each rule, independent of the other rules, and for each level."""
+
+    def __init__(self, adds: dict[str, np.ndarray], levels: dict[float, float] | None = None) -> None:
+        self._adds, self._levels = adds, levels or {}
+
+    def scores(self, how: PostProcessing) -> np.ndarray:
+        base = np.full(40, 0.2) + self._levels.get(how.gate or 0, 0)
+        return base + sum(self._adds.get(rule, 0) for rule in how.rules)
+
+
+def on(tiles: int, gain: float) -> np.ndarray:
+    """A gain on some of forty tiles."""
+    return np.where(np.arange(40) < tiles, gain, 0)
+
+
+def chosen(trial: Trial, wanted: tuple[str, ...] | None = None) -> tuple[PostProcessing, list[rule_search.Gain]]:
+    return rule_search.choose(trial, PostProcessing(0.5, 0), np.ones(40, bool), wanted)
+
+
+def test_a_gain_is_a_mean_difference_with_an_interval_that_allows_for_all_rules():
+    assert pytest.approx(1 - 0.05 / 4) == rule_search.CONFIDENCE
+    difference = on(12, 0.1)
+    _, gains = chosen(Known({"fill_holes": difference}))
+    assert (gains[0].rule, gains[0].gain) == ("fill_holes", pytest.approx(0.03))
+    assert (gains[0].low, gains[0].high) == pytest.approx(bootstrap.interval(difference, level=1 - 0.05 / 4))
+    assert (gains[0].low, gains[0].high) != pytest.approx(bootstrap.interval(difference))
+
+
+def test_a_significant_gain_goes_before_a_larger_one_that_may_be_chance():
+    how, gains = chosen(Known({"fill_holes": on(2, 0.8), "drop_small_parts": on(12, 0.1)}))
+    assert how.rules == ("drop_small_parts",)
+    assert (gains[0].rule, gains[0].taken) == ("drop_small_parts", True)
+    assert [gain.rule for gain in gains[1:]] == ["fill_holes", "constant_empty", "empty_gate"]
+    assert gains[1].gain > gains[0].gain
+    assert gains[1].low <= 0
+
+
+def test_gains_are_listed_largest_first_and_rules_in_the_order_of_their_use():
+    trial = Known({"fill_holes": on(20, 0.1), "drop_small_parts": on(20, 0.2)})
+    how, gains = chosen(trial)
+    assert [gain.rule for gain in gains if gain.taken] == ["drop_small_parts", "fill_holes"]
+    assert how.rules == ("fill_holes", "drop_small_parts")
+    # Named rules are tried in that order.
+    how, gains = chosen(trial, ("drop_small_parts", "fill_holes"))
+    assert [gain.rule for gain in gains] == ["fill_holes", "drop_small_parts"]
+    assert how.rules == ("fill_holes", "drop_small_parts")
+
+
+def test_the_lowest_of_equally_good_levels_is_taken():
+    how, gains = chosen(Known({}, {0.6: 0.1, 0.7: 0.3, 0.8: 0.3, 0.9: 0.1}))
+    assert (how.rules, how.gate) == (("empty_gate",), 0.7)
+    assert gains[0].gain == pytest.approx(0.3)
 
 
 def test_named_rules_are_taken_whatever_they_gain():

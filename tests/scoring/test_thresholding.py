@@ -75,10 +75,41 @@ def test_counts_of_every_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(counts) == 7
 
 
+def test_the_search_tries_every_percent_and_areas_up_to_four_hundred_pixels() -> None:
+    np.testing.assert_allclose(thresholding.SEARCHED_THRESHOLDS, np.linspace(0.05, 0.95, 91), atol=1e-12)
+    assert thresholding.SEARCHED_AREAS[0] == 0  # every mask kept
+    assert thresholding.SEARCHED_AREAS[-1] == 400
+    assert list(thresholding.SEARCHED_AREAS) == sorted({*thresholding.SEARCHED_AREAS})
+
+
 @pytest.mark.parametrize("call", [lambda p: thresholding.apply(p, 0.5, 0), lambda p: thresholding.count(p, p > 0)])
-def test_probabilities_in_floats_are_refused(call: object) -> None:
-    with pytest.raises(TypeError, match="uint8"):
-        call(np.zeros((1, 3, 3), np.float32))  # type: ignore[operator]
+@pytest.mark.parametrize("shape", [(1, 3, 3), (3, 3), (1, 3, 3, 1)])
+def test_probabilities_of_another_type_or_shape_are_refused(call: object, shape: tuple[int, ...]) -> None:
+    with pytest.raises(TypeError, match=r"probabilities are float32 of shape .*, not \(n, h, w\) uint8"):
+        call(np.zeros(shape, np.float32))  # type: ignore[operator]
+    if len(shape) != 3:
+        with pytest.raises(TypeError, match=r"probabilities are uint8 of shape"):
+            call(np.zeros(shape, np.uint8))  # type: ignore[operator]
+
+
+@PROPERTY
+@given(PROBABILITIES, st.sampled_from(THRESHOLDS), st.integers(0, 26))
+def test_areas_are_those_of_the_masks_that_apply_makes(
+    pair: tuple[np.ndarray, np.ndarray], threshold: float, area: int
+) -> None:
+    masks = thresholding.apply(pair[0], threshold, area)
+    predicted, intersection = thresholding.areas_at(thresholding.count(*pair), threshold, area)
+    assert predicted.tolist() == masks.sum(axis=(1, 2)).tolist()
+    assert intersection.tolist() == (masks & pair[1]).sum(axis=(1, 2)).tolist()
+
+
+def test_a_mask_as_large_as_the_smallest_area_is_kept() -> None:
+    probabilities, truth = np.full((1, 3, 3), 255, np.uint8), np.ones((1, 3, 3), bool)
+    counts = thresholding.count(probabilities, truth)
+    assert [int(thresholding.apply(probabilities, 0.5, area).sum()) for area in (8, 9, 10)] == [9, 9, 0]
+    assert [thresholding.areas_at(counts, 0.5, area)[0].tolist() for area in (8, 9, 10)] == [[9], [9], [0]]
+    assert [thresholding.areas_at(counts, 0.5, area)[1].tolist() for area in (8, 9, 10)] == [[9], [9], [0]]
+    assert [thresholding.scores_at(counts, 0.5, area).tolist() for area in (8, 9, 10)] == [[1.0], [1.0], [0.0]]
 
 
 @pytest.mark.parametrize("union", [20, 101 * 101])
@@ -138,7 +169,19 @@ def test_search_ignores_a_cell_that_is_best_by_chance() -> None:
     thresholds = (0.2, 0.3, 0.4, 0.5, 0.6, 0.9)
     means = thresholding.table(counts, thresholds, (0,))[:, 0]
     assert means.argmax() == 5
-    assert thresholding.search(counts, thresholds, (0,)).threshold == 0.4
+    # The score is that of the choice, not that of the best cell.
+    assert thresholding.search(counts, thresholds, (0,)) == thresholding.Choice(0.4, 0, means[3])
+
+
+@PROPERTY
+@given(st.integers(0, 50), st.integers(3, 40))
+def test_a_choice_is_within_the_plateau_of_the_best_cell(seed: int, tiles: int) -> None:
+    counts = thresholding.count(*survey(tiles, seed))
+    thresholds, areas = (0.3, 0.4, 0.5, 0.6), (0, 10, 30)
+    choice = thresholding.search(counts, thresholds, areas)
+    means = thresholding.table(counts, thresholds, areas)
+    assert choice.score == means[thresholds.index(choice.threshold), areas.index(choice.min_area)]
+    assert choice.score >= means.max() - thresholding.PLATEAU / np.sqrt(tiles)
 
 
 @pytest.mark.parametrize(("tiles", "threshold"), [(60, 0.4), (6000, 0.9)])

@@ -1,22 +1,15 @@
-"""The CSV that Kaggle accepts: how it is made, written and checked."""
+"""The CSV that Kaggle accepts: how it is written and checked."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline import config
-from pipeline.artifacts import Layout
 from pipeline.config import UserError
 from pipeline.data import rle
-from pipeline.scoring import blend
-from pipeline.scoring.postprocess import PostProcessing
-from pipeline.stages import submit
-from pipeline.submission import csv_file as submission
+from pipeline.submission import csv_file
 from tests.conftest import blobs
 
 IDS = [f"tile{index}" for index in range(9)]
@@ -28,13 +21,13 @@ def masks() -> np.ndarray:
 
 
 def written(path: Path, masks: np.ndarray) -> Path:
-    submission.write(path, IDS, iter([masks[:5], masks[5:]]))
+    csv_file.write(path, IDS, iter([masks[:5], masks[5:]]))
     return path
 
 
 def test_a_written_file_passes_the_check(tmp_path: Path, masks: np.ndarray):
     path = written(tmp_path / "s.csv", masks)
-    assert submission.check(path, IDS, iter([masks])) == 6
+    assert csv_file.check(path, IDS, iter([masks])) == 6
     lines = path.read_text().splitlines()
     assert lines == ["id,rle_mask", *(f"{name},{text}" for name, text in zip(IDS, rle.encode(masks), strict=True))]
     assert lines[1] == "tile0,"
@@ -43,21 +36,14 @@ def test_a_written_file_passes_the_check(tmp_path: Path, masks: np.ndarray):
 def test_a_csv_is_checked_a_chunk_of_masks_at_a_time(tmp_path: Path, masks: np.ndarray):
     path = written(tmp_path / "s.csv", masks)
     chunks = [masks[:2], masks[2:3], masks[3:]]
-    assert submission.check(path, IDS, iter(chunks)) == 6
+    assert csv_file.check(path, IDS, iter(chunks)) == 6
     for wrong in range(9):
         other = masks.copy()
         other[wrong, 50, 50] ^= True
         with pytest.raises(UserError, match=f"s.csv: tile tile{wrong} does not decode to its predicted mask"):
-            submission.check(path, IDS, iter([other[:2], other[2:3], other[3:]]))
+            csv_file.check(path, IDS, iter([other[:2], other[2:3], other[3:]]))
     with pytest.raises(UserError, match="9 rows for 8 predicted masks"):
-        submission.check(path, IDS, iter([masks[:8]]))
-
-
-def test_the_choice_of_the_validation_is_read_back(tmp_path: Path):
-    how = PostProcessing(0.45, 30, ("fill_holes", "empty_gate"), 0.8)
-    path = tmp_path / "choice.json"
-    path.write_text(json.dumps({**asdict(how), "votes": {"a": 2, "b": 1}}))
-    assert submission.read_choice(path) == (how, {"a": 2, "b": 1})
+        csv_file.check(path, IDS, iter([masks[:8]]))
 
 
 @pytest.mark.parametrize(
@@ -81,47 +67,4 @@ def test_every_error_is_found(tmp_path: Path, masks: np.ndarray, edit, message: 
     path = written(tmp_path / "s.csv", masks)
     path.write_text("\n".join(edit(path.read_text().splitlines())) + "\n")
     with pytest.raises(UserError, match=message):
-        submission.check(path, IDS, iter([masks]))
-
-
-def test_folds_are_averaged_to_the_nearest():
-    folds = [np.full((3, 101, 101), value, np.uint8) for value in (10, 11, 255)]
-    assert blend.average(folds, 1, 3).shape == (2, 101, 101)
-    assert (blend.average(folds, 0, 3) == 92).all()
-    assert (blend.average(folds[2:], 0, 1) == 255).all()
-
-
-def test_the_test_tiles_are_averaged_with_the_votes_and_follow_the_rules(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(submission, "TILES_AT_ONCE", 2)
-    images, truth = blobs(5)
-    images[4] = 0
-    one, other = np.full(truth.shape, 60, np.uint8), np.where(truth, 255, 60).astype(np.uint8)
-    how = PostProcessing(0.5, 0, ("constant_empty",))
-    progress: list[int] = []
-    masks = np.concatenate([*submission.predicted_masks([one, other], images, how, [1, 3], progress.append)])
-    expected = truth > 0
-    expected[4] = False
-    np.testing.assert_array_equal(masks, expected)
-    assert progress == [2, 4, 5]
-    assert not np.concatenate([*submission.predicted_masks([one, other], images, how, [3, 1])]).any()
-
-
-def test_the_test_tiles_get_the_chosen_threshold_and_area():
-    fold = np.zeros((2, 101, 101), np.uint8)
-    fold[0, :10, :10], fold[1, :30, :30] = 200, 200
-    (found,) = submission.predicted_masks([fold], fold, PostProcessing(threshold=0.6, min_area=150))
-    assert found.sum(axis=(1, 2)).tolist() == [0, 900]
-    (found,) = submission.predicted_masks([fold], fold, PostProcessing(threshold=0.9, min_area=0))
-    assert not found.any()
-
-
-@pytest.mark.parametrize("typed", ["2018-10-01", "1.0", "[x]", "two  words", "a#b"])
-def test_the_message_to_kaggle_holds_exactly_what_was_typed(tmp_path: Path, typed: str):
-    settings = config.load("unet", [f"submit.message={typed}"])
-    layout = Layout(tmp_path, "tgs", "unet", settings)
-    assert submit.message(layout, tuple(layout.folds), 0.5, "mark") == f"unet CV 0.5000 {typed} mark"
-
-
-def test_the_message_to_kaggle_is_one_line(tmp_path: Path):
-    layout = Layout(tmp_path, "tgs", "unet", config.load("unet", ['submit.message="one\\ntwo "']))
-    assert submit.message(layout, tuple(layout.folds), 0.5, "mark") == "unet CV 0.5000 one two mark"
+        csv_file.check(path, IDS, iter([masks]))

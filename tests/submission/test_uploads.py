@@ -17,7 +17,7 @@ from pipeline.submission.uploads import Upload
         ({"status": "complete", "public": 0.25}, "public 0.25000"),
         ({"status": "complete"}, "scored, but the scores are not shown"),
         ({"status": "pending"}, "no score yet"),
-        ({"status": "error", "fault": "ids"}, "Kaggle could not score it: ids"),
+        ({"status": "error", "error": "ids"}, "Kaggle could not score it: ids"),
     ],
 )
 def test_a_score_of_zero_is_a_score(known: dict[str, Any], shown: str):

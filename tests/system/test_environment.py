@@ -1,4 +1,4 @@
-"""make sets up the virtual environment once, updates it in place, and never under a command that runs from it."""
+"""make creates the virtual environment once and updates it in place, but not while a command runs from it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.system import environment
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 
 FAKE = """#!{python}
 import os, pathlib, sys
@@ -44,13 +44,13 @@ else:
 
 
 class Project:
-    """A copy of the Makefile with a Python that only notes what it is asked for."""
+    """A copy of the Makefile with a fake Python that logs its arguments."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.venv, self._log = folder, folder / ".venv", folder / "log"
-        (folder / "pipeline").mkdir()
+        (folder / "pipeline/system").mkdir(parents=True)
         shutil.copy(PROJECT / "Makefile", folder)
-        shutil.copy(PROJECT / "pipeline/system/environment.py", folder / "pipeline")
+        shutil.copy(PROJECT / "pipeline/system/environment.py", folder / "pipeline/system")
         self.python = str(folder / "python-fake")
         Path(self.python).write_text(FAKE.format(python=sys.executable, log=str(self._log)))
         Path(self.python).chmod(0o755)
@@ -65,7 +65,7 @@ class Project:
         os.utime(path)
 
     def age(self) -> None:
-        """Make everything old, as if hours had gone by."""
+        """Give every file an old time."""
         for path in (self.folder, *self.folder.rglob("*")):
             os.utime(path, (self.time, self.time))
         self.time += 10
@@ -82,17 +82,17 @@ class Project:
         )
 
     def make(self, *arguments: str) -> tuple[int, list[str], str]:
-        """Run make; returns its status, what was asked of Python since, and what was printed to standard error."""
+        """Run make; returns its status, the calls of Python, and standard error."""
         self._log.write_text("")
         process = self.start(*arguments)
         _, error = process.communicate(timeout=60)
-        return process.returncode, self.asked(), error
+        return process.returncode, self.calls(), error
 
-    def asked(self) -> list[str]:
+    def calls(self) -> list[str]:
         return self._log.read_text().splitlines()
 
     def run_from_it(self) -> int:
-        """Lock the environment as a command that runs from it does."""
+        """Lock the environment like a command that runs from it."""
         descriptor = os.open(self.folder / ".venv.lock", os.O_RDONLY)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         return descriptor
@@ -107,25 +107,25 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def ready(project: Project) -> Project:
-    """With an environment to which the user added a package."""
-    status, asked, error = project.make("status")
-    assert (status, asked) == (0, ["venv --clear", "pip requirements.lock", "pipeline status"]), error
+    """A project with an environment to which the user added a package."""
+    status, calls, error = project.make("status")
+    assert (status, calls) == (0, ["venv --clear", "pip requirements.lock", "pipeline status"]), error
     (project.venv / "cuda").write_text("the user's")
     project.age()
     return project
 
 
-def test_an_environment_is_made_once(ready: Project):
+def test_an_environment_is_created_once(ready: Project):
     assert ready.make("status")[:2] == (0, ["pipeline status"])
 
 
-def test_an_environment_of_an_earlier_version_gets_the_file_that_commands_lock(ready: Project):
+def test_the_lock_file_is_created_where_it_is_missing(ready: Project):
     (ready.folder / ".venv.lock").unlink()
     assert ready.make("status")[:2] == (0, ["pipeline status"])
     assert (ready.folder / ".venv.lock").is_file()
 
 
-def test_a_newer_lock_is_installed_in_place_and_what_the_user_added_stays(ready: Project):
+def test_newer_requirements_are_installed_in_place_and_added_packages_are_kept(ready: Project):
     ready.lock("keras==2\n")
     assert ready.make("status")[:2] == (0, ["pip requirements.lock", "pipeline status"])
     assert (ready.venv / "cuda").is_file()
@@ -134,12 +134,12 @@ def test_a_newer_lock_is_installed_in_place_and_what_the_user_added_stays(ready:
     assert ready.make("status")[:2] == (0, ["pipeline status"])
 
 
-def test_a_lock_that_is_newer_but_the_same_needs_no_network(ready: Project):
+def test_newer_but_equal_requirements_install_nothing(ready: Project):
     os.utime(ready.folder / "requirements.lock")
     assert ready.make("status")[:2] == (0, ["pipeline status"])
 
 
-def test_an_environment_that_does_not_work_is_made_anew(ready: Project):
+def test_a_broken_environment_is_created_again(ready: Project):
     (ready.venv / "bin/python").unlink()
     ready.lock("keras==2\n")
     assert ready.make("status")[1] == ["venv --clear", "pip requirements.lock", "pipeline status"]
@@ -149,46 +149,46 @@ def test_an_environment_that_does_not_work_is_made_anew(ready: Project):
     assert ready.make("status")[1] == ["venv --clear", "pip requirements.lock", "pipeline status"]
 
 
-def test_an_install_that_fails_is_tried_again_by_the_next_command(ready: Project):
+def test_a_failed_installation_is_tried_again_by_the_next_command(ready: Project):
     ready.lock("broken\n")
     for _ in range(2):
-        status, asked, error = ready.make("status")
-        assert (status, asked) == (2, ["pip requirements.lock"])
+        status, calls, error = ready.make("status")
+        assert (status, calls) == (2, ["pip requirements.lock"])
         assert "requirements.lock cannot be installed into .venv" in error
     assert (ready.venv / "cuda").is_file()
 
 
-def test_under_a_command_that_runs_from_it_nothing_is_updated(ready: Project):
+def test_nothing_is_updated_while_a_command_runs(ready: Project):
     ready.lock("keras==2\n")
     descriptor = ready.run_from_it()
-    status, asked, error = ready.make("status")
-    assert (status, asked) == (0, ["pipeline status"])
+    status, calls, error = ready.make("status")
+    assert (status, calls) == (0, ["pipeline status"])
     assert error.count("\n") == 1
     assert "warning: a command runs from .venv, so it is not updated from requirements.lock now" in error
     os.close(descriptor)
     assert ready.make("status")[:2] == (0, ["pip requirements.lock", "pipeline status"])
 
 
-def test_packages_that_were_never_there_wait_for_the_command_to_end(ready: Project):
+def test_new_packages_wait_for_the_command_to_end(ready: Project):
     descriptor = ready.run_from_it()
     process = ready.start(".venv/ready-jax")
     assert process.stderr is not None
     assert "waiting: a command runs from .venv" in process.stderr.readline()
-    assert "pip requirements-jax.lock" not in ready.asked()
+    assert "pip requirements-jax.lock" not in ready.calls()
     os.close(descriptor)
     process.communicate(timeout=60)
     assert process.returncode == 0
-    assert "pip requirements-jax.lock" in ready.asked()
+    assert "pip requirements-jax.lock" in ready.calls()
 
 
-def test_without_a_python_it_says_so(project: Project):
+def test_without_python_the_error_names_the_versions(project: Project):
     project.python = ""
-    status, asked, error = project.make("status")
-    assert (status, asked) == (2, [])
+    status, calls, error = project.make("status")
+    assert (status, calls) == (2, [])
     assert "Python 3.11, 3.12 or 3.13 is needed" in error
 
 
-def test_a_command_holds_its_environment_and_waits_for_an_update(tmp_path: Path):
+def test_a_command_locks_its_environment_and_waits_for_an_update(tmp_path: Path):
     venv = tmp_path / ".venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     (packages,) = venv.glob("lib/python*/site-packages")
@@ -201,9 +201,9 @@ def test_a_command_holds_its_environment_and_waits_for_an_update(tmp_path: Path)
     assert process.stderr.readline() == f"waiting: {venv} is being updated\n"
     assert process.poll() is None
     fcntl.flock(lock, fcntl.LOCK_UN)
-    told, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert "unet" in told
+    assert "unet" in printed
 
     code = (
         "import sys; from pipeline.system.environment import hold; hold(); print('held', flush=True); sys.stdin.read()"
@@ -219,7 +219,7 @@ def test_a_command_holds_its_environment_and_waits_for_an_update(tmp_path: Path)
     os.close(lock)
 
 
-def test_outside_of_an_environment_that_make_set_up_nothing_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_environment_that_make_did_not_create_is_not_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
     environment.hold()
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""A machine is shared out: cores, and GPUs that are counted without a framework; a fake nvidia-smi stands for them."""
+"""Cores and GPUs of a process, counted without a framework; a fake nvidia-smi lists the GPUs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.execution import local as launch
+from pipeline.execution import local
 from pipeline.system import machine
-from pipeline.system.machine import Share
+from pipeline.system.machine import Resources
 
-SEEN = ("CUDA_VISIBLE_DEVICES", "TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_MEM_FRACTION", "OMP_NUM_THREADS")
+VARIABLES = ("CUDA_VISIBLE_DEVICES", "TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_MEM_FRACTION", "OMP_NUM_THREADS")
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*SEEN, "XLA_CLIENT_MEM_FRACTION", machine.CORES):
+    for name in (*VARIABLES, "XLA_CLIENT_MEM_FRACTION", machine.CORES):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -37,13 +37,13 @@ def test_gpus_are_those_that_nvidia_smi_lists(tmp_path: Path, monkeypatch: pytes
     assert machine.gpus() == []
 
 
-def test_a_machine_without_nvidia_smi_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_machine_without_nvidia_smi_has_no_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert machine.gpus() == []
 
 
 @pytest.mark.parametrize(
-    ("told", "found"),
+    ("visible", "found"),
     [
         ("1,3", ["1", "3"]),
         (" 2 ", ["2"]),
@@ -53,69 +53,71 @@ def test_a_machine_without_nvidia_smi_has_none(tmp_path: Path, monkeypatch: pyte
         ("0,-1,2", ["0"]),
     ],
 )
-def test_what_the_user_lets_be_seen_holds(told: str, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_cuda_visible_devices_limits_the_gpus(
+    visible: str, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     nvidia_smi(tmp_path, monkeypatch, 4)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", told)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert machine.gpus() == found
 
 
-def test_each_process_has_a_gpu_of_its_own_or_a_share_of_one():
-    assert machine.shares(2, 8, []) == [Share(4), Share(4)]
-    assert machine.shares(2, 16, ["4", "7"]) == [Share(8, 1, "4"), Share(8, 1, "7")]
-    assert machine.shares(3, 2, ["0", "1"]) == [Share(1, 0.5, "0"), Share(1, 1, "1"), Share(1, 0.5, "0")]
-    assert machine.shares(1, 16, ["0", "1"]) == [Share(16, 1, "0")]
+def test_each_process_gets_one_gpu_or_a_fraction_of_one():
+    assert machine.divide(2, 8, []) == [Resources(4), Resources(4)]
+    assert machine.divide(2, 16, ["4", "7"]) == [Resources(8, 1, "4"), Resources(8, 1, "7")]
+    assert machine.divide(3, 2, ["0", "1"]) == [Resources(1, 0.5, "0"), Resources(1, 1, "1"), Resources(1, 0.5, "0")]
+    assert machine.divide(1, 16, ["0", "1"]) == [Resources(16, 1, "0")]
 
 
-def look(seconds: float) -> tuple[int, dict[str, str]]:
+def variables(seconds: float) -> tuple[int, dict[str, str]]:
     time.sleep(seconds)  # so that the other processes are needed
-    return os.getpid(), {name: os.environ[name] for name in SEEN if name in os.environ}
+    return os.getpid(), {name: os.environ[name] for name in VARIABLES if name in os.environ}
 
 
-def seen(processes: int, gpus: list[str]) -> list[dict[str, str]]:
+def in_each_process(processes: int, gpus: list[str]) -> list[dict[str, str]]:
     """The environment inside each process of a pool."""
     context = multiprocessing.get_context("spawn")
-    with launch.workers(context, machine.shares(processes, 2 * processes, gpus)) as pool:
+    with local.workers(context, machine.divide(processes, 2 * processes, gpus)) as pool:
         found: dict[int, dict[str, str]] = {}
         while len(found) < processes:
-            found |= dict(pool.map(look, [0.2] * processes))
+            found |= dict(pool.map(variables, [0.2] * processes))
     return sorted(found.values(), key=lambda each: each.get("CUDA_VISIBLE_DEVICES", ""))
 
 
 def test_no_two_processes_get_the_same_gpu_where_there_are_enough():
-    found = seen(3, ["0", "2", "5"])
+    found = in_each_process(3, ["0", "2", "5"])
     assert [each["CUDA_VISIBLE_DEVICES"] for each in found] == ["0", "2", "5"]
     assert all(each["OMP_NUM_THREADS"] == "2" for each in found)
     assert not any("XLA_PYTHON_CLIENT_MEM_FRACTION" in each for each in found)
 
 
-def test_processes_of_one_gpu_share_its_memory_as_the_user_has_said(monkeypatch: pytest.MonkeyPatch):
+def test_processes_of_one_gpu_share_its_memory_and_the_users_variables_are_kept(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "false")
-    found = seen(3, ["0", "1"])
+    found = in_each_process(3, ["0", "1"])
     assert [each["CUDA_VISIBLE_DEVICES"] for each in found] == ["0", "0", "1"]
     assert [each.get("XLA_PYTHON_CLIENT_MEM_FRACTION") for each in found] == ["0.450", "0.450", None]
     assert all(each["TF_FORCE_GPU_ALLOW_GROWTH"] == "false" for each in found)
 
 
-def taken(share: Share, monkeypatch: pytest.MonkeyPatch, **before: str) -> dict[str, str]:
+def applied(resources: Resources, monkeypatch: pytest.MonkeyPatch, **before: str) -> dict[str, str]:
     monkeypatch.setattr(os, "environ", dict(before))
-    share.take()
+    resources.apply()
     return dict(os.environ)
 
 
-def test_a_share_of_no_gpu_hides_them_and_one_that_another_has_chosen_stays(monkeypatch: pytest.MonkeyPatch):
-    assert taken(Share(1, 0), monkeypatch, CUDA_VISIBLE_DEVICES="3")["CUDA_VISIBLE_DEVICES"] == "-1"
-    assert taken(Share(1, 1), monkeypatch, CUDA_VISIBLE_DEVICES="3")["CUDA_VISIBLE_DEVICES"] == "3"
-    assert "CUDA_VISIBLE_DEVICES" not in taken(Share(1), monkeypatch)
+def test_zero_gpus_hides_all_and_a_gpu_selected_elsewhere_is_kept(monkeypatch: pytest.MonkeyPatch):
+    assert applied(Resources(1, 0), monkeypatch, CUDA_VISIBLE_DEVICES="3")["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert applied(Resources(1, 1), monkeypatch, CUDA_VISIBLE_DEVICES="3")["CUDA_VISIBLE_DEVICES"] == "3"
+    assert "CUDA_VISIBLE_DEVICES" not in applied(Resources(1), monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION"])
-def test_the_users_share_of_memory_holds_under_either_name(monkeypatch: pytest.MonkeyPatch, name: str):
-    found = taken(Share(1, 0.5, "0"), monkeypatch, **{name: ".2"})
+def test_the_users_fraction_of_memory_is_kept_under_either_name(monkeypatch: pytest.MonkeyPatch, name: str):
+    found = applied(Resources(1, 0.5, "0"), monkeypatch, **{name: ".2"})
     assert {key: value for key, value in found.items() if "FRACTION" in key} == {name: ".2"}
     assert found["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
 
 
-def test_a_process_knows_its_cores(monkeypatch: pytest.MonkeyPatch):
+def test_the_number_of_cores_is_that_of_the_resources(monkeypatch: pytest.MonkeyPatch):
     assert machine.cores() >= 1
-    assert taken(Share(3), monkeypatch)[machine.CORES] == "3"
+    assert applied(Resources(3), monkeypatch)[machine.CORES] == "3"
     assert machine.cores() == 3

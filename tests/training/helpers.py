@@ -28,10 +28,10 @@ SMALL = [
     "network.deep_supervision=0",
     "network.empty_head=0",
     "train.late_loss=",
-    "train.ema=0",
+    "train.ema_momentum=0",
     "network.dropout_kind=element",
     "train.epochs=4",
-    "train.batch=8",
+    "train.batch_size=8",
     "train.learning_rate=0.01",
     "train.precision=float32",
 ]
@@ -75,8 +75,8 @@ class Killer(FoldCallback):
         if (epoch, step) == self._at:
             raise KilledError
 
-    def epoch(self, told: Epoch) -> None:
-        if (told.epoch, None) == self._at:
+    def epoch(self, result: Epoch) -> None:
+        if (result.epoch, None) == self._at:
             raise KilledError
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.artifacts import STATE
+from pipeline.artifacts.backup import STATE
 from pipeline.training import checkpoint
 from pipeline.training.checkpoint import Checkpoint
 

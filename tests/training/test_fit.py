@@ -38,7 +38,7 @@ pytestmark = pytest.mark.backends
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_a_fold_learns_in_half_precision_with_averaged_weights(tmp_path: Path, precision: str):
-    optimizer = ["train.optimizer=adamw", "train.ema=0.9", "train.late_loss=bce_symmetric_lovasz"]
+    optimizer = ["train.optimizer=adamw", "train.ema_momentum=0.9", "train.late_loss=bce_symmetric_lovasz"]
     result = train_fold(
         tmp_path, "train.epochs=12", "train.schedule=constant", f"train.precision={precision}", *optimizer
     )
@@ -136,19 +136,19 @@ class Snapshot(FoldCallback):
         if (epoch, step) == self._at:
             shutil.copytree(self._folder, self._copy)
 
-    def epoch(self, told: Epoch) -> None:
-        if (told.epoch, None) == self._at:
+    def epoch(self, result: Epoch) -> None:
+        if (result.epoch, None) == self._at:
             shutil.copytree(self._folder, self._copy)
 
 
 @pytest.mark.parametrize(
     ("settings", "epoch", "step"),
     [
-        (("train.ema=0.9", "train.late_loss=bce_lovasz", "train.late_from=0.5"), 2, 1),
+        (("train.ema_momentum=0.9", "train.late_loss=bce_lovasz", "train.late_loss_start=0.5"), 2, 1),
         (("train.schedule=plateau", "train.plateau_patience=1", "train.optimizer=adam"), 3, None),
         (("train.schedule=cosine_restarts", "train.cycles=2", "train.snapshots=2"), 3, 2),
-        (("train.swa_from=0.2", "train.schedule=cosine_restarts", "train.cycles=2"), 3, 2),
-        (("train.pseudo_share=0.5", "train.pseudo_from=0.3", "train.ema=0.9"), 3, 2),
+        (("train.swa_start=0.2", "train.schedule=cosine_restarts", "train.cycles=2"), 3, 2),
+        (("train.pseudo_fraction=0.5", "train.pseudo_start=0.3", "train.ema_momentum=0.9"), 3, 2),
     ],
 )
 def test_a_killed_run_resumes_and_ends_as_an_uninterrupted_one(

@@ -28,7 +28,7 @@ def test_a_loss_that_is_not_finite_stops_the_fold_with_one_line(tmp_path: Path):
             "network.norm=none",
             "network.residual=false",
             "train.optimizer=sgd",
-            "train.warmup=0",
+            "train.warmup_epochs=0",
             "train.schedule=constant",
             "train.momentum=0.99",
         )
@@ -59,7 +59,7 @@ def test_the_moving_average_of_the_weights_is_kept(tmp_path: Path, monkeypatch: 
         return loss
 
     monkeypatch.setattr(loop, "train_one_epoch", recorded)
-    train_fold(tmp_path, "train.epochs=1", "train.ema=0.999")
+    train_fold(tmp_path, "train.epochs=1", "train.ema_momentum=0.999")
     assert not any(name.startswith("optimizer") for name in weights(tmp_path))
     model, _ = load_network(load("unet", SMALL), tmp_path / "best.weights.h5")
     kept = arrays_of(model.trainable_variables)
@@ -98,7 +98,7 @@ def test_the_best_of_each_of_the_last_cycles_is_kept_and_their_probabilities_are
     scores = [float(row["score"]) for row in history(tmp_path)]
     best = [2 + int(np.argmax(scores[2:4])), 4 + int(np.argmax(scores[4:6]))]
     assert result["kept_epochs"] == [epoch + 1 for epoch in best]
-    settings = load("unet", [*SMALL, *chosen, "predict.batch=5"])
+    settings = load("unet", [*SMALL, *chosen, "predict.batch_size=5"])
     images, masks = TILES.images[VALIDATION], TILES.masks[VALIDATION]
     paths = [tmp_path / name for name in files]
     found = []
@@ -118,7 +118,7 @@ def test_the_best_of_each_of_the_last_cycles_is_kept_and_their_probabilities_are
 def test_the_mean_over_epochs_is_scored_and_the_training_is_unchanged(tmp_path: Path):
     options = ("train.schedule=constant", "train.epochs=3")
     train_fold(tmp_path / "raw", *options)
-    train_fold(tmp_path / "average", *options, "train.swa_from=0.3")
+    train_fold(tmp_path / "average", *options, "train.swa_start=0.3")
     raw, average = history(tmp_path / "raw"), history(tmp_path / "average")
     assert [row["loss"] for row in raw] == [row["loss"] for row in average]
     assert raw[0] == average[0]
@@ -126,7 +126,9 @@ def test_the_mean_over_epochs_is_scored_and_the_training_is_unchanged(tmp_path: 
 
 
 def test_the_late_loss_replaces_the_loss_after_its_share_of_the_epochs():
-    train = load("unet", ["train.epochs=4", "train.loss=bce", "train.late_loss=lovasz", "train.late_from=0.3"]).train
+    train = load(
+        "unet", ["train.epochs=4", "train.loss=bce", "train.late_loss=lovasz", "train.late_loss_start=0.3"]
+    ).train
     assert [loop.loss_of_epoch(train, epoch) for epoch in range(4)] == ["bce", "bce", "lovasz", "lovasz"]
     train = load("unet", ["train.epochs=4", "train.loss=bce", "train.late_loss="]).train
     assert [loop.loss_of_epoch(train, epoch) for epoch in range(4)] == ["bce"] * 4

@@ -50,7 +50,12 @@ def test_labelled_tiles_are_followed_by_test_tiles(tmp_path: Path, count: int, p
 
 @pytest.mark.backends
 def test_epochs_with_pseudo_labels_have_the_same_length_and_repeat_with_any_number_of_workers(tmp_path: Path):
-    settings = ("train.pseudo_share=0.5", "train.pseudo_from=0.5", "train.pseudo_sure=0.8", "train.learning_rate=0.03")
+    settings = (
+        "train.pseudo_fraction=0.5",
+        "train.pseudo_start=0.5",
+        "train.pseudo_keep_fraction=0.8",
+        "train.learning_rate=0.03",
+    )
     recorder = StepRecorder()
     train_fold(tmp_path / "one", *settings, callback=recorder)
     assert {(epoch, steps) for epoch, _, steps in recorder.calls} == {(epoch, STEPS) for epoch in range(4)}
@@ -71,7 +76,7 @@ def test_files_of_a_killed_run_are_removed_with_its_backup(tmp_path: Path):
     left = tmp_path / "backup-x" / FOLDER / "images.npy"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"of a killed run")
-    train_fold(tmp_path, "train.epochs=1", "train.pseudo_share=0.5", "train.pseudo_from=0.5")
+    train_fold(tmp_path, "train.epochs=1", "train.pseudo_fraction=0.5", "train.pseudo_start=0.5")
     assert not left.parent.exists()
     trained = Artifact("train fold 0", "train", tmp_path, "train.json", ())
     left = backup_folder(trained) / FOLDER / "images.npy"
@@ -87,19 +92,19 @@ def test_a_full_disk_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match="No space"):
-        train_fold(tmp_path, "train.pseudo_share=0.5")
+        train_fold(tmp_path, "train.pseudo_fraction=0.5")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.backends
 def test_a_share_of_less_than_one_tile_is_refused(tmp_path: Path):
-    with pytest.raises(UserError, match=r"train\.pseudo_share = 0\.01 of 28 tiles is none"):
-        train_fold(tmp_path, "train.pseudo_share=0.01")
+    with pytest.raises(UserError, match=r"train\.pseudo_fraction = 0\.01 of 28 tiles is none"):
+        train_fold(tmp_path, "train.pseudo_fraction=0.01")
 
 
 def test_the_chain_trains_on_its_own_test_tiles(chain: Chain):
-    assert chain("train", "--set", "train.pseudo_share=0.2 train.pseudo_from=0") == 0
+    assert chain("train", "--set", "train.pseudo_fraction=0.2 train.pseudo_start=0") == 0
     folder = chain.root / "data/demo/experiments/demo/fold-0"
     assert "pseudo_labels" in (folder / "history.csv").read_text().splitlines()[0]
-    assert chain("train", "--set", "train.pseudo_share=1.5") == 2
-    assert "pseudo_share" in chain.error
+    assert chain("train", "--set", "train.pseudo_fraction=1.5") == 2
+    assert "pseudo_fraction" in chain.error

@@ -29,7 +29,6 @@ from typing import Any
 
 import pipeline
 from pipeline.artifacts import (
-    CHUNK,
     Artifact,
     BusyError,
     Freshness,
@@ -42,17 +41,17 @@ from pipeline.artifacts import (
     inputs_now,
     invalidate,
     locked,
-    mapped,
     remove_backup,
     remove_parts,
     updating,
     verify,
-    writing,
 )
+from pipeline.artifacts.layout import CHUNK
 from pipeline.artifacts.remote import Store
 from pipeline.config import ClusterSettings, UserError, fingerprint
 from pipeline.execution import local as launch
 from pipeline.system import disk, machine
+from pipeline.system.atomic import mapped, writing
 from pipeline.system.progress import Epoch, FoldCallback, Progress, echo
 
 RETRIES = 8
@@ -585,7 +584,7 @@ def _steps(layout: Layout, freshness: Freshness) -> int:
     """About how many steps an epoch has, until a task tells."""
     found = freshness.manifest(layout.tiles)
     labelled = found.result["train"] if found else 0
-    return max(labelled * (len(layout.folds) - 1) // len(layout.folds) // layout.settings.train.batch, 1)
+    return max(labelled * (len(layout.folds) - 1) // len(layout.folds) // layout.settings.train.batch_size, 1)
 
 
 # ---- Inside a task --------------------------------------------------------------------------------------------------
@@ -692,7 +691,7 @@ def _begin(context: TaskContext, job: Job) -> tuple[Layout, Freshness, Store | N
 
     os.environ.update(context.environment)
     # Which GPU is the task's, Ray has chosen.
-    machine.Share(context.share.cpus, context.share.gpus).take()
+    machine.Resources(context.share.cpus, context.share.gpus).apply()
     here = ray.util.get_node_ip_address()
     _RemoteCallback(context, job).tell("begun", here)
     layout = job.layout

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.config import SurveySettings
 from pipeline.data import rle, tiles
-from pipeline.data.sources.geology import HEIGHT, WIDTH, model_section
+from pipeline.data.decode import decode_tiles
 from pipeline.data.sources.synthetic import write_survey
 from pipeline.scoring import metric
 
@@ -38,15 +38,15 @@ class Survey:
 @pytest.fixture(scope="module")
 def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
     folder = tmp_path_factory.mktemp("survey")
-    seen: list[tuple[int, int]] = []
-    write_survey(folder, SETTINGS, lambda done, total: seen.append((done, total)))
+    calls: list[tuple[int, int]] = []
+    write_survey(folder, SETTINGS, lambda done, total: calls.append((done, total)))
     with (folder / "train.csv").open(newline="") as file:
         train = [row["id"] for row in csv.DictReader(file)]
     with (folder / "sample_submission.csv").open(newline="") as file:
         test = [row["id"] for row in csv.DictReader(file)]
     images = np.stack([_read(folder / "train/images" / f"{tile}.png")[:, :, 0] for tile in train])
     masks = np.stack([_read(folder / "train/masks" / f"{tile}.png") // 65535 for tile in train])
-    return Survey(folder, images, masks, train, test, seen)
+    return Survey(folder, images, masks, train, test, calls)
 
 
 def _read(path: Path) -> np.ndarray:
@@ -101,14 +101,14 @@ def test_images_are_grey_rgb_and_masks_16_bit(survey: Survey) -> None:
         assert set(np.unique(mask)) <= {0, 65535}
 
 
-def test_rle_says_the_same_as_the_masks(survey: Survey) -> None:
+def test_encodings_are_those_of_the_masks(survey: Survey) -> None:
     rows = survey.table("train.csv")
     np.testing.assert_array_equal(rle.decode([row["rle_mask"] for row in rows]), survey.masks)
     assert [row["rle_mask"] == "" for row in rows] == [not mask.any() for mask in survey.masks]
 
 
 def test_the_pipeline_reads_it(survey: Survey, tmp_path: Path) -> None:
-    found = tiles.decode(survey.folder, tmp_path)
+    found = decode_tiles(survey.folder, tmp_path)
     assert (found["train"], found["test"]) == (100, 50)
     np.testing.assert_array_equal(tiles.load(tmp_path).train_masks[np.argsort(survey.train).argsort()], survey.masks)
 
@@ -180,16 +180,8 @@ def test_brightness_is_no_good_predictor(survey: Survey) -> None:
 
 
 def test_texture_is_a_predictor(survey: Survey) -> None:
-    """Layers reflect and salt hardly does: the local strength of amplitude tells them apart better than chance."""
+    """Layers reflect and salt hardly does, so the local strength of the amplitude separates them."""
     amplitude = survey.images.astype(np.float32)
     amplitude -= np.median(amplitude, axis=(1, 2), keepdims=True)
     strength = np.stack([cv2.GaussianBlur(tile**2, (0, 0), 8) for tile in amplitude])
     assert roc_auc_score(survey.masks.ravel(), -strength.ravel()) > 0.6
-
-
-def test_salt_is_rooted_below() -> None:
-    sections = [model_section(np.random.default_rng(seed)) for seed in range(6)]
-    assert all(section.image.shape == section.salt.shape == (HEIGHT, WIDTH) for section in sections)
-    upper = np.mean([section.salt[: HEIGHT // 2].mean() for section in sections])
-    lower = np.mean([section.salt[HEIGHT // 2 :].mean() for section in sections])
-    assert lower > upper > 0

@@ -1,0 +1,64 @@
+"""What a training keeps to go on after it was killed, and the consent to replace a finished one."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.integrity import verify
+from pipeline.artifacts.manifest import Manifest, read_manifest
+from pipeline.artifacts.transaction import inputs_fingerprint
+from pipeline.system.atomic import write_text
+
+STATE = "state.npz"
+"""The file of a backup that says how far a training has come."""
+CONSENT = "replaces.txt"
+"""The file of a backup that names, by its checksum, the manifest of the finished training that it may replace."""
+
+
+def backup_folder(artifact: Artifact) -> Path:
+    """Where a fold's training keeps what it needs to go on after a kill.
+
+    Each combination of settings and inputs has a folder of its own, so that trying others loses no training.
+    """
+    return artifact.folder / backup_name(inputs_fingerprint(artifact))
+
+
+def backup_name(identity: str) -> str:
+    """Name of the folder of a training with this fingerprint of settings and inputs."""
+    return f"backup-{identity}"
+
+
+def remove_backup(artifact: Artifact) -> None:
+    """Remove what a fold's training kept to go on, once its manifest is written: it has no use after that."""
+    shutil.rmtree(backup_folder(artifact), ignore_errors=True)
+
+
+def begun(artifact: Artifact) -> bool:
+    """Whether a training with these very settings and inputs would go on, not begin."""
+    return (backup_folder(artifact) / STATE).is_file()
+
+
+def finished(artifact: Artifact) -> Manifest | None:
+    """The manifest of a training that has come to its end, whatever its settings and inputs were.
+
+    Returns:
+        None where there is no manifest, or one of its files is missing or has another hash.
+    """
+    manifest = read_manifest(artifact.manifest_path)
+    whole = manifest is not None and manifest.outputs and not verify(artifact, manifest)
+    return manifest if whole else None
+
+
+def agree(artifact: Artifact, replaced: Manifest) -> None:
+    """Write down that a training may replace a finished one; it lasts until the training is done."""
+    write_text(backup_folder(artifact) / CONSENT, replaced.checksum)
+
+
+def agreed(artifact: Artifact, replaced: Manifest) -> bool:
+    """Whether a training with these very settings and inputs may replace a finished one."""
+    with contextlib.suppress(OSError):
+        return (backup_folder(artifact) / CONSENT).read_bytes() == replaced.checksum.encode()
+    return False

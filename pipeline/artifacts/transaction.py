@@ -1,0 +1,138 @@
+"""Make an artifact: under its lock, its manifest removed first and written last."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__
+from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.freshness import Freshness
+from pipeline.artifacts.integrity import measure
+from pipeline.artifacts.locks import locked
+from pipeline.artifacts.manifest import Manifest, write_manifest
+from pipeline.config import UserError, fingerprint
+
+
+@contextlib.contextmanager
+def replacing(artifact: Artifact) -> Iterator[Path]:
+    """Make a whole folder anew: write into the folder that is yielded, call ``commit(at=...)`` on it, leave.
+
+    The artifact's folder is replaced only then. What an earlier, killed attempt left is removed first.
+    """
+    folder = artifact.folder
+    fresh, old = folder.with_name(f".{folder.name}.making"), folder.with_name(f".{folder.name}.old")
+    with locked(artifact):
+        for leftover in (fresh, old):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+        fresh.mkdir(parents=True)
+        try:
+            yield fresh
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        if folder.exists():
+            # Gone before the new one is in its place: of what is done, nothing would come back to remove it.
+            folder.rename(old)
+            shutil.rmtree(old, ignore_errors=True)
+        fresh.rename(folder)
+
+
+@contextlib.contextmanager
+def updating(artifact: Artifact, invalidate_first: bool = True) -> Iterator[Path]:
+    """Make an artifact in place: write into the folder that is yielded, then ``finish``.
+
+    Args:
+        artifact: what is to be made.
+        invalidate_first: remove the old manifest at once. A stage that takes long, or may be refused, calls
+            ``invalidate`` itself, right before it writes: until then the earlier result counts.
+    """
+    with locked(artifact):
+        artifact.folder.mkdir(parents=True, exist_ok=True)
+        if invalidate_first:
+            invalidate(artifact)
+        yield artifact.folder
+
+
+def invalidate(artifact: Artifact, seen: dict[str, str] | None = None) -> None:
+    """Take away the manifest before the files that it names are replaced, so that nothing half-made counts.
+
+    Raises:
+        UserError: an input is another one than was seen (``inputs_now``) when the work began.
+    """
+    _unchanged(artifact, seen)
+    artifact.manifest_path.unlink(missing_ok=True)
+
+
+def commit(
+    artifact: Artifact,
+    result: dict[str, Any],
+    started: float,
+    at: Path | None = None,
+    seen: dict[str, str] | None = None,
+) -> Manifest:
+    """Measure the outputs and write the manifest: from now on the artifact counts.
+
+    Args:
+        artifact: what was made; all its outputs lie on disk.
+        result: what the stage found, plain values.
+        started: ``time.monotonic()`` of the stage's start.
+        at: where the files lie now, if not yet in the artifact's folder.
+        seen: the inputs (``inputs_now``) when the work began.
+
+    Raises:
+        UserError: an input is gone, or another one than was seen.
+    """
+    _unchanged(artifact, seen)
+    folder = at or artifact.folder
+    freshness = Freshness()
+    inputs = {}
+    for each in artifact.inputs:
+        manifest = freshness.manifest(each)
+        if manifest is None:
+            raise UserError(f"{each.label}: {each.manifest_path} vanished meanwhile; run the command again")
+        inputs[each.label] = manifest.fingerprint
+    outputs = {name: measure(folder / name) for name in artifact.outputs}
+    manifest = Manifest(
+        artifact=artifact.name,
+        format=artifact.version,
+        settings=artifact.settings,
+        inputs=inputs,
+        outputs=outputs,
+        extras={name: measure(folder / name) for name in artifact.extras},
+        fingerprint=fingerprint({name: output.sha256 for name, output in outputs.items()}),
+        result=result,
+        made={
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - started, 1),
+            "pipeline": __version__,
+        },
+    )
+    write_manifest(folder / artifact.manifest_name, manifest)
+    return manifest
+
+
+def inputs_now(artifact: Artifact) -> dict[str, str]:
+    """The fingerprint of each input that is there; what takes long looks at the beginning, and again at its end."""
+    freshness = Freshness()
+    return {each.label: found.fingerprint for each in artifact.inputs if (found := freshness.manifest(each))}
+
+
+def inputs_fingerprint(artifact: Artifact) -> str:
+    """A short hash of everything that decides an artifact's content: settings, inputs and format."""
+    return fingerprint([artifact.name, artifact.version, artifact.settings, inputs_now(artifact)])
+
+
+def _unchanged(artifact: Artifact, seen: dict[str, str] | None) -> None:
+    if seen is None:
+        return
+    now = inputs_now(artifact)
+    for label, found in seen.items():
+        if now.get(label) != found:
+            raise UserError(f"{artifact.name}: {label} was made again meanwhile by another command; run this one again")

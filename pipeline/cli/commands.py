@@ -1,0 +1,194 @@
+"""The commands: words in, the work by ``pipeline.road``, words out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipeline.artifacts import Artifact, Layout, begun, verify
+from pipeline.cli.parser import selection
+from pipeline.config import UserError, all_experiment_names, experiment_names, geometry
+from pipeline.config.experiment_files import description
+from pipeline.road import select
+from pipeline.road.clean import clean
+from pipeline.road.plan import TRAIN, Goal, trained_folds
+from pipeline.road.walk import until, walk
+from pipeline.stages import ROAD, Context, Stage, stage
+from pipeline.system.progress import echo
+
+BLENDED = tuple(each for each in ROAD if each.blended)
+"""Stages that, asked for several experiments, go on with their blend."""
+
+
+def run_stage(options: argparse.Namespace) -> None:
+    """Walk the road as far as the stage that was asked for."""
+    chosen, target = selection(options), stage(options.stage)
+    contexts = select.contexts(chosen)
+    for context in contexts:
+        # Only here: artifacts may be looked at, and removed, whatever the settings are now.
+        try:
+            geometry.check(context.layout.settings)
+        except UserError as error:
+            raise UserError(f"experiment {context.layout.experiment}: {error}") from None
+    contexts, blend = _with_blend(contexts, options)
+    if ROAD.index(target) > ROAD.index(TRAIN) and not options.folds:
+        contexts = [select.requested_only(context) for context in contexts]
+    # Training ends with its score and its page. Of the members of a blend only the blend is submitted.
+    submits_blend = blend is not None and target.name == "submit"
+    last = "report" if target.name in ("train", "validate") else "predict" if submits_blend else target.name
+    goals = [Goal(context, until(last), all_trained=target is TRAIN) for context in contexts]
+
+    def summarise(context: Context) -> None:
+        if not (submits_blend and not context.layout.is_blend):
+            _summarise(context, options, several=len(contexts) > 1)
+
+    if blend is None:
+        walk(goals, target.name, summarise)
+        return
+    without_csv = Goal(blend, BLENDED[:-1])
+    if not submits_blend:
+        walk([*goals, without_csv], target.name, summarise)
+        return
+    # Whether there is a blend to submit is known once it is validated.
+    walk([*goals, without_csv], target.name, lambda context: None)
+    _refuse_only_member(blend)
+    walk([*goals, Goal(blend, BLENDED)], target.name, summarise)
+
+
+def _with_blend(contexts: list[Context], options: argparse.Namespace) -> tuple[list[Context], Context | None]:
+    """The experiments, and their blend where the command is about one.
+
+    Raises:
+        UserError: the experiments cannot be blended, and their blend is to be submitted.
+    """
+    if len(contexts) < 2 or not stage(options.stage).blended:
+        return contexts, None
+    try:
+        blend = select.blend(contexts, contexts[0].assignments)
+        if options.folds:
+            return contexts, blend
+        members = select.with_same_folds(contexts)
+        return members, replace(blend, folds=members[0].folds)
+    except UserError as error:
+        if options.stage == "submit":
+            raise
+        echo(f"no blend: {error}")
+        return contexts, None
+
+
+def _refuse_only_member(blend: Context) -> None:
+    """Refuse to submit a blend that is one of its members: its CSV would be that member's.
+
+    Raises:
+        UserError: one member has all the weight; the line says what submits it.
+    """
+    from pipeline.cli.summary import only_member
+
+    if reason := only_member(blend):
+        _refresh_leaderboard(blend.layout)
+        raise UserError(reason)
+
+
+def _summarise(context: Context, options: argparse.Namespace, several: bool) -> None:
+    """Print what came of an experiment, and upload a submission."""
+    target = stage(options.stage)
+    if ROAD.index(target) >= ROAD.index(TRAIN):
+        _refresh_leaderboard(context.layout)
+    if target.name in ("train", "validate", "report"):
+        from pipeline.cli.summary import blended, trained
+
+        if context.layout.is_blend:
+            echo("")
+            blended(context)
+        else:
+            if several:
+                echo(f"\n  experiment          {context.layout.experiment}")
+            trained(context)
+    if target.name == "submit":
+        from pipeline.cli.summary import next_command, submitted
+        from pipeline.stages import upload
+
+        submitted(context)
+        again = next_command(context, "submit")
+        upload.run(context, dry=options.dry_run, wait=options.wait, force=options.force, again=again)
+
+
+def _refresh_leaderboard(layout: Layout) -> None:
+    """Write the leaderboard where something is newer: a command that was killed may have left it behind."""
+    written = [layout.leaderboard.with_suffix(suffix) for suffix in (".csv", ".md", ".html")]
+    sources = [*layout.root.glob("data/*/experiments/*/cv.json"), *layout.submissions.glob("*/*.json")]
+    newest = max((path.stat().st_mtime_ns for path in sources), default=0)
+    if any(not path.is_file() or path.stat().st_mtime_ns < newest for path in written):
+        from pipeline.reporting import leaderboard
+
+        leaderboard.write(layout.root)
+
+
+def list_submissions(options: argparse.Namespace) -> None:
+    """Print Kaggle's past submissions beside our receipts."""
+    from pipeline.stages import submissions
+
+    submissions.run(options.root)
+
+
+def show_tile(options: argparse.Namespace) -> None:
+    """Draw one tile."""
+    from pipeline.stages import show
+
+    chosen = selection(options)
+    context = trained_folds(select.context(chosen, chosen.only_name))
+    if not show.run(context, options.tile):
+        from pipeline.cli.summary import next_command
+
+        echo(f"  no prediction of it yet: {next_command(context, 'train predict')}")
+
+
+def print_status(options: argparse.Namespace) -> None:
+    """Print what is done, stale or missing."""
+    contexts = select.contexts(selection(options))
+    for context in contexts:
+        _print_states(context, ROAD, options.verify)
+    if len(contexts) > 1:
+        try:
+            _print_states(select.blend(contexts, contexts[0].assignments), BLENDED, options.verify)
+        except UserError as error:
+            echo(f"no blend: {error}")
+
+
+def _print_states(context: Context, stages: Sequence[Stage], thorough: bool) -> None:
+    echo(f"dataset {context.layout.dataset}, experiment {context.layout.experiment}")
+    for each in stages:
+        for artifact in each.artifacts(context):
+            echo(f"  {artifact.name:<16} {_state(context, artifact, thorough)}")
+
+
+def _state(context: Context, artifact: Artifact, thorough: bool) -> str:
+    """The state of an artifact, and why it is not done."""
+    state = context.freshness.state(artifact)
+    manifest = context.freshness.manifest(artifact)
+    if not state.done and artifact.stage == "train" and begun(artifact):
+        why = f"{state.why}; " if state.why else ""
+        return f"{state.kind}: {why}begun; make train goes on from its last finished epoch"
+    if state.done and thorough and manifest is not None and (error := verify(artifact, manifest)):
+        return f"damaged: {error}; what needs it makes it again first"
+    return state.kind + (f": {state.why}" if state.why else "")
+
+
+def clean_up(options: argparse.Namespace) -> None:
+    """Remove what a stage or an experiment has left."""
+    if clean(selection(options), options.what) and (options.root / "submissions").is_dir():
+        from pipeline.reporting import leaderboard
+
+        leaderboard.write(options.root)
+
+
+def list_experiments(options: argparse.Namespace) -> None:
+    """Print the experiments, each with its description."""
+    names = all_experiment_names() if options.all else experiment_names()
+    width = max(map(len, names))
+    for name in names:
+        echo(f"{name:<{width}}  {description(name) or '(its file has no description in the first line)'}")
+    if not options.all:
+        more = len(all_experiment_names()) - len(names)
+        echo(f"and {more} of the ladder, which change one thing each: python -m pipeline experiments --all")

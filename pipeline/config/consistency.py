@@ -1,0 +1,95 @@
+"""Settings that are allowed one by one but not together."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, get_args
+
+import msgspec
+
+from pipeline.config.errors import UserError
+from pipeline.config.schema.network import NetworkSettings
+from pipeline.config.schema.predict import Rule, ViewName
+from pipeline.config.schema.settings import Settings
+from pipeline.config.schema.train import TrainSettings
+
+_RANGES = (("augment", "scale"), ("augment", "gamma_limit"))
+"""Settings whose two values are the ends of a range."""
+
+
+def normalized(settings: Settings, where: str) -> Settings:
+    """Settings with lists of names in the order of their Literal, so that any order is the same setting.
+
+    Args:
+        settings: converted settings.
+        where: where they come from, for error messages.
+
+    Raises:
+        UserError: a name is listed twice, or the ends of a range are reversed.
+    """
+    for section, name in _RANGES:
+        low, high = getattr(getattr(settings, section), name)
+        if low > high:
+            raise UserError(
+                f"{where}: {section}.{name} = [{low}, {high}]: the first value must not be larger than the second"
+            )
+    views = _in_order(settings.predict.tta, ViewName, "predict.tta", where)
+    predict = msgspec.structs.replace(settings.predict, tta=views)
+    submit = settings.submit
+    if submit.rules != "auto":
+        submit = msgspec.structs.replace(submit, rules=_in_order(submit.rules, Rule, "submit.rules", where))
+    return msgspec.structs.replace(settings, predict=predict, submit=submit)
+
+
+def _in_order(names: tuple[str, ...], known: Any, key: str, where: str) -> tuple[Any, ...]:
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise UserError(f"{where}: {key} names {twice[0]!r} more than once; name each once")
+    return tuple(name for name in get_args(known) if name in names)
+
+
+def contradiction(train: TrainSettings, network: NetworkSettings) -> str:
+    """The first combination of settings that is not allowed, and how to fix it; an empty string where there is none."""
+    return _cycles(train) or _averages(train) or _pseudo_labels(train) or _border_loss(train, network)
+
+
+def _cycles(train: TrainSettings) -> str:
+    cyclical = train.schedule == "cosine_restarts"
+    if cyclical and train.cycles > train.epochs:
+        return f"train.cycles = {train.cycles} needs at least as many train.epochs, not {train.epochs}"
+    if train.snapshots > (train.cycles if cyclical else 1):
+        most = f"at most train.cycles = {train.cycles}" if cyclical else "train.schedule=cosine_restarts"
+        return f"train.snapshots = {train.snapshots} needs {most}: a snapshot is the best epoch of a cycle"
+    if train.snapshots > 1 and train.early_stopping:
+        return "train.snapshots needs train.early_stopping=0: each cycle must be completed"
+    return ""
+
+
+def _averages(train: TrainSettings) -> str:
+    if train.swa_start and train.ema_momentum:
+        return "train.swa_start and train.ema_momentum both average the weights; set one of them to 0"
+    if train.swa_start and train.snapshots > 1:
+        return (
+            "train.swa_start averages over the cycles that train.snapshots keeps separate; "
+            "set train.swa_start to 0, or train.snapshots to 1"
+        )
+    return ""
+
+
+def _pseudo_labels(train: TrainSettings) -> str:
+    if train.pseudo_fraction and max(1, math.ceil(train.pseudo_start * train.epochs)) >= train.epochs:
+        return (
+            f"train.pseudo_fraction: pseudo-labels start after train.pseudo_start = {train.pseudo_start} of the epochs "
+            f"and after the first one, and none of {train.epochs} is left; lower train.pseudo_start, or set more "
+            "train.epochs"
+        )
+    return ""
+
+
+def _border_loss(train: TrainSettings, network: NetworkSettings) -> str:
+    if "weighted_border" in (train.loss, train.late_loss) and (network.empty_head or network.deep_supervision):
+        return (
+            "the loss weighted_border weights pixels of the mask only; "
+            "set network.empty_head and network.deep_supervision to 0, or use another loss"
+        )
+    return ""

@@ -1,0 +1,76 @@
+"""The TOML files of the experiments that are part of the package."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.errors import UserError
+from pipeline.config.messages import nearest
+
+EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
+"""The folder of the TOML files; ``ladder/`` in it has the ablations."""
+DEFAULT_EXPERIMENT = "unet"
+
+
+def experiment_names() -> list[str]:
+    """Names of the experiments that a user chooses from, sorted; without those of the ladder."""
+    return sorted(path.stem for path in EXPERIMENTS.glob("*.toml"))
+
+
+def all_experiment_names() -> list[str]:
+    """Names of all experiments, including those of the ladder, sorted."""
+    return sorted(path.stem for path in EXPERIMENTS.rglob("*.toml"))
+
+
+def experiment_path(experiment: str) -> Path:
+    """The TOML file of an experiment, whether it exists or not; the name does not include the folder ``ladder``."""
+    ladder = EXPERIMENTS / "ladder" / f"{experiment}.toml"
+    return ladder if ladder.is_file() else EXPERIMENTS / f"{experiment}.toml"
+
+
+def description(experiment: str) -> str:
+    """What an experiment shows: the comment in the first line of its file; empty where there is none."""
+    text = experiment_path(experiment).read_text(encoding="utf-8", errors="replace")
+    first = text.lstrip().partition("\n")[0]
+    return first.lstrip("# ") if first.startswith("#") else ""
+
+
+def lineage(experiment: str) -> list[tuple[Path, dict[str, Any]]]:
+    """The files of an experiment, of its base, of the base's base and so on, and the settings in each.
+
+    Raises:
+        UserError: a file is missing or not valid TOML, or the bases form a circle.
+    """
+    found: dict[Path, dict[str, Any]] = {}
+    name: Any = experiment
+    while name is not None:
+        path, tree = _read(name, named_by=list(found)[-1] if found else None)
+        if path in found:
+            raise UserError(f"{path}: base = {name!r} leads back to the experiment itself; remove it")
+        name = tree.pop("base", None)
+        if name is not None and not isinstance(name, str):
+            raise UserError(f'{path}: base = {name!r}: write the name of an experiment, such as base = "unet"')
+        found[path] = tree
+    return list(found.items())
+
+
+def _read(experiment: str, named_by: Path | None) -> tuple[Path, dict[str, Any]]:
+    """An experiment's file and its content; ``named_by`` is the file whose base it is."""
+    where = f"{named_by}: base = {experiment!r}: " if named_by else ""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", experiment):
+        stem = experiment.rsplit("/", 1)[-1].removesuffix(".toml")
+        hint = f"; write {stem}" if stem != experiment and stem in all_experiment_names() else ""
+        raise UserError(f"{where}experiment {experiment!r}: a name is made of letters, digits, '-' and '_'{hint}")
+    path = experiment_path(experiment)
+    if not path.is_file():
+        raise UserError(
+            f"{where}there is no experiment {experiment!r}{nearest(experiment, all_experiment_names())}; "
+            f"there are: {', '.join(experiment_names())} (to add one, write pipeline/experiments/{experiment}.toml)"
+        )
+    try:
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, an extreme number or nesting
+        raise UserError(f"{path}: not valid TOML: {error}") from None

@@ -1,0 +1,1 @@
+"""The settings, one module per section: their names, types, ranges, defaults and meanings."""

@@ -1,0 +1,44 @@
+"""Section ``augment``: random transformations of training tiles."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from pipeline.config.schema.base import Fraction, NonNegative, Positive, Section
+
+
+class AugmentSettings(Section, frozen=True):
+    """The augmentation policy, in the order in which it is applied. A probability of 0 turns a step off."""
+
+    flip: Fraction = 0.5
+    """Probability of a left-right flip (seismic sections have no up-down symmetry)."""
+    affine: Fraction = 0.6
+    """Probability of one random shift, scale, rotation and shear together."""
+    shift: Fraction = 0.1
+    """Largest shift, as a fraction of the tile's side."""
+    scale: tuple[Positive, Positive] = (0.85, 1.2)
+    rotate: NonNegative = 10.0
+    """Largest rotation in degrees, in both directions."""
+    shear: NonNegative = 5.0
+    """Largest shear in degrees, in both directions."""
+    elastic: Fraction = 0.0
+    """Probability of an elastic deformation."""
+    elastic_alpha: NonNegative = 40.0
+    """Displacements in pixels before smoothing."""
+    elastic_sigma: Positive = 7.0
+    """Standard deviation of the smoothing in pixels."""
+    grid: Fraction = 0.2
+    """Probability of a grid distortion."""
+    grid_limit: Fraction = 0.3
+    crop: Fraction = 0.0
+    """Probability of reflecting ``crop_border`` pixels around the tile and cropping 101x101 at random."""
+    crop_border: Annotated[int, Meta(ge=0, le=100)] = 10
+    intensity: Fraction = 0.5
+    """Probability of a random brightness and contrast."""
+    brightness: Fraction = 0.15
+    contrast: Fraction = 0.15
+    gamma: Fraction = 0.0
+    """Probability of a random gamma correction."""
+    gamma_limit: tuple[Positive, Positive] = (0.7, 1.4)

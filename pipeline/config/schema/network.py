@@ -1,0 +1,100 @@
+"""Section ``network``: the architecture."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from pipeline.config.schema.base import Count, FractionBelowOne, NonNegative, Section
+
+OwnEncoder = Literal["unet", "resnet34", "se_resnet34"]
+Application = Literal[
+    "ConvNeXtBase",
+    "ConvNeXtLarge",
+    "ConvNeXtSmall",
+    "ConvNeXtTiny",
+    "ConvNeXtXLarge",
+    "DenseNet121",
+    "DenseNet169",
+    "DenseNet201",
+    "EfficientNetB0",
+    "EfficientNetB1",
+    "EfficientNetB2",
+    "EfficientNetB3",
+    "EfficientNetB4",
+    "EfficientNetB5",
+    "EfficientNetB6",
+    "EfficientNetB7",
+    "EfficientNetV2B0",
+    "EfficientNetV2B1",
+    "EfficientNetV2B2",
+    "EfficientNetV2B3",
+    "EfficientNetV2L",
+    "EfficientNetV2M",
+    "EfficientNetV2S",
+    "InceptionResNetV2",
+    "InceptionV3",
+    "MobileNet",
+    "MobileNetV2",
+    "MobileNetV3Large",
+    "MobileNetV3Small",
+    "NASNetLarge",
+    "NASNetMobile",
+    "ResNet101",
+    "ResNet101V2",
+    "ResNet152",
+    "ResNet152V2",
+    "ResNet50",
+    "ResNet50V2",
+    "VGG16",
+    "VGG19",
+    "Xception",
+]
+"""Backbones of ``keras.applications``."""
+
+
+class NetworkSettings(Section, frozen=True):
+    """The U-Net; see ``pipeline/network/unet.py``."""
+
+    encoder: OwnEncoder | Application = "unet"
+    """The contracting path: the U-Net's own, a ResNet-34 (also with squeeze and excitation), or a backbone of
+    ``keras.applications``."""
+    weights: Annotated[str, Meta(max_length=4096)] = "none"
+    """Initial weights of a ``keras.applications`` backbone: ``none``, ``imagenet`` (Keras downloads them once), or the
+    path of a file. Only the path is compared: save other weights under another name, otherwise finished folds are not
+    trained again."""
+    width: Count = 32
+    """Channels of the first level; each level doubles them."""
+    width_max: Count = 256
+    """Largest number of channels of a level."""
+    levels: Annotated[int, Meta(ge=1, le=6)] = 3
+    """Number of poolings on the contracting path, and of upsamplings on the expansive path."""
+    blocks: Annotated[int, Meta(ge=1, le=8)] = 2
+    """Blocks of two convolutions on each level of the U-Net's own contracting path; the expansive path has one."""
+    stem: Literal["none", "stride2", "stride4"] = "stride2"
+    """``stride2`` halves the image before the first level and restores it after the last: a quarter of the
+    computation. ``stride4`` also pools after the first convolution, as ResNets do."""
+    residual: bool = True
+    norm: Literal["none", "batch", "group"] = "batch"
+    dropout: Annotated[tuple[FractionBelowOne, ...], Meta(min_length=1, max_length=8)] = (0.1,)
+    """Dropout rate after each pooling, first level first; the last value repeats. A backbone of
+    ``keras.applications`` has its own blocks and dropout; ``dropout``, ``blocks`` and ``residual`` do not change it."""
+    decoder_dropout: Annotated[tuple[FractionBelowOne, ...], Meta(min_length=1, max_length=8)] = (0.1,)
+    """Dropout rate after each concatenation, deepest level first; the last value repeats."""
+    dropout_kind: Literal["element", "spatial"] = "spatial"
+    """``element`` drops single values, ``spatial`` whole feature maps."""
+    kernel_initializer: Literal["he_normal", "he_uniform", "glorot_uniform", "glorot_normal"] = "he_normal"
+    padding: Literal["same", "valid"] = "same"
+    upsampling: Literal["transposed", "bilinear", "nearest"] = "transposed"
+    upsampling_kernel: Literal[2, 3] = 2
+    """Kernel size of the transposed convolution."""
+    attention: Literal["none", "scse"] = "scse"
+    """``scse``: channel and spatial attention on each level of the expansive path."""
+    hypercolumn: bool = True
+    """The last convolution gets the output of every level of the expansive path, not only of the finest."""
+    deep_supervision: NonNegative = 0.1
+    """Weight of the loss at each coarser level of the expansive path; 0 turns it off."""
+    empty_head: NonNegative = 0.1
+    """Weight of the loss of a head that classifies tiles as with or without salt and gates the mask; 0 turns it
+    off."""

@@ -1,0 +1,35 @@
+"""Sections ``predict`` and ``submit``: from a trained network to the CSV."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from pipeline.config.schema.base import TILE, Count, Section
+
+ViewName = Literal["plain", "flip", "shift", "zoom_in", "zoom_out", "brighter", "darker"]
+"""Views of a tile for test-time augmentation; see ``pipeline/prediction/views.py``."""
+Rule = Literal["fill_holes", "drop_small_parts", "constant_empty", "empty_gate"]
+"""Post-processing rules after the threshold; see ``pipeline/scoring/postprocess.py``."""
+
+
+class PredictSettings(Section, frozen=True):
+    """Inference on validation and test tiles."""
+
+    tta: Annotated[tuple[ViewName, ...], Meta(min_length=1)] = ("plain", "flip")
+    """Test-time augmentation: the probabilities are the mean over these views of a tile. Their order has no effect."""
+    batch_size: Count = 64
+    """Images per step; each view counts as one."""
+
+
+class SubmitSettings(Section, frozen=True):
+    """From probabilities to the CSV. ``auto`` chooses on out-of-fold predictions."""
+
+    threshold: Annotated[float, Meta(gt=0.0, lt=1.0)] | Literal["auto"] = "auto"
+    min_area: Annotated[int, Meta(ge=0, le=TILE * TILE)] | Literal["auto"] = "auto"
+    """Smallest predicted mask in pixels that is kept; a smaller one becomes empty."""
+    rules: tuple[Rule, ...] | Literal["auto"] = "auto"
+    """``auto`` applies the rules that raise the score of out-of-fold tiles significantly; ``[]`` applies none."""
+    message: str = ""
+    """Added to the submission's message on Kaggle."""

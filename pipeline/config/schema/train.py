@@ -1,0 +1,80 @@
+"""Section ``train``: optimization of one fold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from pipeline.config.schema.base import Count, Fraction, FractionBelowOne, Natural, NonNegative, Positive, Section, Seed
+
+LossName = Literal[
+    "bce",
+    "dice",
+    "bce_dice",
+    "focal",
+    "lovasz",
+    "lovasz_hinge",
+    "symmetric_lovasz",
+    "bce_lovasz",
+    "bce_symmetric_lovasz",
+    "weighted_border",
+]
+
+
+class TrainSettings(Section, frozen=True):
+    """Optimization of one fold."""
+
+    epochs: Count = 48
+    batch_size: Count = 8
+    loss: LossName = "bce_dice"
+    late_loss: LossName | Literal[""] = "bce_symmetric_lovasz"
+    """Loss of the last epochs; empty keeps ``loss`` to the end."""
+    late_loss_start: Fraction = 0.3
+    """Fraction of the epochs after which ``late_loss`` replaces ``loss``."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    learning_rate: Positive = 1e-3
+    weight_decay: NonNegative = 1e-2
+    momentum: FractionBelowOne = 0.9
+    """Momentum of SGD."""
+    schedule: Literal["constant", "plateau", "cosine", "one_cycle", "cosine_restarts"] = "cosine"
+    """Learning rate schedule; see ``pipeline/network/schedules.py``."""
+    warmup_epochs: NonNegative = 1.0
+    """Epochs of linear warm-up before the cosine; with ``cosine_restarts`` before the first cycle."""
+    min_lr_ratio: Fraction = 0.01
+    """Final rate of a cosine, and lower limit of ``plateau``, as a fraction of ``learning_rate``."""
+    pct_start: FractionBelowOne = 0.3
+    """With ``one_cycle``: fraction of the steps after which the rate reaches its peak, ``learning_rate``."""
+    div_factor: Annotated[float, Meta(ge=1.0, le=1e6)] = 25.0
+    """With ``one_cycle``: the initial rate is the peak divided by this."""
+    cycles: Annotated[int, Meta(ge=1, le=1000)] = 4
+    """With ``cosine_restarts``: number of cosine cycles, of lengths as equal as whole epochs allow."""
+    snapshots: Annotated[int, Meta(ge=1, le=1000)] = 1
+    """Number of the last cycles of which the best weights are kept; their probabilities are averaged. 1 keeps the best
+    epoch of the whole run."""
+    plateau_patience: Count = 5
+    plateau_factor: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.1
+    early_stopping: Natural = 0
+    """Number of epochs without a better score after which training stops; 0 turns it off."""
+    ema_momentum: FractionBelowOne = 0.997
+    """Momentum of the exponential moving average of the weights, which is then scored and kept; 0 turns it off."""
+    swa_start: FractionBelowOne = 0.0
+    """Fraction of the epochs after which the weights at the end of each epoch are averaged with equal weight
+    (stochastic weight averaging), and the average is scored and kept; 0 turns it off. Suits a constant or a cyclical
+    rate."""
+    pseudo_fraction: FractionBelowOne = 0.0
+    """Fraction of an epoch's tiles that are test tiles with the masks that the network predicts for them
+    (pseudo-labels); 0 turns it off. See ``pipeline/training/pseudo_labels.py``."""
+    pseudo_start: Fraction = 0.4
+    """Fraction of the epochs after which pseudo-labels are used; never in the first epoch."""
+    pseudo_keep_fraction: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.7
+    """Fraction of the candidate test tiles that is kept: those with the most confident masks, separately among tiles
+    with salt and empty tiles."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """``auto`` is bfloat16 on a GPU and on processors with matrix units for it, and float32 elsewhere."""
+    workers: Annotated[int, Meta(ge=0, le=256)] = 0
+    """Processes that prepare batches. 1 is a thread of the training process; 0 chooses: 1 without a GPU, otherwise the
+    number of cores minus one."""
+    tensorboard: bool = False
+    """Write TensorBoard logs beside the fold's weights; needs the package tensorboard."""
+    seed: Seed = 0

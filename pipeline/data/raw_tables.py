@@ -1,0 +1,98 @@
+"""Read and check the competition's tables."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import UserError
+from pipeline.data import tables
+from pipeline.data.files import DEPTHS_CSV, SAMPLE_SUBMISSION_CSV, TRAIN_CSV
+from pipeline.data.tile_errors import TileErrors, printable
+from pipeline.system import disk
+
+
+def read_raw_tables(raw: Path, errors: TileErrors) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the tables of labelled tiles and of test tiles.
+
+    Args:
+        raw: holds ``train.csv``, ``depths.csv`` and ``sample_submission.csv``.
+        errors: gets the errors of single tiles.
+
+    Returns:
+        The labelled tiles, sorted by id: ``id``, ``rle_mask``, ``depth`` in feet; and the test tiles, in the order of
+        the sample submission: ``id``, ``depth`` in feet. A depth that is missing or wrong is NaN.
+
+    Raises:
+        UserError: a table is missing or cannot be read.
+    """
+    train = read_table(raw / TRAIN_CSV, ["id", "rle_mask"], errors)
+    test = read_table(raw / SAMPLE_SUBMISSION_CSV, ["id"], errors)
+    depths = read_table(raw / DEPTHS_CSV, ["id", "z"], errors)
+    for tile in train.loc[train["id"].isin(test["id"]), "id"]:
+        errors.add(tile, f"is listed in both {TRAIN_CSV} and {SAMPLE_SUBMISSION_CSV}")
+    # Depths of other tiles are no error: a subset of the tiles may come with all depths.
+    texts = dict(zip(depths["id"], depths["z"], strict=True))
+    for table in (train, test):
+        table["depth"] = [_depth(tile, texts.get(tile), errors) for tile in table["id"]]
+    return train.sort_values("id", kind="stable", ignore_index=True), test
+
+
+def read_table(path: Path, columns: list[str], errors: TileErrors) -> pd.DataFrame:
+    """Read some columns of a table as text, one row for each id.
+
+    Args:
+        path: a CSV with a header.
+        columns: to read, ``id`` among them.
+        errors: gets each id that is listed more than once; the first row of it counts.
+
+    Raises:
+        UserError: the table is missing, empty or no CSV, or lacks a column.
+    """
+    try:
+        with warnings.catch_warnings():
+            # pandas would cut rows longer than the header with no more than a warning.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = tables.read(
+                path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig", index_col=False
+            )
+    except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: is not a readable CSV ({reason}); download it again") from None
+    except OSError as error:
+        if disk.is_failure(error):
+            raise
+        raise UserError(f"{path}: {error.strerror or error}; run the stage download again") from None
+    table = table.rename(columns=str.strip)
+    if not table.columns.is_unique:
+        raise UserError(f"{path}: is not a readable CSV (it has two columns of one name); download it again")
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        present = ", ".join(printable(column) for column in table.columns[:5])
+        raise UserError(f"{path}: lacks the column {', '.join(missing)} (it has {present}); download it again")
+    table = table[columns].apply(lambda column: column.str.strip())
+    if table.empty:
+        raise UserError(f"{path}: lists no tiles; download it again")
+    repeated = table["id"].duplicated()
+    for tile in table.loc[repeated, "id"].unique():
+        errors.add(tile, f"is listed in {path.name} more than once")
+    return table[~repeated].reset_index(drop=True)
+
+
+def _depth(tile: str, text: str | None, errors: TileErrors) -> float:
+    """Depth in feet; NaN after an error that makes it unknown."""
+    if text is None:
+        errors.add(tile, f"has no depth in {DEPTHS_CSV}")
+        return np.nan
+    try:
+        depth = float(text)
+    except ValueError:
+        depth = np.nan
+    if not np.isfinite(depth):
+        errors.add(tile, f"has the depth {printable(text)} in {DEPTHS_CSV}, which is not a number")
+    elif depth < 0:
+        errors.add(tile, f"has the depth {printable(text)} in {DEPTHS_CSV}, which is negative")
+    return depth

@@ -1,0 +1,56 @@
+"""Recognise the competition's files by their paths."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.data.files import RAW_FILES, RAW_FOLDERS
+
+Parts = tuple[str, ...]
+"""A path, in parts."""
+PARTS_OF_COMPETITION = (*RAW_FILES, *RAW_FOLDERS)
+SPLIT_FOLDERS = (("train",), ("test",))
+"""Ends of the paths of the folders, or zips, of labelled and of test tiles."""
+
+_WHOLE = re.compile(r"competition_data|tgs-salt-identification-challenge( ?\(\d+\))?")  # a browser numbers downloads
+
+
+def locate(path: Parts) -> tuple[Parts, str, str] | None:
+    """Base folder, part and file name of a file of the competition; None for any other file.
+
+    ``train/images/x.png`` and ``train/train/images/x.png`` (``train.zip`` with a folder of the same name inside) have
+    one base.
+    """
+    *above, name = path
+    if _is_hidden(path):
+        return None
+    if name in RAW_FILES:
+        return tuple(above), name, name
+    if name.lower().endswith(".png") and len(above) >= 2:
+        part = "/".join(above[-2:])
+        if part in RAW_FOLDERS:
+            *rest, split, _ = above
+            while rest and rest[-1] == split:
+                rest.pop()
+            return tuple(rest), part, name
+    return None
+
+
+def folder_of_zip(path: Parts) -> Parts | None:
+    """The folder that a zip of the competition stands for; None for any other file."""
+    stem, dot, suffix = path[-1].rpartition(".")
+    if dot and suffix.lower() == "zip" and not _is_hidden(path):
+        if stem in RAW_FILES:
+            return path[:-1]
+        if (stem,) in SPLIT_FOLDERS or _WHOLE.fullmatch(stem):
+            return (*path[:-1], stem)
+    return None
+
+
+def is_relevant(path: Parts) -> bool:
+    """Whether a file is one of the competition's, or a zip of them."""
+    return locate(path) is not None or folder_of_zip(path) is not None
+
+
+def _is_hidden(path: Parts) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in path)

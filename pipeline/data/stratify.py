@@ -1,0 +1,84 @@
+"""Assign labelled tiles to K folds, stratified by depth, coverage or both.
+
+Stratified by depth, every fold has shallow and deep tiles in the same proportions, as the test tiles do; coverage is
+the share of a tile's pixels that are salt, from 0 to 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import SplitSettings, UserError
+from pipeline.data import tables
+
+
+def assign_folds(table: pd.DataFrame, split: SplitSettings) -> np.ndarray:
+    """Assign each labelled tile to a fold.
+
+    Args:
+        table: one row per labelled tile with the columns ``id`` (unique), ``depth`` (feet) and ``coverage`` (0 to 1).
+        split: the number of folds, what to stratify by, the number of classes, and the seed. Depth is cut into
+            quantile classes, coverage into classes of equal width with tiles without salt as one more; a class with
+            fewer tiles than folds is merged with a neighbour.
+
+    Returns:
+        (n,) int64, the fold of each row. It depends on the tiles and the settings, not on the order of the rows.
+
+    Raises:
+        UserError: there are fewer tiles than folds, or an id is listed twice.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    if len(table) < split.folds:
+        raise UserError(
+            f"{len(table)} labelled tiles cannot be split into {split.folds} folds: lower split.folds, or add tiles"
+        )
+    tables.require_unique_ids(table, "the table of labelled tiles")
+    order = table["id"].astype(str).to_numpy().argsort(kind="stable")
+    tiles = table.iloc[order]
+    classes = _merge_rare(_classes(tiles, split), split.folds)
+    folds = np.empty(len(tiles), np.int64)
+    parts = StratifiedKFold(split.folds, shuffle=True, random_state=split.seed)
+    for fold, (_, rows) in enumerate(parts.split(np.zeros(len(tiles)), classes)):
+        folds[order[rows]] = fold
+    return folds
+
+
+def _classes(tiles: pd.DataFrame, split: SplitSettings) -> np.ndarray:
+    """Class of each tile to stratify by, (n,) int64; neighbouring numbers are neighbouring classes."""
+    if split.by == "random":
+        return np.zeros(len(tiles), np.int64)
+    coverage = tiles["coverage"].to_numpy(float)
+    coverage_class = np.where(coverage > 0, np.clip(np.ceil(coverage * split.bins), 1, split.bins), 0).astype(np.int64)
+    if split.by == "coverage":
+        return coverage_class
+    depth = tiles["depth"].to_numpy(float)
+    # Tiles of the same depth share a class, so quantile classes may differ a little in size.
+    depth_class = np.searchsorted(np.quantile(depth, np.arange(1, split.bins) / split.bins), depth, side="left")
+    if split.by == "depth":
+        return depth_class
+    # Every other depth class counts its coverage classes downwards: neighbouring numbers differ by one class of one.
+    return depth_class * (split.bins + 1) + np.where(depth_class % 2, split.bins - coverage_class, coverage_class)
+
+
+def _merge_rare(classes: np.ndarray, least: int) -> np.ndarray:
+    """Renumber classes from 0, after merging each that has fewer than ``least`` members with a neighbour.
+
+    Repeatedly merges the smallest class (the first of several) into the smaller of its neighbours, until every class
+    has enough members or only one is left.
+    """
+    numbers, first = np.unique(classes, return_inverse=True)
+    groups = [[number] for number in range(len(numbers))]
+    sizes = np.bincount(first).tolist()
+    while len(groups) > 1 and min(sizes) < least:
+        rare = sizes.index(min(sizes))
+        beside = [place for place in (rare - 1, rare + 1) if 0 <= place < len(groups)]
+        other = min(beside, key=lambda place: sizes[place])
+        left, right = sorted((rare, other))
+        groups[left] += groups.pop(right)
+        sizes[left] += sizes.pop(right)
+    merged = np.empty(len(numbers), np.int64)
+    for number, group in enumerate(groups):
+        merged[group] = number
+    return merged[first]

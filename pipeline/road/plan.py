@@ -1,0 +1,92 @@
+"""What is left to do: which stages of which experiments are not done, and why.
+
+A plan is computed from the artifacts on disk alone and changes nothing, so it can be shown before any work starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.artifacts import Artifact, State
+from pipeline.stages import ROAD, Context, Stage, stage, train
+
+TRAIN = stage("train")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """An experiment, or a blend, and the stages that a command wants done for it."""
+
+    context: Context
+    stages: tuple[Stage, ...]
+    """In the order of the road."""
+    all_trained: bool = False
+    """After training, use every fold that is trained, not only those that the command is about."""
+
+    def at(self, current: Stage) -> Context:
+        """The context in which a stage runs."""
+        after_training = ROAD.index(current) > ROAD.index(TRAIN)
+        return trained_folds(self.context) if self.all_trained and after_training else self.context
+
+    @property
+    def last(self) -> Context:
+        """The context of the last stage."""
+        return self.at(self.stages[-1])
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage that has work, and the goals that need it."""
+
+    stage: Stage
+    goals: tuple[Goal, ...]
+
+    @property
+    def contexts(self) -> list[Context]:
+        return [goal.at(self.stage) for goal in self.goals]
+
+    @property
+    def pending(self) -> list[tuple[Artifact, State]]:
+        """The artifacts to make, and why."""
+        return [
+            (artifact, context.freshness.state(artifact))
+            for context in self.contexts
+            for artifact in context.pending(self.stage)
+        ]
+
+
+def plan(goals: Sequence[Goal]) -> list[Step]:
+    """The steps that are left, in the order in which they run.
+
+    Args:
+        goals: experiments, then blends of them. The stages that all experiments share come first. Then each experiment
+            is finished before the next one starts, except on a cluster, which gets the folds of all experiments at
+            once. Blends come last.
+    """
+    shared = [current for current in ROAD if current.shared]
+    steps = [step for current in shared if (step := _step(current, goals))]
+    for group in groups(goals):
+        steps += [step for current in ROAD if not current.shared and (step := _step(current, group))]
+    return steps
+
+
+def groups(goals: Sequence[Goal]) -> list[list[Goal]]:
+    """Goals that run at the same time: all experiments on a cluster, otherwise each alone; each blend alone."""
+    experiments = [goal for goal in goals if not goal.context.layout.is_blend]
+    blends = [[goal] for goal in goals if goal.context.layout.is_blend]
+    if experiments and experiments[0].context.cluster is not None:
+        return [experiments, *blends]
+    return [*([goal] for goal in experiments), *blends]
+
+
+def trained_folds(context: Context) -> Context:
+    """The context with every fold that has out-of-fold predictions; unchanged where there are none."""
+    layout, freshness = context.layout, context.freshness
+    done = [fold for fold in layout.folds if freshness.state(train.out_of_fold(layout, fold)).done]
+    return replace(context, folds=tuple(done) or context.folds)
+
+
+def _step(current: Stage, goals: Sequence[Goal]) -> Step | None:
+    waiting = tuple(goal for goal in goals if current in goal.stages and goal.at(current).pending(current))
+    return Step(current, waiting) if waiting else None

@@ -1,0 +1,16 @@
+"""Names of the files that the training of a fold writes."""
+
+from __future__ import annotations
+
+from pipeline.config import TrainSettings
+
+HISTORY = "history.csv"
+"""One row per epoch."""
+
+
+def weight_files(settings: TrainSettings) -> tuple[str, ...]:
+    """Names of a fold's files of weights: of the best epoch, or of the best epoch of each of the last cycles."""
+    if settings.snapshots == 1:
+        return ("best.weights.h5",)
+    last = range(settings.cycles - settings.snapshots + 1, settings.cycles + 1)
+    return tuple(f"best-of-cycle-{cycle}.weights.h5" for cycle in last)

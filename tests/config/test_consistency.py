@@ -1,0 +1,39 @@
+"""Settings that contradict each other are rejected."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.config import UserError, load
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["train.schedule=cosine_restarts", "train.cycles=6", "train.epochs=5"], "at least as many train.epochs"),
+        (["train.snapshots=2"], "train.schedule=cosine_restarts"),
+        (["train.schedule=cosine_restarts", "train.cycles=2", "train.snapshots=3"], "at most train.cycles = 2"),
+        (["train.schedule=cosine_restarts", "train.snapshots=2", "train.early_stopping=3"], "train.early_stopping=0"),
+        (["train.swa_start=0.75"], "train.ema_momentum"),
+        (
+            ["train.schedule=cosine_restarts", "train.snapshots=2", "train.swa_start=0.75", "train.ema_momentum=0"],
+            "or train.snapshots to 1",
+        ),
+        (["train.loss=weighted_border"], "set network.empty_head and network.deep_supervision to 0"),
+        (["train.late_loss=weighted_border", "network.empty_head=0"], "network.deep_supervision to 0"),
+        (["train.pseudo_fraction=0.2", "train.epochs=1"], "more train.epochs"),
+        (["train.pseudo_fraction=0.2", "train.pseudo_start=1"], "lower train.pseudo_start"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_rejected_in_one_line(assignments: list[str], message: str):
+    with pytest.raises(UserError) as error:
+        load("unet", assignments)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_settings_that_belong_together_may_be_given_in_any_order():
+    together = ["train.snapshots=2", "train.cycles=2", "train.schedule=cosine_restarts"]
+    assert load("unet", together) == load("unet", together[::-1])
+    averages = ["train.swa_start=0.5", "train.ema_momentum=0"]
+    assert load("unet", averages) == load("unet", averages[::-1])

@@ -1,0 +1,143 @@
+"""Archives of every arrangement are unpacked, and what is missing in one is named."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import UserError
+from pipeline.data.sources.archive import fingerprint, quick_identity, unpack
+from tests.data.sources.archive.helpers import TABLES, TEST, TRAIN, WANTED, Files, flat, read, under, write, zipped
+
+NOISE: Files = {
+    "__MACOSX/train/images/._t1.png": b"x",
+    "train/images/._t1.png": b"x",
+    "train/images/.DS_Store": b"x",
+    "train/images/Thumbs.db": b"x",
+    "README.txt": b"x",
+    "flamingo.zip": b"not even a zip",
+}
+
+
+ARRANGEMENTS: dict[str, Callable[[], Files]] = {
+    "flat": flat,
+    "both": lambda: {**flat(), "competition_data.zip": b"never opened", "flamingo.zip": b"never opened"},
+    "only competition_data.zip": lambda: {"competition_data.zip": zipped(under("competition_data", WANTED))},
+    "competition_data.zip of zips": lambda: {"competition_data.zip": zipped(under("competition_data", flat()))},
+    "competition_data unpacked": lambda: under("competition_data", WANTED),
+    "one folder deeper": lambda: under("somewhere", flat()),
+    "all unpacked": lambda: dict(WANTED),
+    "train unpacked, test zipped": lambda: {
+        **TABLES,
+        **{f"train/{name}": content for name, content in TRAIN.items()},
+        "test.zip": zipped(TEST),
+    },
+    "zip with a folder of its own name": lambda: {**flat(), "train.zip": zipped(under("train", TRAIN))},
+    "zipped tables": lambda: {
+        **{f"{name}.zip": zipped({name: content}) for name, content in TABLES.items()},
+        "train.zip": zipped(TRAIN),
+        "test.zip": zipped(TEST),
+    },
+    "noise": lambda: {**WANTED, **NOISE},
+}
+
+
+@pytest.mark.parametrize("name", ARRANGEMENTS)
+@pytest.mark.parametrize("form", ["deflated", "stored", "folder", "folder with the zip"])
+def test_every_arrangement_is_unpacked_to_one_layout(tmp_path: Path, out: Path, name: str, form: str) -> None:
+    files, path = ARRANGEMENTS[name](), tmp_path / "given"
+    if form == "folder":
+        write(path, files)
+    elif form == "folder with the zip":
+        write(path, {"tgs-salt-identification-challenge.zip": zipped(files)})
+    else:
+        path.write_bytes(zipped(files, zipfile.ZIP_STORED if form == "stored" else zipfile.ZIP_DEFLATED))
+    steps: list[tuple[int, int]] = []
+    unpack(path, out, lambda done, total: steps.append((done, total)))
+    assert read(out) == WANTED
+    assert steps[-1] == (len(WANTED), len(WANTED))
+    assert sorted(each.name for each in out.parent.iterdir()) == ["raw"]
+
+
+def test_unpacked_tiles_are_not_mixed_with_the_zip_beside_them(tmp_path: Path, out: Path) -> None:
+    other = {**TRAIN, "images/t1.png": b"another", "images/t3.png": b"more", "masks/t3.png": b"more"}
+    files = {name: content for name, content in WANTED.items() if not name.startswith("test/")}
+    (tmp_path / "a.zip").write_bytes(zipped({**files, "train.zip": zipped(other), "test.zip": zipped(TEST)}))
+    unpack(tmp_path / "a.zip", out)
+    assert read(out) == WANTED
+
+
+def test_the_same_member_twice_is_accepted_where_it_is_the_same(
+    out: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    def twice(content: bytes) -> bytes:
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w") as made:
+            for name, old in TRAIN.items():
+                made.writestr(name, old)
+            with pytest.warns(UserWarning, match="Duplicate"):
+                made.writestr("images/t1.png", content)
+        return zipped({**flat(), "train.zip": stream.getvalue()})
+
+    (tmp_path / "same.zip").write_bytes(twice(TRAIN["images/t1.png"]))
+    unpack(tmp_path / "same.zip", out)
+    assert read(out) == WANTED
+    line = refused(twice(b"something else"))
+    assert "train.zip" in line
+    assert "images/t1.png" in line
+    assert "twice" in line
+
+
+@pytest.mark.parametrize("name", WANTED)
+@pytest.mark.parametrize("form", ["zip", "folder"])
+def test_what_is_missing_is_named(tmp_path: Path, refused: Callable[..., str], name: str, form: str) -> None:
+    files = {each: content for each, content in WANTED.items() if each != name}
+    line = refused(zipped(files) if form == "zip" else write(tmp_path / "given", files))
+    if name.endswith(".csv"):
+        assert f"lacks {name};" in line
+    elif name.startswith("train"):
+        part, file = name.rsplit("/", 1)
+        assert f"{part} lacks {file}" in line
+    else:
+        assert "lacks test.zip or test/images/*.png" in line
+
+
+def test_many_unpaired_tiles_are_counted(refused: Callable[..., str]) -> None:
+    more = {f"train/masks/m{number}.png": b"m" for number in range(9)}
+    line = refused(zipped({**WANTED, **more}))
+    assert "train/images lacks m0.png, m1.png, m2.png and 6 more" in line
+
+
+def test_a_missing_zip_is_named(refused: Callable[..., str]) -> None:
+    files = flat()
+    del files["train.zip"]
+    assert "lacks train.zip or train/images/*.png, train.zip or train/masks/*.png;" in refused(zipped(files))
+
+
+@pytest.mark.parametrize("name", ["train/images/t 1.png", "train/images/T1.PNG", "test/images/t1.x.png"])
+def test_a_strange_tile_name_is_refused(refused: Callable[..., str], name: str) -> None:
+    line = refused(zipped({**WANTED, name: b"x"}))
+    assert name.rsplit("/", 1)[1] in line
+    assert "no tile's name" in line
+
+
+def test_names_that_differ_in_case_only_are_refused(refused: Callable[..., str]) -> None:
+    assert "twice" in refused(zipped({**WANTED, "test/images/Q1.png": b"x"}))
+
+
+def test_paths_that_lead_nowhere_are_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+    for use in (refused, fingerprint, quick_identity):
+        if use is refused:
+            assert "no such file" in refused(tmp_path / "nowhere.zip")
+        else:
+            with pytest.raises(UserError, match="no such file"):
+                use(tmp_path / "nowhere.zip")
+    os.mkfifo(tmp_path / "pipe.zip")
+    assert "neither a zip nor a folder" in refused(tmp_path / "pipe.zip")
+    (tmp_path / "empty").mkdir()
+    assert "none of the competition's files" in refused(tmp_path / "empty")
