@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 from pipeline.data import rle
-from pipeline.execution import local as launch
+from pipeline.execution.backend import load_fold_module
 from tests.conftest import TINY, Chain, command, common
 
 KILLS = int(os.environ.get("FAULTS_KILLS", "52"))
@@ -120,7 +120,7 @@ def test_killed_between_a_manifest_and_tidying_up_the_next_run_tidies_up(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    chain, work = Chain(root, capsys), launch.load_work()
+    chain, work = Chain(root, capsys), load_fold_module()
     assert chain("clean", "train", "--folds", "0") == 0
     assert chain("clean", "predict", "--folds", "0") == 0
     (root / "data/demo/experiments/demo/test/fold-0.parts").mkdir()

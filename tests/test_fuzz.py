@@ -43,7 +43,7 @@ from pipeline.data.files import RAW_FILES, RAW_FOLDERS
 from pipeline.data.png import decode_image, decode_mask
 from pipeline.data.sources.archive import unpack
 from pipeline.data.sources.synthetic import write_survey
-from pipeline.execution import local as launch
+from pipeline.execution.messages import fold_line
 from pipeline.reporting import leaderboard, leaderboard_entries
 from pipeline.stages import ROAD, Context, download, train, validate
 from pipeline.submission import receipts
@@ -397,7 +397,7 @@ def test_manifests_with_a_right_checksum(done: Path, capsys: pytest.CaptureFixtu
         receipts.read(done / "submissions/demo")
         summary.trained(about)
         summary.submitted(about)
-        launch.fold_line(train.task(about.layout, 0), about.freshness)
+        fold_line(train.task(about.layout, 0), about.freshness)
         artifacts.finished(train.trained(about.layout, 0))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(about.layout, "dataset", "mine")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pipeline import __version__, config
 from pipeline.config import DEFAULT_EXPERIMENT, ROOT, SCRIPT, ClusterSettings, UserError
+from pipeline.config.datasets import DEFAULT_DATASET, DEMO, TGS
 from pipeline.road.select import Selection
 from pipeline.stages import ROAD
 
@@ -112,7 +113,12 @@ def selection(options: argparse.Namespace) -> Selection:
 
 
 def _add_selection(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--dataset", default="tgs", metavar="NAME", help="tgs (default), demo, or a name of your own")
+    command.add_argument(
+        "--dataset",
+        default=DEFAULT_DATASET.name,
+        metavar="NAME",
+        help=f"{TGS.name} (default), {DEMO.name}, or a name of your own",
+    )
     command.add_argument(
         "--experiment",
         default=DEFAULT_EXPERIMENT,

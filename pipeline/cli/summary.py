@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import CHECKOUT, DEFAULT_EXPERIMENT, ROOT, SCRIPT
+from pipeline.config.datasets import DEFAULT_DATASET, DEMO, dataset
 from pipeline.reporting import checks
 from pipeline.stages import Context, report, submit, train, validate
 from pipeline.system.progress import echo, format_duration
@@ -83,7 +84,7 @@ def submitted(context: Context) -> None:
     echo(f"  receipt             {_shown(artifact.manifest_path)}")
     echo(f"  report              {_shown(report.artifact(layout, ()).path)}")
     echo(f"  leaderboard         {_shown(layout.leaderboard.with_suffix('.html'))}")
-    if layout.dataset == "demo":
+    if dataset(layout.dataset) is DEMO:
         echo("  next                open the report; then the real tiles: make download train predict submit")
 
 
@@ -139,7 +140,7 @@ def next_command(context: Context, targets: str, experiment: str = "") -> str:
     """
     layout, experiment = context.layout, experiment or context.layout.experiment
     told = {
-        "dataset": layout.dataset if layout.dataset != "tgs" else "",
+        "dataset": layout.dataset if layout.dataset != DEFAULT_DATASET.name else "",
         "experiment": experiment if experiment != DEFAULT_EXPERIMENT else "",
         "set": " ".join(context.assignments),
     }

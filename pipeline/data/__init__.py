@@ -1,1 +1,1 @@
-"""Tiles, masks, depths and folds."""
+"""The tiles: sources, decoding, tables, folds, run-length encoding, and the transform to the network's input."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, Self
 
 from pipeline.artifacts import Artifact
 from pipeline.config import Settings
@@ -22,6 +23,14 @@ class FoldTask:
     tiles: Artifact
     trained: Artifact
 
+    def moved(self, root: Path) -> Self:
+        """The same task below another root folder."""
+        here = {field.name: getattr(self, field.name) for field in fields(self)}
+        there: dict[str, Any] = {
+            name: each.moved(self.root, root) for name, each in here.items() if isinstance(each, Artifact)
+        }
+        return replace(self, root=root, **there)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainTask(FoldTask):
@@ -30,24 +39,12 @@ class TrainTask(FoldTask):
     split: Artifact
     out_of_fold: Artifact
 
-    def moved(self, root: Path) -> TrainTask:
-        """The same task below another root folder."""
-        tiles, split, trained, out_of_fold = (
-            each.moved(self.root, root) for each in (self.tiles, self.split, self.trained, self.out_of_fold)
-        )
-        return replace(self, root=root, tiles=tiles, split=split, trained=trained, out_of_fold=out_of_fold)
-
 
 @dataclass(frozen=True, kw_only=True)
 class PredictTask(FoldTask):
     """Predict the test tiles with a fold's network."""
 
     predicted: Artifact
-
-    def moved(self, root: Path) -> PredictTask:
-        """The same task below another root folder."""
-        tiles, trained, predicted = (each.moved(self.root, root) for each in (self.tiles, self.trained, self.predicted))
-        return replace(self, root=root, tiles=tiles, trained=trained, predicted=predicted)
 
     def part(self, start: int) -> Artifact:
         """Probabilities of the test tiles from ``start`` on, one chunk, while other machines predict other chunks."""

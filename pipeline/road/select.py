@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline import config
 from pipeline.artifacts import Blend, Freshness, Layout
 from pipeline.config import ClusterSettings, UserError
+from pipeline.config.datasets import dataset
 from pipeline.road.request import requested_folds
 from pipeline.stages import Context
 from pipeline.system.progress import echo
@@ -55,8 +56,7 @@ def context(selection: Selection, experiment: str) -> Context:
     Raises:
         UserError: the name of the dataset or of the experiment, a setting or a fold is not valid.
     """
-    if not selection.dataset.replace("-", "").replace("_", "").isalnum():
-        raise UserError(f"dataset {selection.dataset!r}: a name is made of letters, digits, '-' and '_'")
+    dataset(selection.dataset)
     settings = config.load(experiment, list(selection.assignments))
     return Context(
         Layout(selection.root, selection.dataset, experiment, settings),

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout, results
 from pipeline.config import UserError, stored
+from pipeline.config.datasets import DEFAULT_DATASET, Source, dataset
 from pipeline.data.files import RAW_FILES, RAW_FOLDERS, SOLUTION
 from pipeline.stages.stage import Context, Stage
 from pipeline.system.progress import Progress, echo
@@ -16,7 +17,7 @@ from pipeline.system.progress import Progress, echo
 
 def artifact(layout: Layout) -> Artifact:
     """The competition's files as downloaded, with the tiles unpacked."""
-    synthetic = layout.dataset == "demo"
+    synthetic = dataset(layout.dataset).source is Source.SURVEY
     return Artifact(
         name="download",
         stage="download",
@@ -32,7 +33,7 @@ def artifact(layout: Layout) -> Artifact:
 
 def make(context: Context) -> None:
     """Fill ``data/<dataset>/raw``."""
-    if context.layout.dataset == "demo":
+    if dataset(context.layout.dataset).source is Source.SURVEY:
         _survey(context)
     else:
         _unpack(context)
@@ -77,7 +78,7 @@ def check(context: Context) -> None:
     done = context.freshness.state(artifact(context.layout)).done
     if context.archive is not None:
         _check_archive(context, context.archive, done)
-    elif not done and name not in ("demo", "tgs"):
+    elif not done and dataset(name).source is Source.ARCHIVE:
         raise UserError(
             f"there are no tiles for the dataset {name!r} yet: name a zip or folder, "
             f"for example make download DATASET={name} ARCHIVE=tiles.zip"
@@ -88,10 +89,10 @@ def _check_archive(context: Context, archive: Path, done: bool) -> None:
     from pipeline.data.sources import archive as source
 
     name = context.layout.dataset
-    if name == "demo":
+    if dataset(name).source is Source.SURVEY:
         raise UserError(
-            "the dataset 'demo' is the built-in survey; for an archive of your own use another name, "
-            "for example DATASET=tgs"
+            f"the dataset {name!r} is the built-in survey; for an archive of your own use another name, "
+            f"for example DATASET={DEFAULT_DATASET.name}"
         )
     identity = source.quick_identity(archive)
     result = context.manifest(artifact(context.layout)).result if done else {}

@@ -31,9 +31,9 @@ def make(*contexts: Context) -> None:
     work = [_pending(context) for context in contexts]
     cluster = contexts[0].cluster
     if cluster is not None:
-        from pipeline.execution.ray import driver
+        from pipeline.execution.ray import experiments
 
-        driver.predict([task for tasks in work for task in tasks], cluster)
+        experiments.predict([task for tasks in work for task in tasks], cluster)
         return
     from pipeline.execution import local
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Manifest
+from pipeline.config.datasets import TGS
 from pipeline.data.sources import kaggle
 from pipeline.reporting import leaderboard
 from pipeline.submission import receipts, uploads
@@ -23,7 +24,7 @@ def run(root: Path) -> None:
     Raises:
         UserError: Kaggle does not tell.
     """
-    folder = root / "submissions" / "tgs"
+    folder = root / "submissions" / TGS.name
     listed = kaggle.past_submissions()
     by_mark = {receipts.mark_of(manifest): manifest for _, manifest in receipts.read(folder)}
     rows, seen = [], set()

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout, results
 from pipeline.config import CHECKOUT, TILE, UserError
+from pipeline.config.datasets import dataset
 from pipeline.data.files import SOLUTION
 from pipeline.stages import predict, prepare, validate
 from pipeline.stages.stage import Context, Stage, of_members
@@ -91,7 +92,7 @@ def make(context: Context) -> None:
             "versions": _versions(),
             "git_commit": _git_commit(),
         }
-        if layout.dataset == "demo":
+        if dataset(layout.dataset).answers_known:
             found["score"] = _score_against(layout.raw_folder / SOLUTION, ids, masks())
         artifacts.commit(receipt, found, started, seen=seen)
 

@@ -54,9 +54,9 @@ def make(*contexts: Context) -> None:
         echo(f"train: experiment {tasks[0].experiment}, fold{'s' if len(tasks) > 1 else ''} {folds}")
     cluster = contexts[0].cluster
     if cluster is not None:
-        from pipeline.execution.ray import driver
+        from pipeline.execution.ray import experiments
 
-        driver.train([task for tasks in work for task in tasks], cluster)
+        experiments.train([task for tasks in work for task in tasks], cluster)
         return
     from pipeline.execution import local
 

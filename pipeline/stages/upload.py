@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline import artifacts
 from pipeline.config import UserError
+from pipeline.config.datasets import TGS, dataset
 from pipeline.data.sources import kaggle
 from pipeline.stages import submit
 from pipeline.stages.stage import Context
@@ -39,9 +40,9 @@ def run(context: Context, dry: bool, wait: float, force: bool, again: str) -> No
     receipt = context.freshness.manifest(artifact)
     if receipt is None:
         return
-    if layout.dataset != "tgs":
-        if layout.dataset != "demo":
-            echo("  not uploaded        only the dataset tgs goes to Kaggle: leave DATASET out for that")
+    if not dataset(layout.dataset).may_be_uploaded:
+        if not dataset(layout.dataset).answers_known:
+            echo(f"  not uploaded        only the dataset {TGS.name} goes to Kaggle: leave DATASET out for that")
         return
     path, mark = artifact.path, receipts.mark_of(receipt)
     message = receipt.result["message"]

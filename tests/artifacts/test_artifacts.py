@@ -18,7 +18,7 @@ import pytest
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, BusyError, ChangedError, Freshness, Layout, Manifest, integrity, locks
 from pipeline.config import UserError, load
-from pipeline.execution import local as launch
+from pipeline.execution.backend import load_fold_module
 from pipeline.stages import ROAD, Context, predict, report, split, submit, train, validate
 from pipeline.system import atomic
 from tests.conftest import TINY, held_elsewhere
@@ -543,7 +543,7 @@ def test_one_ledger_tells_settings_with_the_same_manifest_apart(first: Artifact,
 
 
 def test_what_another_process_has_trained_meanwhile_is_not_trained_again(root: Path, monkeypatch: pytest.MonkeyPatch):
-    work = launch.load_work()
+    work = load_fold_module()
     monkeypatch.setattr(work, "fit_fold", lambda *_, **__: 1 / 0)
     layout = Layout(root, "demo", "demo", load("demo", TINY.split()))
     work.train_fold(layout, 0)

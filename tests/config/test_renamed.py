@@ -96,7 +96,7 @@ def test_a_manifest_of_before_the_renaming_fits_and_what_changed_has_its_new_nam
     assert manifest is not None
 
     def changed(*assignments: str) -> dict[str, tuple[Any, Any]]:
-        trained = Layout(Path("nowhere"), "demo", "unet", load("unet", [*assignments])).train(0)
+        trained = train.trained(Layout(Path("nowhere"), "demo", "unet", load("unet", [*assignments])), 0)
         return artifacts.changed_settings(trained, manifest)
 
     assert changed() == {}

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -24,8 +25,12 @@ from pipeline import artifacts
 from pipeline.artifacts import Freshness, Layout
 from pipeline.config import ClusterSettings, UserError, load
 from pipeline.data import rle
-from pipeline.execution import local as launch
-from pipeline.execution.ray import driver as cluster
+from pipeline.execution import local
+from pipeline.execution.backend import load_fold_module
+from pipeline.execution.ray import chunks
+from pipeline.execution.ray.chunks import join_chunks, split_evenly
+from pipeline.execution.ray.resources import divide_cluster
+from pipeline.execution.ray.tasks import SCRATCH
 from pipeline.prediction import predictor as inference
 from pipeline.stages import predict, train
 from tests.conftest import TINY, Chain, common
@@ -56,20 +61,20 @@ ONE_CORE = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_I
     ],
 )
 def test_a_task_asks_for_its_share(machines: list, place: dict, tasks: int, told: tuple[int, float, int]):
-    share = cluster.share_of(machines, ClusterSettings(**place), tasks)
+    share = divide_cluster(machines, ClusterSettings(**place), tasks)
     assert (share.cpus, share.gpus, share.slots) == told
 
 
 @pytest.mark.parametrize("place", [{"cpus_per_fold": 9}, {"gpus_per_fold": 1.0}])
 def test_more_than_any_machine_has_is_said(place: dict):
     with pytest.raises(UserError, match="they have 4 cores and 0 GPUs; 8 cores and 0 GPUs"):
-        cluster.share_of([(8, 0), (4, 0)], ClusterSettings(**place), 2)
+        divide_cluster([(8, 0), (4, 0)], ClusterSettings(**place), 2)
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, 5, 9])
 def test_every_chunk_is_dealt_to_one_shard(shards: int):
     starts = range(0, 5 * 512, 512)
-    dealt = cluster.dealt(starts, shards)
+    dealt = split_evenly(starts, shards)
     assert [start for part in dealt for start in part] == list(starts)
     assert len(dealt) == min(shards, 5)
     assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
@@ -171,7 +176,7 @@ def test_of_a_set_of_experiments_what_is_done_is_skipped_and_a_fault_stops_only_
             ignore=lambda *_: ["cv.json"],
         )
 
-    monkeypatch.setattr(launch, "train", stumble)
+    monkeypatch.setattr(local, "train", stumble)
     chain = Chain(root, capsys)
     # With these settings all three are the same experiment under different names.
     same = TINY + " " + everything(root)
@@ -199,30 +204,30 @@ def everything(root: Path) -> str:
 
 @pytest.fixture
 def chunks_of_five(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (artifacts, cluster, inference):
+    for module in (artifacts, chunks, inference):
         monkeypatch.setattr(module, "CHUNK", 5)
 
 
 def test_chunks_together_are_what_one_process_writes(root: Path, chunks_of_five: None):
     layout = Layout(root, "demo", "demo", load("demo", TINY.split()))
-    work, made = launch.load_work(), []
+    work, made = load_fold_module(), []
     work.predict_test(layout, 0)
     whole = predict.artifact(layout, 0).folder / "fold-0.npy"
     before, fingerprint = whole.read_bytes(), Freshness().manifest(predict.artifact(layout, 0)).fingerprint  # type: ignore[union-attr]
     whole.unlink()
     work.predict_test_parts(layout, 0, (5, 10), Freshness(), lambda part, tiles: made.append(tiles))
     with pytest.raises(UserError, match="from tile 0: is missing"):
-        cluster.assemble(layout, 0, range(0, 12, 5))
+        join_chunks(predict.task(layout, 0), range(0, 12, 5))
     work.predict_test_parts(layout, 0, (0, 5, 10), Freshness(), lambda part, tiles: made.append(tiles))
     assert made == [5, 2, 5, 5, 2]
-    part = layout.test_part(0, 5).folder / "5.npy"
+    part = predict.task(layout, 0).part(5).folder / "5.npy"
     kept = part.read_bytes()
     part.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
     with pytest.raises(UserError, match=r"from tile 5: 5[.]npy has other content"):
-        cluster.assemble(layout, 0, range(0, 12, 5))
-    assert not Freshness().state(layout.test_part(0, 5)).done
+        join_chunks(predict.task(layout, 0), range(0, 12, 5))
+    assert not Freshness().state(predict.task(layout, 0).part(5)).done
     work.predict_test_parts(layout, 0, (5,), Freshness(), lambda part, tiles: None)
-    assert cluster.assemble(layout, 0, range(0, 12, 5)) == 12
+    assert join_chunks(predict.task(layout, 0), range(0, 12, 5)) == 12
     assert whole.read_bytes() == before
     assert Freshness().manifest(predict.artifact(layout, 0)).fingerprint == fingerprint  # type: ignore[union-attr]
     assert not part.parent.exists()
@@ -230,14 +235,12 @@ def test_chunks_together_are_what_one_process_writes(root: Path, chunks_of_five:
 
 def test_chunks_of_other_weights_do_not_count(root: Path, chunks_of_five: None):
     layout = Layout(root, "demo", "demo", load("demo", TINY.split()))
-    launch.load_work().predict_test_parts(layout, 0, (0,), Freshness(), lambda part, tiles: None)
-    assert Freshness().state(layout.test_part(0, 0)).done
+    load_fold_module().predict_test_parts(layout, 0, (0,), Freshness(), lambda part, tiles: None)
+    assert Freshness().state(predict.task(layout, 0).part(0)).done
     manifest = artifacts.read_manifest(train.trained(layout, 0).manifest_path)
     assert manifest is not None
-    artifacts.write_manifest(
-        train.trained(layout, 0).manifest_path, artifacts.msgspec.structs.replace(manifest, fingerprint="0")
-    )
-    assert Freshness().state(layout.test_part(0, 0)).why == "train fold 0 has changed"
+    artifacts.write_manifest(train.trained(layout, 0).manifest_path, msgspec.structs.replace(manifest, fingerprint="0"))
+    assert Freshness().state(predict.task(layout, 0).part(0)).why == "train fold 0 has changed"
 
 
 # ---- With a cluster -------------------------------------------------------------------------------------------------
@@ -257,7 +260,7 @@ class Nodes:
                 "num_cpus": 1,
                 "include_dashboard": False,
                 "object_store_memory": 80 * 2**20,
-                "env_vars": {cluster.SCRATCH: str(self.scratch[0])},
+                "env_vars": {SCRATCH: str(self.scratch[0])},
             },
         )
         self._second: Any = None
@@ -265,7 +268,7 @@ class Nodes:
         self.address = self._cluster.address
 
     def add_second(self) -> None:
-        env = {cluster.SCRATCH: str(self.scratch[1])}
+        env = {SCRATCH: str(self.scratch[1])}
         self._second = self._cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20, env_vars=env)
 
     def lose_second(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.execution import local
+from pipeline.execution.workers import workers
 from pipeline.system import machine
 from pipeline.system.machine import Resources
 
@@ -76,7 +76,7 @@ def variables(seconds: float) -> tuple[int, dict[str, str]]:
 def in_each_process(processes: int, gpus: list[str]) -> list[dict[str, str]]:
     """The environment inside each process of a pool."""
     context = multiprocessing.get_context("spawn")
-    with local.workers(context, machine.divide(processes, 2 * processes, gpus)) as pool:
+    with workers(context, machine.divide(processes, 2 * processes, gpus)) as pool:
         found: dict[int, dict[str, str]] = {}
         while len(found) < processes:
             found |= dict(pool.map(variables, [0.2] * processes))

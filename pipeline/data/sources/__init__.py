@@ -1,0 +1,1 @@
+"""Where tiles come from: Kaggle, a local archive, or the built-in survey."""

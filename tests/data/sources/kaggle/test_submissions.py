@@ -66,7 +66,7 @@ def test_the_same_csv_is_never_uploaded_twice_unless_forced(ready: User):
     assert again.returncode == 0
     assert "has this CSV already" in again.stdout
     assert ready.kaggle.calls == []
-    # Nor where the record of it was lost, or the process killed before it was written.
+    # Also where the record of the upload is missing, as after a kill.
     shutil.rmtree(ready.root / "submissions/tgs/uploads")
     lost = ready.run("submit")
     assert lost.returncode == 0
@@ -107,18 +107,18 @@ def test_a_wrong_time_to_wait_is_refused(chain: Chain, text: str):
     assert "--wait: must be a whole number of seconds" in chain.error
 
 
-def test_an_upload_whose_score_cannot_be_asked_for_is_called_uploaded(monkeypatch: pytest.MonkeyPatch):
-    asked: list[float] = []
+def test_an_upload_whose_score_cannot_be_queried_counts_as_uploaded(monkeypatch: pytest.MonkeyPatch):
+    timeouts: list[float] = []
 
     def silent(longest: float) -> list[kaggle_source.Submission]:
-        asked.append(longest)
+        timeouts.append(longest)
         raise UserError("Kaggle has sent nothing")
 
     monkeypatch.setattr(kaggle_source, "past_submissions", silent)
     pending = Upload(mark="a", experiment="unet", ref=7, date="", message="")
     assert upload._wait(pending, 1.5) == (pending, "Kaggle has sent nothing")
-    assert len(asked) > 1
-    assert max(asked) <= 1.5
+    assert len(timeouts) > 1
+    assert max(timeouts) <= 1.5
 
 
 @pytest.mark.parametrize("where", ["StartSubmissionUpload", "upload", "CreateSubmission"])
@@ -201,7 +201,7 @@ def test_without_credentials_the_csv_is_there_and_the_command_says_how_to_upload
     assert str(ready.root / "submissions/tgs/unet.csv") in ran.stdout
 
 
-def test_submissions_shows_what_kaggle_has_beside_our_receipts(ready: User):
+def test_submissions_lists_kaggles_scores_beside_the_receipts(ready: User):
     assert ready.run("submit", "--no-wait").returncode == 0
     ready.kaggle.submissions.append(
         {

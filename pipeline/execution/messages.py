@@ -1,0 +1,40 @@
+"""Lines about folds, the same for every way to run them."""
+
+from __future__ import annotations
+
+from pipeline.artifacts import Freshness
+from pipeline.execution.task import TrainTask
+from pipeline.system.progress import Epoch, format_duration
+
+
+def fold_line(task: TrainTask, freshness: Freshness) -> str:
+    """The result of a fold."""
+    trained, predicted = freshness.manifest(task.trained), freshness.manifest(task.out_of_fold)
+    if not trained or not predicted:
+        return f"fold {task.fold}: not trained"
+    epochs = trained.result.get("kept_epochs", [trained.result["best_epoch"]])
+    best = f"best epoch {epochs[0]}" if len(epochs) == 1 else f"snapshots of epochs {', '.join(map(str, epochs))}"
+    return (
+        f"fold {task.fold}: {best} of {trained.result['epochs']}, "
+        f"out-of-fold score {predicted.result['score_at_half']:.4f} at 0.5, "
+        f"{format_duration(trained.result['seconds'])}"
+    )
+
+
+def resumed_line(fold: int, done: int, epochs: int) -> str:
+    """A fold's training resumes."""
+    return f"fold {fold}: goes on after epoch {done} of {epochs}"
+
+
+def reused_line(fold: int, experiment: str) -> str:
+    """A fold's weights were copied from another experiment."""
+    return f"fold {fold}: experiment {experiment} has trained the same network; taken from there"
+
+
+def epoch_line(result: Epoch, remaining: float) -> str:
+    """The results of an epoch; ``remaining`` is in seconds."""
+    return (
+        f"fold {result.fold}  epoch {result.epoch:>3}/{result.epochs}  loss {result.loss:.4f}  "
+        f"score {result.score:.4f}  best {result.best:.4f} (epoch {result.best_epoch})  "
+        f"{format_duration(result.seconds)}  ETA {format_duration(remaining)}"
+    )
