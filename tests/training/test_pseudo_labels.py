@@ -76,7 +76,7 @@ def test_files_of_a_killed_run_are_removed_with_its_backup(tmp_path: Path):
     left = tmp_path / "backup-x" / FOLDER / "images.npy"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"of a killed run")
-    train_fold(tmp_path, "train.epochs=1", "train.pseudo_fraction=0.5", "train.pseudo_start=0.5")
+    train_fold(tmp_path, "train.epochs=2", "train.pseudo_fraction=0.5", "train.pseudo_start=0.5")
     assert not left.parent.exists()
     trained = Artifact("train fold 0", "train", tmp_path, "train.json", ())
     left = backup_folder(trained) / FOLDER / "images.npy"
