@@ -1,0 +1,63 @@
+"""Copies in the store are complete, and checked when they arrive."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts import Layout
+from pipeline.config import UserError, load
+from pipeline.stages import train
+from tests.execution.ray.helpers import LONGER
+
+
+@pytest.mark.cluster
+def test_what_was_damaged_in_the_store_does_not_arrive(serial: Path, tmp_path: Path):
+    pytest.importorskip("fsspec")
+    from pipeline.artifacts.remote import Store
+
+    there, here = (Layout(root, "demo", "demo", load("demo", LONGER.split())) for root in (serial, tmp_path / "here"))
+    Store((tmp_path / "store").as_uri(), serial).push(train.trained(there, 0))
+    weights = tmp_path / "store/data/demo/experiments/demo/fold-0/best.weights.h5"
+    kept = weights.read_bytes()
+    weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    store = Store((tmp_path / "store").as_uri(), tmp_path / "here")
+    with pytest.raises(UserError, match=r"best.weights.h5 has other content"):
+        store.pull(train.trained(here, 0), lambda manifest: True)
+    assert not train.trained(here, 0).manifest_path.exists()
+    # What is damaged is put there once more, and then arrives.
+    Store((tmp_path / "store").as_uri(), serial).push(train.trained(there, 0))
+    assert store.pull(train.trained(here, 0), lambda manifest: True)
+    assert (train.trained(here, 0).folder / "best.weights.h5").read_bytes() == kept
+    assert not store.pull(train.trained(here, 0), lambda manifest: False)
+    assert not store.pull(train.trained(here, 1), lambda manifest: True)
+
+
+@pytest.mark.cluster
+def test_a_mirror_is_never_without_what_its_files_name(tmp_path: Path):
+    pytest.importorskip("fsspec")
+    from pipeline.artifacts.remote import Store
+
+    here, there = tmp_path / "here", tmp_path / "there"
+    (here / "backup").mkdir(parents=True)
+    store = Store(there.as_uri(), here)
+    (here / "backup/best-0.npz").write_text("best 0")
+    time.sleep(0.02)
+    (here / "backup/state.npz").write_text("state 0")
+    (here / "backup/.state.npz.writing-1.npz").write_text("half")
+    store.mirror(here / "backup")
+    assert store.names(here / "backup") == ["best-0.npz", "state.npz"]
+    (here / "backup/best-1.npz").write_text("best 1")
+    time.sleep(0.02)
+    (here / "backup/state.npz").write_text("state 1")
+    (here / "backup/best-0.npz").unlink()
+    (there / "backup/.state.npz.arriving-lost-7").write_text("ha")
+    store.mirror(here / "backup")
+    assert sorted(path.name for path in (there / "backup").iterdir()) == ["best-1.npz", "state.npz"]
+    assert (there / "backup/state.npz").read_text() == "state 1"
+    shutil.rmtree(here / "backup")
+    store.fetch(here / "backup")
+    assert (here / "backup/best-1.npz").read_text() == "best 1"

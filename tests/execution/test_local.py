@@ -1,0 +1,68 @@
+"""Several experiments, one after the other, on this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.config import UserError
+from pipeline.execution import local
+from pipeline.execution.task import TrainTask
+from tests.conftest import TINY, Chain
+
+
+def test_finished_experiments_are_skipped_and_an_error_stops_only_its_own_experiment(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    trained = []
+
+    def failing(tasks: list[TrainTask], jobs: int) -> None:
+        experiment = tasks[0].experiment
+        trained.append((experiment, [task.fold for task in tasks]))
+        if experiment == "kernel":
+            raise UserError("kernel fails")
+        shutil.copytree(
+            root / "data/demo/experiments/demo",
+            tasks[0].trained.folder.parent,
+            dirs_exist_ok=True,
+            ignore=lambda *_: ["cv.json"],
+        )
+
+    monkeypatch.setattr(local, "train", failing)
+    chain = Chain(root, capsys)
+    # With these settings all three are the same experiment under different names.
+    same = TINY + " " + everything(root)
+    assert chain("train", experiment="kernel,demo,unet", settings=same) == 2
+    assert trained == [("kernel", [0, 1]), ("unet", [0, 1])]
+    assert "kernel fails" in chain.error
+    assert "train: up to date" in chain.printed
+    assert "experiment          unet" in chain.printed
+    assert (root / "data/demo/experiments/unet/report.html").is_file()
+    assert not (root / "data/demo/experiments/kernel/report.html").exists()
+
+
+def everything(root: Path) -> str:
+    """All settings of the finished experiment as assignments."""
+    import tomllib
+
+    read = tomllib.loads((root / "data/demo/experiments/demo/config.toml").read_text())
+    return " ".join(
+        f"{section}.{key}={json.dumps(value, separators=(',', ':'))}"
+        for section, values in read.items()
+        for key, value in values.items()
+        if value != ""
+    )
+
+
+@pytest.mark.slow
+def test_several_experiments_are_trained_and_predicted(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain = Chain(root, capsys)
+    assert chain("predict", experiment="demo,kernel") == 0
+    assert "train: experiment kernel" in chain.printed
+    assert "train: experiment demo" not in chain.printed
+    assert (root / "data/demo/experiments/kernel/test/fold-1.npy").is_file()
+    assert np.load(root / "data/demo/experiments/kernel/test/fold-1.npy").shape == (12, 101, 101)
