@@ -1,15 +1,15 @@
-"""Names of the files that a fold's training leaves."""
+"""Names of the files that the training of a fold writes."""
 
 from __future__ import annotations
 
 from pipeline.config import TrainSettings
 
 HISTORY = "history.csv"
-"""A row for each epoch."""
+"""One row per epoch."""
 
 
 def weight_files(settings: TrainSettings) -> tuple[str, ...]:
-    """Names of a fold's files of weights: of the best epoch, or of the best one in each of the last cycles."""
+    """Names of a fold's files of weights: of the best epoch, or of the best epoch of each of the last cycles."""
     if settings.snapshots == 1:
         return ("best.weights.h5",)
     last = range(settings.cycles - settings.snapshots + 1, settings.cycles + 1)

@@ -546,7 +546,7 @@ def test_what_another_process_has_trained_meanwhile_is_not_trained_again(root: P
     work = load_fold_module()
     monkeypatch.setattr(work, "fit_fold", lambda *_, **__: 1 / 0)
     layout = Layout(root, "demo", "demo", load("demo", TINY.split()))
-    work.train_fold(layout, 0)
+    work.train_fold(train.task(layout, 0))
     assert Freshness().state(train.trained(layout, 0)).done
 
 

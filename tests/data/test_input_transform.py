@@ -63,8 +63,8 @@ def test_a_tile_can_be_resized_and_then_mirrored():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (InputSettings(fit="pad", resize=192), "input.resize goes with input.fit = resize"),
-        (InputSettings(fit="resize", size=128, resize=192), "take as many at most, or a larger input.size"),
+        (InputSettings(fit="pad", resize=192), "input.resize needs input.fit = resize"),
+        (InputSettings(fit="resize", size=128, resize=192), "take at most as many, or a larger input.size"),
     ],
 )
 def test_a_resize_that_does_not_fit_is_one_line(settings: InputSettings, message: str):

@@ -17,24 +17,18 @@ from pipeline.system.progress import Epoch, FoldCallback
 from pipeline.training.fit import fit_fold
 from pipeline.training.fold import FoldData, FoldRun, LabelledTiles, UnlabelledTiles
 from tests.conftest import blobs
+from tests.prediction.helpers import SMALL as NETWORK
 
 SMALL = [
-    "network.width=4",
-    "network.levels=1",
-    "network.blocks=1",
-    "network.residual=false",
-    "network.attention=none",
-    "network.hypercolumn=false",
-    "network.deep_supervision=0",
-    "network.empty_head=0",
+    *NETWORK,
+    "network.dropout_kind=element",
     "train.late_loss=",
     "train.ema_momentum=0",
-    "network.dropout_kind=element",
     "train.epochs=4",
     "train.batch_size=8",
     "train.learning_rate=0.01",
-    "train.precision=float32",
 ]
+"""Settings of a fold that is trained in seconds."""
 TILES = LabelledTiles(*blobs(40))
 TRAINING, VALIDATION = np.arange(28), np.arange(28, 40)
 STEPS = 3

@@ -60,7 +60,7 @@ def test_a_fold_learns_and_leaves_weights_that_predict(tmp_path: Path):
 
 
 @pytest.mark.parametrize("seed", [430, 2**31 - 1])
-def test_the_smallest_and_largest_seed_can_be_trained(tmp_path: Path, seed: int):
+def test_a_seed_whose_multiples_exceed_32_bits_can_be_trained(tmp_path: Path, seed: int):
     assert train_fold(tmp_path, "train.epochs=1", f"train.seed={seed}")["epochs"] == 1
 
 

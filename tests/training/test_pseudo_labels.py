@@ -76,7 +76,7 @@ def test_files_of_a_killed_run_are_removed_with_its_backup(tmp_path: Path):
     left = tmp_path / "backup-x" / FOLDER / "images.npy"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"of a killed run")
-    train_fold(tmp_path, "train.epochs=1", "train.pseudo_fraction=0.5", "train.pseudo_start=0.5")
+    train_fold(tmp_path, "train.epochs=2", "train.pseudo_fraction=0.5", "train.pseudo_start=0.5")
     assert not left.parent.exists()
     trained = Artifact("train fold 0", "train", tmp_path, "train.json", ())
     left = backup_folder(trained) / FOLDER / "images.npy"
@@ -103,7 +103,7 @@ def test_a_share_of_less_than_one_tile_is_refused(tmp_path: Path):
 
 
 def test_the_chain_trains_on_its_own_test_tiles(chain: Chain):
-    assert chain("train", "--set", "train.pseudo_fraction=0.2 train.pseudo_start=0") == 0
+    assert chain("train", "--folds", "0", "--set", "train.pseudo_fraction=0.2 train.pseudo_start=0") == 0
     folder = chain.root / "data/demo/experiments/demo/fold-0"
     assert "pseudo_labels" in (folder / "history.csv").read_text().splitlines()[0]
     assert chain("train", "--set", "train.pseudo_fraction=1.5") == 2
