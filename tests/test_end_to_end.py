@@ -522,10 +522,10 @@ def test_an_interrupt_that_a_framework_turns_into_another_error_is_still_one(
         except KeyboardInterrupt:
             raise SystemError("bad argument to internal function") from None
 
-    monkeypatch.setattr(command_line, "_status", swallow)
+    monkeypatch.setitem(command_line.COMMANDS, "status", swallow)
     assert chain("status") == 130
     assert chain.error == "error: interrupted; run the same command again to continue\n"
     # The next command in this process knows nothing of it.
-    monkeypatch.setattr(command_line, "_status", lambda options: 1 / 0)
+    monkeypatch.setitem(command_line.COMMANDS, "status", lambda options: 1 / 0)
     assert chain("status") == 1
     assert "ZeroDivisionError" in chain.error
