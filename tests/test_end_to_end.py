@@ -385,7 +385,7 @@ def test_make_takes_a_setting_as_it_is_told(message: str):
     layout = artifacts.Layout(config.ROOT, "demo", "demo", config.load("demo"))
     context = Context(layout, artifacts.Freshness(), (0,), assignments=(f"train.epochs={message}",))
     told = summary.next_command(context, "status")
-    assert told.startswith("make status DATASET=demo EXPERIMENT=demo SET=")
+    assert told.startswith("make status DATASET=demo SET=")
     ran = subprocess.run(["bash", "-c", told], cwd=config.ROOT, capture_output=True, text=True, timeout=60)
     assert f"error: --set train.epochs={message}: train.epochs must be a whole number" in ran.stderr
 

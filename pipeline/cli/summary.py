@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import CHECKOUT, DEFAULT_EXPERIMENT, ROOT, SCRIPT
+from pipeline.config import CHECKOUT, ROOT, SCRIPT
 from pipeline.config.datasets import DEFAULT_DATASET, DEMO, dataset
 from pipeline.reporting import checks
 from pipeline.stages import Context, report, submit, train, validate
@@ -131,7 +131,9 @@ def _gain(found: dict[str, Any]) -> str:
 
 
 def next_command(context: Context, targets: str, experiment: str = "") -> str:
-    """The command that goes on with the same dataset, experiment and settings, all of which it has to be told again.
+    """The command that goes on with the same dataset, experiment and settings, all of which the command line needs again.
+
+    The dataset's default experiment is left out.
 
     Args:
         context: of the command that is done.
@@ -141,7 +143,7 @@ def next_command(context: Context, targets: str, experiment: str = "") -> str:
     layout, experiment = context.layout, experiment or context.layout.experiment
     told = {
         "dataset": layout.dataset if layout.dataset != DEFAULT_DATASET.name else "",
-        "experiment": experiment if experiment != DEFAULT_EXPERIMENT else "",
+        "experiment": experiment if experiment != dataset(layout.dataset).default_experiment else "",
         "set": " ".join(context.assignments),
     }
     said = {name: value for name, value in told.items() if value}
