@@ -131,7 +131,7 @@ def _gain(found: dict[str, Any]) -> str:
 
 
 def next_command(context: Context, targets: str, experiment: str = "") -> str:
-    """The command that goes on with the same dataset, experiment and settings, all of which the command line needs again.
+    """The command that goes on with the same dataset, experiment and settings, which the command line needs again.
 
     The dataset's default experiment is left out.
 
