@@ -175,6 +175,8 @@ def test_a_blend_is_stale_when_a_member_has_changed(pair: Chain):
         ["validate", "done"],
         ["report", "done"],
         ["submit", "done"],
+        ["CV", "(cross-fitted)"],
+        ["next", "open"],
     ]
     layout = trees(pair.root)[0]
     found = np.load(layout.fold_folder(0) / "oof.npy", allow_pickle=False)
