@@ -153,7 +153,8 @@ def _folds(folds: Sequence[int]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = str(value) if value not in ("", [], None) else "none"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = "none" if value in ("", []) or value is None else text
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -211,3 +211,11 @@ def test_with_other_tiles_the_speed_counts(context: Contexts):
     assert found is not None
     # 20 of 40 tiles in each of three epochs, 30 tiles per second.
     assert found.seconds == pytest.approx(3 * 20 / 30)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(True, "true"), ("", "none"), ([], "none"), (0, "0"), (["plain", "flip"], "['plain', 'flip']")]
+)
+def test_values_are_shown_in_few_words(value: object, text: str):
+    assert announcing._shown(value) == text
+    assert len(announcing._shown("x" * 999)) == 60
