@@ -1,7 +1,7 @@
 # The road: make download train predict submit. `make help` shows it.
 
 DATASET    ?= tgs
-EXPERIMENT ?= unet
+EXPERIMENT ?=
 FOLDS      ?=
 ARCHIVE    ?=
 SET        ?=
@@ -26,7 +26,7 @@ VENV    := .venv
 PYTHON  := $(VENV)/bin/python
 # Passed through the environment, so that the shell does not interpret quotation marks in them.
 export DATASET EXPERIMENT FOLDS ARCHIVE SET JOBS TILE EXECUTOR ADDRESS STORE CPUS GPUS WAIT
-CHOICE   = --dataset "$$DATASET" --experiment "$$EXPERIMENT" --folds "$$FOLDS" $(if $(SET),--set "$$SET")
+CHOICE   = --dataset "$$DATASET" $(if $(EXPERIMENT),--experiment "$$EXPERIMENT") --folds "$$FOLDS" $(if $(SET),--set "$$SET")
 OPTIONS  = $(CHOICE) --jobs "$$JOBS" $(if $(ARCHIVE),--archive "$$ARCHIVE") $(PLACE)
 PLACE    = --executor "$$EXECUTOR" $(if $(ADDRESS),--address "$$ADDRESS") $(if $(STORE),--store "$$STORE") \
 	$(if $(CPUS),--cpus-per-fold "$$CPUS") $(if $(GPUS),--gpus-per-fold "$$GPUS")
@@ -37,6 +37,34 @@ AGAIN    = $(if $(call enabled,RETRAIN),--retrain)
 # The first Python 3.11, 3.12 or 3.13 that is found; PYTHON3=... selects another.
 PYTHON3 ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+
+# A variable of the command line that nothing reads is refused: make train FOLD=0 would train every fold.
+CHOICES   = DATASET EXPERIMENT FOLDS ARCHIVE SET JOBS EXECUTOR ADDRESS STORE CPUS GPUS DRY_RUN WAIT NO_WAIT FORCE RETRAIN TILE
+VARIABLES = $(CHOICES) VENV PYTHON PYTHON3
+FOREIGN   = SHELL MAKE% FUZZ_% PIPELINE_% KERAS_% KAGGLE_% TF_% XLA_% JAX_% CUDA_% NVIDIA_% RAY_% OMP_% PIP_% \
+	%_PROXY %_proxy NO_ALBUMENTATIONS_UPDATE PYTHON%
+TYPED    := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
+UNKNOWN  := $(firstword $(filter-out $(VARIABLES) $(FOREIGN),$(TYPED)))
+# The known name with the fewest letters to change, add or remove.
+NEAREST   = awk -v typed='$(subst ',,$(1))' 'function least(a, b) { return a < b ? a : b } \
+	function distance(a, b,   i, j, n, m, d) { n = length(a); m = length(b); \
+		for (i = 0; i <= n; i++) d[i, 0] = i; for (j = 0; j <= m; j++) d[0, j] = j; \
+		for (i = 1; i <= n; i++) for (j = 1; j <= m; j++) d[i, j] = least(least(d[i-1, j], d[i, j-1]) + 1, \
+			d[i-1, j-1] + (substr(a, i, 1) != substr(b, j, 1))); \
+		return d[n, m] } \
+	BEGIN { best = 99; for (k = 1; k < ARGC; k++) { now = distance(toupper(typed), ARGV[k]); \
+		if (now < best) { best = now; name = ARGV[k] } } if (best <= 2 && best < length(typed)) print name }' $(VARIABLES)
+ifneq ($(UNKNOWN),)
+CLOSE := $(shell $(call NEAREST,$(UNKNOWN)))
+HINT  := $(if $(CLOSE),did you mean $(CLOSE)?,a setting is written as SET="train.epochs=5")
+$(error there is no variable $(UNKNOWN); $(HINT) (make help lists them))
+endif
+# What the demo would ignore is refused, too.
+IGNORED := $(filter $(filter-out SET JOBS RETRAIN,$(CHOICES)),$(TYPED)) $(if $(ARCHIVE),ARCHIVE)
+ifneq ($(and $(filter demo,$(MAKECMDGOALS)),$(strip $(IGNORED))),)
+$(error make demo takes no $(firstword $(IGNORED)); make submit does, with DATASET=demo or for tiles of your own \
+	(DATASET=mine ARCHIVE=tiles.zip))
+endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -51,15 +79,15 @@ $(STAGES): | $(VENV)/ready$(if $(filter ray,$(EXECUTOR)),-cluster)
 ##@ Other commands
 .PHONY: demo status show submissions experiments lab board clean-% help
 demo: | $(VENV)/ready ## all stages on the built-in survey: no account, no download
-	@$(PYTHON) -m pipeline submit --dataset demo --experiment demo --jobs "$$JOBS" $(if $(SET),--set "$$SET") $(AGAIN)
-status: | $(VENV)/ready ## show what is done, stale (and why) or missing
+	@$(PYTHON) -m pipeline submit --dataset demo --jobs "$$JOBS" $(if $(SET),--set "$$SET") $(AGAIN)
+status: | $(VENV)/ready ## show what is done, stale (and why) or missing, the score and the next command
 	@$(PYTHON) -m pipeline status $(CHOICE)
 show: | $(VENV)/ready ## draw one tile with its truth and prediction: make show TILE=id
 	@$(PYTHON) -m pipeline show "$$TILE" $(CHOICE)
 submissions: | $(VENV)/ready ## list Kaggle's past submissions with your receipts: CV against public and private score
 	@$(PYTHON) -m pipeline submissions
-experiments: | $(VENV)/ready ## list the experiments
-	@$(PYTHON) -m pipeline experiments
+experiments: | $(VENV)/ready ## list the experiments, with the score and the cost of those that are trained
+	@$(PYTHON) -m pipeline experiments --dataset "$$DATASET"
 lab: | $(VENV)/ready-lab ## open the notebooks in JupyterLab
 	@$(VENV)/bin/jupyter lab notebooks
 board: | $(VENV)/ready-lab ## watch training in TensorBoard, with SET="train.tensorboard=true"
@@ -77,7 +105,7 @@ help: ## show this page
 			row(names[i], text)}} \
 		/^[a-z%-]+:.*## / {sub(/:.*/, "", $$1); row($$1, $$2)}' $(MAKEFILE_LIST)
 	@printf '\nVariables (now): DATASET=%s EXPERIMENT=%s FOLDS=%s ARCHIVE=%s JOBS=%s SET="%s"\n' \
-		"$$DATASET" "$$EXPERIMENT" "$${FOLDS:-all}" "$$ARCHIVE" "$$JOBS" "$$SET"
+		"$$DATASET" "$${EXPERIMENT:-$(if $(filter demo,$(DATASET)),demo,unet)}" "$${FOLDS:-all}" "$$ARCHIVE" "$$JOBS" "$$SET"
 	@printf 'Example: make train EXPERIMENT=unet FOLDS=0,1 SET="train.epochs=5 train.batch_size=16"\n'
 
 ##@ Development

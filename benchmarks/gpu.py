@@ -96,6 +96,7 @@ def _folds(quick: bool) -> list[Row]:
     for jobs in (1, 2) if quick else (1, 5):
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "pipeline", "STAGE", "--root", folder, "--dataset", "demo"]
+            command += ["--experiment", "unet"]
             command += ["--set", f"{survey} {small}", "--jobs", str(jobs)]
             for stage in ("split", "train"):
                 started = time.perf_counter()

@@ -175,6 +175,8 @@ def test_a_blend_is_stale_when_a_member_has_changed(pair: Chain):
         ["validate", "done"],
         ["report", "done"],
         ["submit", "done"],
+        ["CV", "(cross-fitted)"],
+        ["next", "open"],
     ]
     layout = trees(pair.root)[0]
     found = np.load(layout.fold_folder(0) / "oof.npy", allow_pickle=False)
@@ -207,9 +209,8 @@ def test_a_blend_of_one_member_gets_no_csv_and_no_rank_and_prints_what_to_type(p
     assert run(pair, "submit") == 2
     assert "the blend demo+unet is unet alone (weight 1)" in pair.error
     command = pair.error.split("submit unet itself: ")[1]
-    # unet is the default experiment.
-    assert "-m pipeline submit --dataset demo --set" in command
-    assert "--experiment" not in command
+    # demo is the default experiment of this dataset, so unet is named.
+    assert "-m pipeline submit --dataset demo --experiment unet --set" in command
     assert len(pair.error.splitlines()) == 1
     assert not (pair.root / "submissions/demo/demo+unet.csv").exists()
     with (pair.root / "submissions/leaderboard.csv").open() as stream:

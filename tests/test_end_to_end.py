@@ -385,7 +385,7 @@ def test_make_passes_a_setting_on_unchanged(message: str):
     layout = artifacts.Layout(config.ROOT, "demo", "demo", config.load("demo"))
     context = Context(layout, artifacts.Freshness(), (0,), assignments=(f"train.epochs={message}",))
     next_line = summary.next_command(context, "status")
-    assert next_line.startswith("make status DATASET=demo EXPERIMENT=demo SET=")
+    assert next_line.startswith("make status DATASET=demo SET=")
     ran = subprocess.run(["bash", "-c", next_line], cwd=config.ROOT, capture_output=True, text=True, timeout=60)
     assert f"error: --set train.epochs={message}: train.epochs must be a whole number" in ran.stderr
 

@@ -25,6 +25,7 @@ import pytest
 
 from pipeline.data import rle
 from pipeline.execution.backend import load_fold_module
+from pipeline.execution.task import PredictTask
 from tests.conftest import TINY, Chain, command, common
 
 KILLS = int(os.environ.get("FAULTS_KILLS", "52"))
@@ -124,9 +125,9 @@ def test_after_a_kill_between_a_manifest_and_the_cleanup_the_next_run_cleans_up(
     assert chain("clean", "train", "--folds", "0") == 0
     assert chain("clean", "predict", "--folds", "0") == 0
     (root / "data/demo/experiments/demo/test/fold-0.parts").mkdir()
-    for name in ("remove_backup", "remove_parts"):
+    for place, name in ((work, "remove_backup"), (PredictTask, "remove_parts")):
         with monkeypatch.context() as patched:
-            patched.setattr(work, name, killed)
+            patched.setattr(place, name, killed)
             assert chain("submit", "--folds", "0,1") == 130
         assert leftovers(root) != []
     assert chain("submit", "--folds", "0,1") == 0

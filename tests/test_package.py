@@ -90,7 +90,8 @@ def test_the_installed_command_works_in_an_empty_folder(site: Path, tmp_path: Pa
 def test_the_next_command_of_an_installed_package_needs_no_make(site: Path, tmp_path: Path):
     code = (
         "from pathlib import Path\n"
-        "from pipeline import artifacts, config, summary\n"
+        "from pipeline import artifacts, config\n"
+        "from pipeline.cli import summary\n"
         "from pipeline.stages import Context\n"
         "for root in (config.ROOT, Path('elsewhere')):\n"
         "    layout = artifacts.Layout(root, 'demo', 'demo', config.load('demo'))\n"
@@ -98,7 +99,7 @@ def test_the_next_command_of_an_installed_package_needs_no_make(site: Path, tmp_
     )
     environment = os.environ | {"PYTHONPATH": str(site), "PATH": f"{site / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     lines = run(sys.executable, "-c", code, cwd=tmp_path, env=environment).stdout.splitlines()
-    command = f"{config.SCRIPT} submit --dataset demo --experiment demo"
+    command = f"{config.SCRIPT} submit --dataset demo"
     assert lines == [command, f"{command} --root elsewhere"]
 
 

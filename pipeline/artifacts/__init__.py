@@ -15,7 +15,7 @@ from pipeline.artifacts.integrity import discard_damaged, discard_if_damaged, me
 from pipeline.artifacts.layout import Blend, Layout, blend_name, split_name
 from pipeline.artifacts.locks import BusyError, ChangedError, locked, remove_folder
 from pipeline.artifacts.manifest import Manifest, Output, parse_manifest, read_manifest, update_result, write_manifest
-from pipeline.artifacts.reuse import reuse_weights
+from pipeline.artifacts.reuse import reusable_from, reuse_weights
 from pipeline.artifacts.transaction import commit, inputs_fingerprint, inputs_now, invalidate, replacing, updating
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "remove_backup",
     "remove_folder",
     "replacing",
+    "reusable_from",
     "reuse_weights",
     "split_name",
     "started",

@@ -96,6 +96,11 @@ class FullScore(Score, frozen=True, kw_only=True):
     rules: list[str]
     gate: Number | None
     gains: list[Gain]
+    # What the warnings read; earlier versions wrote it without.
+    nothing: Share | UnsetType = UNSET
+    coverage: Share | UnsetType = UNSET
+    predicted: Share | UnsetType = UNSET
+    constant_folds: list[Natural] | UnsetType = UNSET
 
 
 class Cost(Result, frozen=True, kw_only=True):
@@ -167,6 +172,7 @@ class Submitted(Validated, frozen=True, kw_only=True):
     message: str
     tiles: Tiles
     tiles_with_salt: Tiles
+    salt: Share | UnsetType = UNSET
     score: Number | UnsetType = UNSET
     kaggle: Kaggle | UnsetType = UNSET
 

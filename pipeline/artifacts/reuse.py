@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.backup import remove_backup
 from pipeline.artifacts.freshness import Freshness
 from pipeline.artifacts.integrity import measure
-from pipeline.artifacts.manifest import write_manifest
+from pipeline.artifacts.manifest import Manifest, write_manifest
 from pipeline.artifacts.transaction import invalidate, updating
 from pipeline.system.atomic import writing
 
@@ -26,12 +28,7 @@ def reuse_weights(artifact: Artifact) -> str:
     Returns:
         The other experiment's name; an empty string where there is none.
     """
-    freshness = Freshness()
-    for folder in sorted(artifact.folder.parent.parent.glob(f"*/{artifact.folder.name}")):
-        other = replace(artifact, folder=folder)
-        manifest = freshness.manifest(other)
-        if folder == artifact.folder or manifest is None or not freshness.fits(artifact, manifest):
-            continue
+    for folder, manifest in _candidates(artifact):
         # The other experiment may be trained again, or removed, while its files are copied: then nothing is copied.
         with updating(artifact, invalidate_first=False), contextlib.suppress(_ChangedError, FileNotFoundError):
             with contextlib.ExitStack() as copies:
@@ -45,6 +42,20 @@ def reuse_weights(artifact: Artifact) -> str:
             remove_backup(artifact)
             return folder.parent.name
     return ""
+
+
+def reusable_from(artifact: Artifact) -> str:
+    """The experiment from which ``reuse_weights`` would copy a fold's network; an empty string where there is none."""
+    return next((folder.parent.name for folder, _ in _candidates(artifact)), "")
+
+
+def _candidates(artifact: Artifact) -> Iterator[tuple[Path, Manifest]]:
+    """Folders of the same fold of other experiments with the same network, and its manifest."""
+    freshness = Freshness()
+    for folder in sorted(artifact.folder.parent.parent.glob(f"*/{artifact.folder.name}")):
+        manifest = freshness.manifest(replace(artifact, folder=folder))
+        if folder != artifact.folder and manifest is not None and freshness.fits(artifact, manifest):
+            yield folder, manifest
 
 
 class _ChangedError(Exception):

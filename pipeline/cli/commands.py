@@ -9,7 +9,6 @@ from dataclasses import replace
 from pipeline.artifacts import Artifact, Layout, started, verify
 from pipeline.cli.parser import selection
 from pipeline.config import UserError, all_experiment_names, experiment_names, geometry
-from pipeline.config.experiment_files import description
 from pipeline.road import select
 from pipeline.road.clean import clean
 from pipeline.road.plan import TRAIN, Goal, trained_folds
@@ -157,10 +156,14 @@ def print_status(options: argparse.Namespace) -> None:
 
 
 def _print_states(context: Context, stages: Sequence[Stage], thorough: bool) -> None:
+    from pipeline.cli.overview import standing
+
     echo(f"dataset {context.layout.dataset}, experiment {context.layout.experiment}")
     for each in stages:
         for artifact in each.artifacts(context):
             echo(f"  {artifact.name:<16} {_state(context, artifact, thorough)}")
+    for line in standing(context):
+        echo(line)
 
 
 def _state(context: Context, artifact: Artifact, thorough: bool) -> str:
@@ -184,11 +187,12 @@ def clean_up(options: argparse.Namespace) -> None:
 
 
 def list_experiments(options: argparse.Namespace) -> None:
-    """Print the experiments, each with its description."""
+    """Print the experiments: what each one shows, and what those score and cost that are trained."""
+    from pipeline.cli.overview import experiments
+
     names = all_experiment_names() if options.all else experiment_names()
-    width = max(map(len, names))
-    for name in names:
-        echo(f"{name:<{width}}  {description(name) or '(its file has no description in the first line)'}")
+    for line in experiments(options.root, options.dataset, names):
+        echo(line)
     if not options.all:
         more = len(all_experiment_names()) - len(names)
         echo(f"and {more} of the ladder, which change one thing each: python -m pipeline experiments --all")

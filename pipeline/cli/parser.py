@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline import __version__, config
-from pipeline.config import DEFAULT_EXPERIMENT, ROOT, SCRIPT, ClusterSettings, UserError
-from pipeline.config.datasets import DEFAULT_DATASET, DEMO, TGS
+from pipeline.config import ROOT, SCRIPT, ClusterSettings, UserError
+from pipeline.config.datasets import DEFAULT_DATASET, DEMO, TGS, dataset
 from pipeline.road.select import Selection
 from pipeline.stages import ROAD
 
@@ -89,6 +89,8 @@ def make_parser(walk: Command, commands: Mapping[str, Command]) -> argparse.Argu
     command.add_argument("what", help="a stage (download, prepare, split, train, ...) or the name of an experiment")
     command = add("experiments", "list the experiments", commands["experiments"])
     command.add_argument("--all", action="store_true", help="also those of the ladder, which change one thing each")
+    _add_dataset(command)
+    _add_root(command)
     return parser
 
 
@@ -101,7 +103,7 @@ def selection(options: argparse.Namespace) -> Selection:
     return Selection(
         root=options.root,
         dataset=options.dataset,
-        experiment=options.experiment,
+        experiment=dataset(options.dataset).default_experiment if options.experiment is None else options.experiment,
         folds=options.folds,
         # make passes SET as one text with several assignments.
         assignments=tuple(each for text in options.set for each in config.split_assignments(text)),
@@ -113,17 +115,12 @@ def selection(options: argparse.Namespace) -> Selection:
 
 
 def _add_selection(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--dataset",
-        default=DEFAULT_DATASET.name,
-        metavar="NAME",
-        help=f"{TGS.name} (default), {DEMO.name}, or a name of your own",
-    )
+    _add_dataset(command)
     command.add_argument(
         "--experiment",
-        default=DEFAULT_EXPERIMENT,
         metavar="NAME",
-        help="default: unet; several, and their blend: a,b,c",
+        help=f"default: {TGS.default_experiment}, for the dataset {DEMO.name} {DEMO.default_experiment}; "
+        "several, and their blend: a,b,c",
     )
     command.add_argument("--folds", default="", metavar="0,1", help="only these folds (default: all)")
     command.add_argument(
@@ -156,6 +153,15 @@ def _add_upload(command: argparse.ArgumentParser) -> None:
     )
     wait.add_argument("--no-wait", dest="wait", action="store_const", const=0, help="do not wait for Kaggle's score")
     command.add_argument("--force", action="store_true", help="upload a CSV that Kaggle has already")
+
+
+def _add_dataset(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--dataset",
+        default=DEFAULT_DATASET.name,
+        metavar="NAME",
+        help=f"{TGS.name} (default), {DEMO.name}, or a name of your own",
+    )
 
 
 def _add_root(command: argparse.ArgumentParser) -> None:

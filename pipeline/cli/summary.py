@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import CHECKOUT, DEFAULT_EXPERIMENT, ROOT, SCRIPT
+from pipeline.config import CHECKOUT, ROOT, SCRIPT
 from pipeline.config.datasets import DEFAULT_DATASET, DEMO, dataset
 from pipeline.reporting import checks
 from pipeline.stages import Context, report, submit, train, validate
@@ -80,10 +80,10 @@ def submitted(context: Context) -> None:
     if "score" in result:
         echo(f"  test answers        {result['score']:.4f}  (known for the built-in survey)")
     echo(f"  salt predicted      in {result['tiles_with_salt']:,} of {result['tiles']:,} test tiles")
-    echo(f"  CSV                 {_shown(artifact.path)}")
-    echo(f"  receipt             {_shown(artifact.manifest_path)}")
-    echo(f"  report              {_shown(report.artifact(layout, ()).path)}")
-    echo(f"  leaderboard         {_shown(layout.leaderboard.with_suffix('.html'))}")
+    echo(f"  CSV                 {shown(artifact.path)}")
+    echo(f"  receipt             {shown(artifact.manifest_path)}")
+    echo(f"  report              {shown(report.artifact(layout, ()).path)}")
+    echo(f"  leaderboard         {shown(layout.leaderboard.with_suffix('.html'))}")
     if dataset(layout.dataset) is DEMO:
         echo("  next                open the report; then the real tiles: make download train predict submit")
 
@@ -91,8 +91,8 @@ def submitted(context: Context) -> None:
 def _validated(context: Context, result: dict[str, Any], targets: str) -> None:
     layout = context.layout
     _score(result["cv"])
-    echo(f"  report              {_shown(report.artifact(layout, ()).path)}")
-    echo(f"  leaderboard         {_shown(layout.leaderboard.with_suffix('.html'))}")
+    echo(f"  report              {shown(report.artifact(layout, ()).path)}")
+    echo(f"  leaderboard         {shown(layout.leaderboard.with_suffix('.html'))}")
     warning = only_member(context) if layout.is_blend else ""
     echo(f"warning: {warning}" if warning else f"  next                {next_command(context, targets)}")
 
@@ -107,11 +107,16 @@ def _members(context: Context, result: dict[str, Any]) -> None:
         echo(f"    {member.experiment:<17} weight {result['votes'][member.experiment] / total:.2f}, CV alone {score}")
 
 
-def _score(cv: dict[str, Any]) -> None:
+def score_line(cv: dict[str, Any]) -> str:
+    """The cross-fitted score, its spread over folds and its interval over tiles."""
     low, high = cv["interval"]
     folds = " ".join(f"{score:.3f}" for score in cv["folds"].values())
     over = f"+- {cv['spread']:.4f} over folds {folds}, " if len(cv["folds"]) > 1 else ""
-    echo(f"  CV (cross-fitted)   {cv['score']:.4f}  {over}95 % interval over tiles {low:.3f} to {high:.3f}")
+    return f"  CV (cross-fitted)   {cv['score']:.4f}  {over}95 % interval over tiles {low:.3f} to {high:.3f}"
+
+
+def _score(cv: dict[str, Any]) -> None:
+    echo(score_line(cv))
     for text in checks.of_score(cv):
         echo(f"warning: {text}")
     echo(f"  at 0.5, all kept    {cv['score_at_half']:.4f}")
@@ -130,18 +135,22 @@ def _gain(found: dict[str, Any]) -> str:
     return f"{found['gain']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
 
 
-def next_command(context: Context, targets: str, experiment: str = "") -> str:
+def next_command(context: Context, targets: str, experiment: str = "", folds: str = "") -> str:
     """The next command, for the same dataset, experiment and settings, which it has to repeat.
+
+    The dataset's default experiment is left out.
 
     Args:
         context: of the command that is done.
         targets: stages, separated by spaces.
         experiment: another experiment to continue with.
+        folds: the only folds to continue with, where the command has to name them.
     """
     layout, experiment = context.layout, experiment or context.layout.experiment
     options = {
         "dataset": layout.dataset if layout.dataset != DEFAULT_DATASET.name else "",
-        "experiment": experiment if experiment != DEFAULT_EXPERIMENT else "",
+        "experiment": experiment if experiment != dataset(layout.dataset).default_experiment else "",
+        "folds": folds,
         "set": " ".join(context.assignments),
     }
     options = {name: value for name, value in options.items() if value}
@@ -153,12 +162,12 @@ def next_command(context: Context, targets: str, experiment: str = "") -> str:
     if CHECKOUT is not None or layout.root.resolve() != ROOT.resolve():
         options["root"] = str(layout.root)
     words = (f"--{name} {shlex.quote(value)}" for name, value in options.items())
-    program = f"{shlex.quote(_shown(Path(sys.executable)))} -m pipeline"
+    program = f"{shlex.quote(shown(Path(sys.executable)))} -m pipeline"
     if CHECKOUT is None and shutil.which(SCRIPT):
         program = SCRIPT
     return " ".join([program, targets.split()[-1], *words])
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
     """A path, relative to the current folder where it lies in there."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

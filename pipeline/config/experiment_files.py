@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,12 @@ def description(experiment: str) -> str:
     text = experiment_path(experiment).read_text(encoding="utf-8", errors="replace")
     first = text.lstrip().partition("\n")[0]
     return first.lstrip("# ") if first.startswith("#") else ""
+
+
+def header(experiment: str) -> str:
+    """The comment at the top of an experiment's file, in one line: what it shows, its command, what was measured."""
+    lines = experiment_path(experiment).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines))
 
 
 def lineage(experiment: str) -> list[tuple[Path, dict[str, Any]]]:

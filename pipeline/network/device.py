@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import keras
 
@@ -33,10 +32,7 @@ def _has_fast_bfloat16() -> bool:
     """Whether TensorFlow runs on a CPU with matrix units for bfloat16 (AMX), which nearly halve the time of a step."""
     if keras.backend.backend() != "tensorflow":
         return False  # XLA does not use them for convolutions
-    try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
-    except OSError:
-        return False
+    return machine.has_bfloat16_units()
 
 
 def jit() -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pipeline.artifacts import discard_damaged, locked
 from pipeline.config import UserError
 from pipeline.road import consent
+from pipeline.road.announce import announce
 from pipeline.road.plan import TRAIN, Goal, Step, groups, plan
 from pipeline.road.request import request_folds, requested_folds, write_config
 from pipeline.stages import ROAD, Context, Stage
@@ -51,7 +52,9 @@ def walk(goals: Sequence[Goal], target: str, on_finished: Callable[[Context], No
         for current in goal.stages:
             current.check(goal.context)
     _finish_shared(goals, target)
-    consent.check([goal.context for goal in goals if TRAIN in goal.stages])
+    training = [goal.context for goal in goals if TRAIN in goal.stages]
+    announce(training)
+    consent.check(training)
     errors: list[str] = []
     for group in groups(goals):
         blend = group[0].context.layout.is_blend

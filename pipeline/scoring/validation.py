@@ -56,6 +56,12 @@ class Validation:
     """Share of the tiles that are correctly classified as with or without salt."""
     nothing: float
     """Score of predicting no salt in any tile, which is the share of tiles without salt."""
+    coverage: float
+    """Share of salt in all pixels of the truth."""
+    predicted: float
+    """Share of salt in all pixels of the predictions, with the same thresholds, areas and rules as the score."""
+    constant_folds: tuple[int, ...]
+    """Folds with salt whose probabilities have one value in all pixels of all tiles, as those of NaN have."""
 
     @property
     def spread(self) -> float:
@@ -82,6 +88,9 @@ class Validation:
             "dice": self.dice,
             "empty_accuracy": self.empty_accuracy,
             "nothing": self.nothing,
+            "coverage": self.coverage,
+            "predicted": self.predicted,
+            "constant_folds": list(self.constant_folds),
         }
 
 
@@ -134,6 +143,9 @@ def validate(
         dice=float(np.where(empty, 1.0, 2 * intersection / np.maximum(areas, 1)).mean()),
         empty_accuracy=metric.empty_accuracy(predicted, counts.truth),
         nothing=float((counts.truth == 0).mean()),
+        coverage=float(counts.truth.sum() / truth.size),
+        predicted=float(predicted.sum() / truth.size),
+        constant_folds=tuple(fold for fold in folds if search.is_constant(votes, fold_of_tile == fold)),
     )
 
 
@@ -172,6 +184,11 @@ class _Search:
         choice = self._threshold_choice(votes, group)
         plain = PostProcessing(choice.threshold, choice.min_area)
         return votes, *rule_search.choose(self.trial(votes, choice.threshold), plain, chosen_on, self._rules)
+
+    def is_constant(self, votes: Votes, rows: np.ndarray) -> bool:
+        """Whether the probabilities of some tiles, given as (n,) bool, all have one value, but not their masks."""
+        found, truth = self._probabilities(votes)[rows], self._truth[rows]
+        return bool(found.min() == found.max() and truth.min() != truth.max())
 
     def trial(self, votes: Votes, threshold: float) -> Trial:
         """Scores of all tiles with these weights and this threshold."""

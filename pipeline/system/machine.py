@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 CORES = "PIPELINE_CORES"
 """Environment variable with the number of cores of a process that shares the machine with others."""
@@ -71,6 +72,14 @@ def _count_gpus() -> int:
     except (OSError, subprocess.TimeoutExpired):
         return 0
     return sum(line.startswith("GPU ") for line in ran.stdout.splitlines()) if ran.returncode == 0 else 0
+
+
+def has_bfloat16_units() -> bool:
+    """Whether the processor has matrix units for bfloat16 (AMX)."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
 
 
 def divide(processes: int, cores: int, gpus: list[str]) -> list[Resources]:

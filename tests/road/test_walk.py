@@ -100,6 +100,18 @@ def test_what_was_asked_for_is_recorded_before_the_training(road: Recorder, cont
     assert road.made[-1] == "demo train"
 
 
+def test_the_plan_is_printed_before_finished_folds_need_consent(
+    road: Recorder, context: Contexts, capsys: pytest.CaptureFixture[str]
+):
+    finish(context())
+    with pytest.raises(UserError, match=r"RETRAIN=1"):
+        walk([Goal(context("demo", "train.epochs=40"), road.until("train"))], "train", nothing)
+    printed = capsys.readouterr().out
+    assert "    folds 0, 1        stale: train.epochs was 9, now 40\n" in printed
+    assert "  training            folds 0, 1 x 40 epochs\n" in printed
+    assert not road.made
+
+
 def test_an_experiment_that_fails_does_not_stop_the_others(road: Recorder, context: Contexts):
     def fail(stage: Stage, current: Context) -> None:
         if stage.name == "validate" and current.layout.experiment == "demo":

@@ -85,6 +85,9 @@ def test_the_receipt_has_every_figure():
         "dice": result.dice,
         "empty_accuracy": result.empty_accuracy,
         "nothing": pytest.approx((truth.sum(axis=(1, 2)) == 0).mean()),
+        "coverage": pytest.approx(truth.mean()),
+        "predicted": pytest.approx(result.predicted_area.sum() / truth.size),
+        "constant_folds": [],
     }
 
 

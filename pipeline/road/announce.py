@@ -1,0 +1,164 @@
+"""What a command is about to train, printed before it starts: with which settings, on what, why and for how long."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import config
+from pipeline.artifacts import Artifact, Freshness, reusable_from, started
+from pipeline.config import differences
+from pipeline.road.estimate import backend, estimate, parameters
+from pipeline.stages import Context, prepare, train
+from pipeline.system import gpu_packages, machine
+from pipeline.system.progress import echo, format_duration
+
+WIDTH = 118
+"""Columns after which a line is wrapped."""
+LABEL = 20
+"""Columns of the label before a value."""
+
+
+def announce(contexts: Sequence[Context]) -> None:
+    """Print the plan of each training that is about to start; nothing where nothing will be trained.
+
+    Only manifests, environment variables and the list of GPUs are read. No framework is imported.
+
+    Args:
+        contexts: of a command that may train, after the stages that all experiments share.
+    """
+    plans = [(context, folds) for context in contexts if (folds := _to_train(context))]
+    if not plans:
+        return
+    gpus = [] if plans[0][0].cluster is not None else machine.gpus()
+    install = gpu_packages.missing(backend()) if gpus else ""
+    for context, folds in plans:
+        echo("")
+        for line in plan_lines(context, folds, [] if install else gpus):
+            echo(line)
+    if install:
+        echo(f"warning: {gpu_line(gpus, install)}")
+
+
+def plan_lines(context: Context, folds: Sequence[int], gpus: Sequence[str]) -> list[str]:
+    """The plan of one experiment's training.
+
+    Args:
+        context: of the experiment.
+        folds: those that will be trained.
+        gpus: those that the backend can use.
+    """
+    layout, settings = context.layout, context.layout.settings
+    changed = differences(settings, config.load(layout.experiment))
+    differs = ", ".join(f"{key} = {_shown(new)} (not {_shown(old)})" for key, (old, new) in changed.items())
+    precision = _precision(context, gpus)
+    count = parameters(context)
+    network = "" if count is None else f", {count:,} parameters"
+    at_once = f", {min(context.jobs, len(folds))} at once" if min(context.jobs, len(folds)) > 1 else ""
+    stops = ", or fewer (early stopping)" if settings.train.early_stopping else ""
+    lines = [
+        *_row("experiment", layout.experiment),
+        *(_row("  differs in", differs) if differs else []),
+        *_row("dataset", f"{layout.dataset}{_tiles(context)}"),
+        *_row("device", f"{_device(context, gpus)}; {backend()}, {precision}{network}"),
+        *_row("training", f"{_folds(folds)} x {settings.train.epochs} epochs{stops}{at_once}"),
+    ]
+    for why, some in _reasons(context, folds).items():
+        lines += _row(f"  {_folds(some)}", why)
+    return lines + _row("time", _time(context, folds, precision, bool(gpus)))
+
+
+def gpu_line(gpus: Sequence[str], install: str) -> str:
+    """Text for GPUs that the backend cannot use.
+
+    Args:
+        gpus: as ``machine.gpus`` lists them.
+        install: what pip has to install.
+    """
+    found = f"{len(gpus)} GPUs are" if len(gpus) > 1 else "a GPU is"
+    python = Path(sys.executable)
+    if python.is_relative_to(Path.cwd()):
+        python = python.relative_to(Path.cwd())
+    command = f"{shlex.quote(str(python))} -m pip install {shlex.quote(install)}"
+    return f"{found} here, but {backend()} is installed without CUDA and trains on the processor; to use it: {command}"
+
+
+def _to_train(context: Context) -> list[int]:
+    """The folds that are not trained, and that no other experiment has trained with the same settings and inputs."""
+    artifacts = {fold: train.trained(context.layout, fold) for fold in context.folds}
+    freshness = context.freshness
+    return [fold for fold, each in artifacts.items() if not freshness.state(each).done and not reusable_from(each)]
+
+
+def _reasons(context: Context, folds: Sequence[int]) -> dict[str, list[int]]:
+    """Why folds that were trained, or started, before are trained: text -> folds; without those that are just missing."""
+    found: dict[str, list[int]] = {}
+    for fold in folds:
+        if why := _reason(context.freshness, train.trained(context.layout, fold)):
+            found.setdefault(why, []).append(fold)
+    return found
+
+
+def _reason(freshness: Freshness, artifact: Artifact) -> str:
+    state = freshness.state(artifact)
+    stale = f"{state.kind}: {state.why}" if state.why else ""
+    return "; ".join(filter(None, [stale, "goes on from its last finished epoch" if started(artifact) else ""]))
+
+
+def _tiles(context: Context) -> str:
+    prepared = context.freshness.manifest(prepare.artifact(context.layout))
+    if prepared is None:
+        return ""
+    return f", {prepared.result['train']:,} labelled and {prepared.result['test']:,} test tiles"
+
+
+def _device(context: Context, gpus: Sequence[str]) -> str:
+    if context.cluster is not None:
+        return f"Ray at {context.cluster.address}" if context.cluster.address else "Ray on this machine"
+    if gpus:
+        return f"GPU{'s' if len(gpus) > 1 else ''} {', '.join(gpus)}"
+    cores = machine.cores()
+    return f"{cores} processor core{'s' if cores > 1 else ''}"
+
+
+def _precision(context: Context, gpus: Sequence[str]) -> str:
+    """As ``network.device.precision``, without the framework; ``auto`` where other machines choose."""
+    wanted = context.layout.settings.train.precision
+    if wanted != "auto" or context.cluster is not None:
+        return wanted
+    units = backend() == "tensorflow" and machine.has_bfloat16_units()
+    return "bfloat16" if gpus or units else "float32"
+
+
+def _time(context: Context, folds: Sequence[int], precision: str, gpu: bool) -> str:
+    found = estimate(context, len(folds), precision, gpu)
+    if found is None:
+        return "no estimate: no fold with such settings is trained here, and no cost of it is known"
+    in_turn = " for one fold after the other" if context.jobs > 1 or context.cluster is not None else ""
+    most = "at most " if context.layout.settings.train.early_stopping else ""
+    return f"{most}about {_roughly(found.seconds)}{in_turn}, by {found.source}"
+
+
+def _roughly(seconds: float) -> str:
+    """A duration without the digits that an estimate does not have."""
+    step = 1 if seconds < 60 else 60 if seconds < 7200 else 600
+    return format_duration(step * round(seconds / step)).replace(" 0 min", "").replace(" min 0 s", " min")
+
+
+def _folds(folds: Sequence[int]) -> str:
+    return f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
+
+
+def _shown(value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = "none" if value in ("", []) or value is None else text
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _row(label: str, value: str) -> list[str]:
+    indent = " " * (LABEL + 2)
+    first = f"  {label:<{LABEL - 1}} "
+    return textwrap.wrap(value, WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)

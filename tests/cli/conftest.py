@@ -1,0 +1,3 @@
+"""Experiments whose artifacts are all there, made in milliseconds."""
+
+from tests.road.conftest import context as context  # a fixture

@@ -1,0 +1,133 @@
+"""Where an experiment stands: the end of ``status``, and the list of the experiments."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import main as command_line
+from pipeline.cli.overview import experiments, standing
+from pipeline.road.request import request_folds
+from pipeline.stages import ROAD, Context, submit, train, validate
+from tests.road.conftest import fill, finish
+
+Contexts = Callable[..., Context]
+SCORE = "  CV (cross-fitted)   0.7000  95 % interval over tiles 0.600 to 0.800"
+
+
+def fresh(context: Context) -> Context:
+    context.freshness.forget()
+    return context
+
+
+def make(context: Context, last: str) -> Context:
+    """The context with the artifacts of the stages as far as one."""
+    for stage in ROAD[: [each.name for each in ROAD].index(last) + 1]:
+        for artifact in stage.artifacts(context):
+            fill(artifact)
+    return fresh(context)
+
+
+def command(lines: list[str]) -> str:
+    """The next command, as far as it does not depend on where Python is."""
+    assert lines[-1].startswith("  next ")
+    return lines[-1].split("-m pipeline ")[-1].split(" --root")[0]
+
+
+def test_before_anything_is_done_the_next_command_is_the_whole_road(context: Contexts):
+    assert [command(standing(context()))] == ["submit --dataset demo"]
+    assert len(standing(context())) == 1
+
+
+def test_what_is_done_has_its_score_and_its_page(context: Contexts):
+    finish(context())
+    lines = standing(context())
+    assert lines[0] == SCORE
+    assert lines[-1].startswith("  next                open ")
+    assert lines[-1].endswith("report.html")
+
+
+def test_a_stale_score_says_so(context: Contexts):
+    finish(context())
+    lines = standing(context("demo", "submit.min_area=3"))
+    assert lines[0] == f"{SCORE} (stale)"
+    assert command(lines) == "submit --dataset demo"
+
+
+def test_the_next_command_in_a_checkout_is_one_of_make(context: Contexts, monkeypatch: pytest.MonkeyPatch):
+    demo = context()
+    monkeypatch.setattr("pipeline.cli.summary.CHECKOUT", demo.layout.root.resolve())
+
+    def following(current: Context) -> str:
+        return standing(fresh(current))[-1].split(maxsplit=1)[1]
+
+    assert following(demo) == "make download train predict submit DATASET=demo"
+    make(demo, "split")
+    assert following(demo) == "make train predict submit DATASET=demo"
+    # A command that was killed was about fold 0 alone.
+    request_folds(demo.layout, [0])
+    assert following(demo) == "make train predict submit DATASET=demo FOLDS=0"
+    make(replace(demo, folds=(0,)), "train")
+    assert following(demo) == "make predict submit DATASET=demo"
+    make(replace(demo, folds=(0,)), "submit")
+    assert following(demo).startswith("open ")
+    assert following(replace(demo, folds=(1,))) == "make train predict submit DATASET=demo FOLDS=1"
+
+
+def test_a_csv_of_the_competition_that_was_not_uploaded_is_next(context: Contexts, monkeypatch: pytest.MonkeyPatch):
+    demo = context()
+    finish(demo)
+    monkeypatch.setattr("pipeline.cli.summary.CHECKOUT", demo.layout.root.resolve())
+    monkeypatch.setattr("pipeline.cli.overview.dataset", lambda name: type("Kaggle", (), {"may_be_uploaded": True}))
+    assert standing(fresh(demo))[-1].split(maxsplit=1)[1] == "make submit DATASET=demo"
+    manifest = demo.freshness.manifest(submit.artifact(demo.layout, (0, 1)))
+    assert manifest is not None
+    manifest.result["kaggle"] = {"ref": 1}
+    assert standing(demo)[-1].split()[1] == "open"
+
+
+def test_status_ends_with_the_score_and_the_next_command(context: Contexts, capsys: pytest.CaptureFixture[str]):
+    demo = context()
+    finish(demo)
+    arguments = ["--root", str(demo.layout.root), "--dataset", "demo", "--set", "split.folds=2"]
+    assert command_line.main(["status", *arguments]) == 0
+    *_, score, following = capsys.readouterr().out.splitlines()
+    assert score == SCORE
+    assert following.startswith("  next ")
+
+
+def test_the_list_has_the_default_first_and_what_is_trained(context: Contexts):
+    demo = context()  # with two folds, where its file has three
+    finish(demo)
+    head, first, *rest = (line.split() for line in experiments(demo.layout.root, "demo", ["article", "unet", "demo"]))
+    assert head[:5] == ["experiment", "CV", "minutes", "folds", "trained"]
+    assert first[:7] == ["demo", "0.7000", "1.5", "2", "of", "3,", "stale"]
+    assert [line[:4] for line in rest] == [["article", "-", "-", "-"], ["unet", "-", "-", "-"]]
+    assert experiments(demo.layout.root, "tgs", ["article", "unet", "demo"])[1].startswith("unet ")
+
+
+def test_an_experiment_without_a_score_shows_its_folds(context: Contexts):
+    demo = context()
+    finish(demo)
+    validate.artifact(demo.layout, (0, 1)).manifest_path.unlink()
+    train.trained(demo.layout, 1).manifest_path.unlink()
+    (_, line) = experiments(demo.layout.root, "demo", ["demo"])
+    assert line.split()[:4] == ["demo", "-", "-", "1"]
+
+
+def test_a_file_that_is_not_valid_is_listed(context: Contexts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr("pipeline.config.experiment_files.EXPERIMENTS", tmp_path)
+    (tmp_path / "mine.toml").write_text("# Mine.\n[train]\nepoch = 3\n")
+    assert experiments(tmp_path, "tgs", ["mine"])[1].split() == ["mine", "-", "-", "-", "Mine."]
+
+
+def test_the_list_loads_no_framework(tmp_path: Path):
+    code = "import sys; from pipeline.cli.main import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    arguments = ["experiments", "--all", "--root", str(tmp_path)]
+    ran = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert not {*ran.stderr.split()} & {"numpy", "pandas", "keras", "tensorflow", "matplotlib"}
