@@ -94,7 +94,7 @@ def _to_train(context: Context) -> list[int]:
 
 
 def _reasons(context: Context, folds: Sequence[int]) -> dict[str, list[int]]:
-    """Why folds that were trained, or started, before are trained: text -> folds; without those that are just missing."""
+    """Why folds that were trained or started before are trained now: reason -> folds, without folds that are missing."""
     found: dict[str, list[int]] = {}
     for fold in folds:
         if why := _reason(context.freshness, train.trained(context.layout, fold)):
@@ -105,7 +105,7 @@ def _reasons(context: Context, folds: Sequence[int]) -> dict[str, list[int]]:
 def _reason(freshness: Freshness, artifact: Artifact) -> str:
     state = freshness.state(artifact)
     stale = f"{state.kind}: {state.why}" if state.why else ""
-    return "; ".join(filter(None, [stale, "goes on from its last finished epoch" if started(artifact) else ""]))
+    return "; ".join(filter(None, [stale, "resumes after its last finished epoch" if started(artifact) else ""]))
 
 
 def _tiles(context: Context) -> str:
