@@ -70,7 +70,7 @@ def page(experiment: Experiment) -> str:
         folds=[fold_row(experiment, fold) for fold in experiment.result["folds"]],
         curves=learning_curves(experiment),
         threshold=_threshold(experiment),
-        rules=[{**each, "taken": "yes" if each["taken"] else "no"} for each in cv["gains"]],
+        rules=_rules(cv["gains"]),
         members=member_rows(experiment),
         member_links=["", *(f"../{name}/report.html" for name in experiment.members)],
         changed=_changed(experiment.settings),
@@ -118,7 +118,7 @@ def _headline(result: dict[str, Any]) -> dict[str, Any]:
         "rules": ", ".join(cv["rules"]) or "none",
         "IoU": cv["iou"],
         "Dice": cv["dice"],
-        "empty or not correct": cv["empty_accuracy"],
+        "empty accuracy": cv["empty_accuracy"],
         "parameters": training["parameters"],
         "training minutes": training["minutes"],
         "tiles/s in training": training["tiles_per_second"],
@@ -206,6 +206,18 @@ def _threshold(experiment: Experiment) -> Drawings:
         pages.drawing(
             figures.reliability(tiles.probabilities, tiles.truth), "how often a pixel is salt, against its probability"
         ),
+    ]
+
+
+def _rules(gains: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "rule": each["rule"],
+            "taken": "yes" if each["taken"] else "no",
+            "gain": each["gain"],
+            "95 % interval": f"{each['low']:+.4f} to {each['high']:+.4f}",
+        }
+        for each in gains
     ]
 
 

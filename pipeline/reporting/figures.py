@@ -119,8 +119,9 @@ def against_leaderboard(points: Sequence[tuple[str, float, float]]) -> Figure:
     low, high = min(*cv, *score) - 0.01, max(*cv, *score) + 0.01
     axes.plot([low, high], [low, high], color=GREY, linestyle=":", label="equal")
     axes.scatter(cv, score, color=BLUE, zorder=3)
-    for name, x, y in points:
-        axes.annotate(name, (x, y), textcoords="offset points", xytext=(5, 4), fontsize=9, color=INK)
+    for index, (name, x, y) in enumerate(sorted(points, key=lambda point: point[1])):
+        side = 4 if index % 2 else -12  # neighbours on different sides
+        axes.annotate(name, (x, y), textcoords="offset points", xytext=(5, side), fontsize=9, color=INK)
     axes.set(xlabel="CV", ylabel="score on the test tiles")
     axes.legend(labelcolor=INK, frameon=False, fontsize=9, loc="lower right")
     return figure

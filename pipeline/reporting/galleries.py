@@ -84,6 +84,8 @@ def _tiles(tiles: Tiles, rows: np.ndarray, how: PostProcessing) -> list[dict[str
     drawn = []
     for at, row in enumerate(rows):
         tile = tiles.scores.iloc[row]
+        # A fold's cross-fitted choice may differ from the choice on all folds.
+        gone = tile["predicted"] > 0 and not masks[at].any()
         drawn.append(
             {
                 "id": tile["id"],
@@ -93,6 +95,7 @@ def _tiles(tiles: Tiles, rows: np.ndarray, how: PostProcessing) -> list[dict[str
                 "predicted": _percent(tile["predicted"]),
                 "score": float(tile["score"]),
                 "wrong": int(wrong[row]),
+                "note": "; no mask with the final threshold and rules" if gone else "",
                 "png": pages.data_url(tile_images.panels(images[at], truth[at], found[at], masks[at])),
             }
         )
@@ -100,4 +103,4 @@ def _tiles(tiles: Tiles, rows: np.ndarray, how: PostProcessing) -> list[dict[str
 
 
 def _percent(share: float) -> str:
-    return f"{share:.1%}".replace("%", " %")
+    return f"{share:.1%}".replace("%", "\u00a0%")

@@ -29,7 +29,7 @@ FORMATS = {
     "median depth": ".0f",
     "tiles/s in training": ".0f",
     "training minutes": ".1f",
-    "empty or not correct": ".1%",
+    "empty accuracy": ".1%",
 }
 """Formats of floats by column; four decimals in all other columns."""
 TEXT_COLUMNS = {"dataset", "rules", "setting", "default", "here", "value", "rule", "taken", "folds"}
@@ -73,7 +73,7 @@ def shown(value: Any, column: str = "") -> str:
         return ""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return format(value, FORMATS.get(column, ".4f")) if isinstance(value, float) else str(value)
+    return format(value, FORMATS.get(column, ".4f")).replace("%", "\u00a0%") if isinstance(value, float) else str(value)
 
 
 def plain(value: Any) -> str:
