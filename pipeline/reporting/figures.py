@@ -119,9 +119,12 @@ def against_leaderboard(points: Sequence[tuple[str, float, float]]) -> Figure:
     low, high = min(*cv, *score) - 0.01, max(*cv, *score) + 0.01
     axes.plot([low, high], [low, high], color=GREY, linestyle=":", label="equal")
     axes.scatter(cv, score, color=BLUE, zorder=3)
-    for index, (name, x, y) in enumerate(sorted(points, key=lambda point: point[1])):
-        side = 4 if index % 2 else -12  # neighbours on different sides
-        axes.annotate(name, (x, y), textcoords="offset points", xytext=(5, side), fontsize=9, color=INK)
+    for name, x, y in points:
+        # Away from the line, and within the figure.
+        side, along = (4, "bottom") if y >= x else (-4, "top")
+        near, place = (5, "left") if x < low + 0.7 * (high - low) else (-5, "right")
+        offset = {"textcoords": "offset points", "xytext": (near, side), "ha": place, "va": along}
+        axes.annotate(name, (x, y), fontsize=9, color=INK, **offset)
     axes.set(xlabel="CV", ylabel="score on the test tiles")
     axes.legend(labelcolor=INK, frameon=False, fontsize=9, loc="lower right")
     return figure

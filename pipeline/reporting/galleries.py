@@ -78,8 +78,10 @@ def draw(tiles: Tiles, how: PostProcessing) -> list[Gallery]:
 
 
 def _tiles(tiles: Tiles, rows: np.ndarray, how: PostProcessing) -> list[dict[str, Any]]:
+    if not len(rows):
+        return []
     images, truth, found = tiles.images[rows], tiles.truth[rows], tiles.probabilities[rows]
-    masks = postprocess.apply(found, images, how) if len(rows) else []
+    masks = postprocess.apply(found, images, how)
     wrong = groups.wrong_area(tiles.scores)
     drawn = []
     for at, row in enumerate(rows):

@@ -51,7 +51,7 @@ def describe(context: Context, inputs: dict[str, Artifact], trained: list[Artifa
         found["folds trained"] = " to ".join(dict.fromkeys([_date(times[0]), _date(times[-1])]))
         found["trained by pipeline"] = ", ".join(sorted({str(each.made.get("pipeline", "")) for each in manifests}))
     found["code of this page"] = git_commit() or "no git checkout"
-    found["machine of this page"] = f"{cpu_name()}, {machine.cores()} cores, {platform.system()}"
+    found["machine of this page"] = f"{cpu_name()}, {machine.cores()} cores; Python {platform.python_version()}"
     for label, artifact in inputs.items():
         manifest = context.freshness.manifest(artifact)
         found[label] = manifest.fingerprint if manifest is not None else "unknown"
