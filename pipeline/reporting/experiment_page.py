@@ -44,7 +44,7 @@ class Experiment:
     command: str
     """Makes the experiment again."""
     show: str
-    """Command that draws a tile, without the tile's id."""
+    """Draws a tile; empty for a blend, of which no tile can be drawn."""
 
 
 def page(experiment: Experiment) -> str:

@@ -100,9 +100,15 @@ def _read(context: Context, result: dict[str, Any]) -> Experiment:
             },
             [train.trained(member, fold) for member in layout.members for fold in folds],
         ),
-        command=provenance.command(context, "submit"),
-        show=provenance.command(context, "show"),
+        command=provenance.command(context, "submit", *_folds(context)),
+        show="" if layout.is_blend else provenance.command(context, "show", str(scores["id"].iloc[0])),
     )
+
+
+def _folds(context: Context) -> list[str]:
+    """The option that selects the folds; none for all of them."""
+    chosen, every = context.folds, context.layout.folds
+    return [] if tuple(chosen) == tuple(every) else ["--folds", ",".join(map(str, chosen))]
 
 
 def _history(path: Path) -> list[dict[str, str]]:
