@@ -93,5 +93,5 @@ def _date(text: str) -> str:
     """A manifest's time in UTC to the minute."""
     try:
         return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    except ValueError:
+    except (ValueError, OverflowError):
         return "unknown"

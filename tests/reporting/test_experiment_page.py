@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from pipeline.reporting.experiment_page import Experiment
 from pipeline.reporting.galleries import Tiles
 from pipeline.scoring.validation import validate
 from pipeline.training.loop import loss_of_epoch
+from tests.browser import browser, look, set_dark
 from tests.conftest import blobs, noisy
 
 
@@ -158,3 +160,28 @@ def test_the_page_has_the_warnings(experiment: Experiment):
     cv = experiment.result["cv"] | {"nothing": 1.0}
     page = experiment_page.page(replace(experiment, result=experiment.result | {"cv": cv}))
     assert page.count('<p class="warning">warning: CV 0.') == 1
+
+
+def test_the_page_fits_a_phone_and_follows_the_dark_mode(experiment: Experiment, tmp_path: Path):
+    path = tmp_path / "report.html"
+    path.write_text(experiment_page.page(experiment))
+    colours = """
+        const of = (selector, name) => getComputedStyle(document.querySelector(selector))[name];
+        return [of("body", "backgroundColor"), of("body", "color"), of("figure svg text", "fill"),
+                of("figure svg path[style*='--blue']", "stroke")]
+    """
+    with browser(tmp_path) as window:
+        look(window, path)
+        # Folded tables scroll in their own box, too.
+        window.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
+        for width in (1400, 400):
+            metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+            window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+            assert window.execute_script("return document.documentElement.scrollWidth") <= width
+        seen = []
+        for dark in (False, True):
+            set_dark(window, dark)
+            seen.append(window.execute_script(colours))
+        assert seen[0][1] == seen[0][2]  # text in figures has the colour of the page's text
+        assert seen[1][1] == seen[1][2]
+        assert all(light != dark for light, dark in zip(*seen, strict=True))
