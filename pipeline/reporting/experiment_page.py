@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from pipeline.config import Settings, TrainSettings, as_dict, differences
-from pipeline.reporting import checks, figures, galleries, groups, pages, tile_images
-from pipeline.reporting.galleries import Tiles
-from pipeline.scoring import metric, thresholding
+from pipeline.config import Settings, as_dict, differences
+from pipeline.reporting import checks, experiment_charts, galleries, groups, pages, tile_images
+from pipeline.reporting.experiment import Experiment
+from pipeline.scoring import metric
 from pipeline.scoring.postprocess import PostProcessing
 
-CURVE = np.linspace(0.05, 0.95, 46)
-"""Thresholds at which the curve of the score is drawn."""
 LEADERBOARD = "../../../../submissions/leaderboard.html"
 """Address of the leaderboard from the experiment's folder."""
-Drawings = list[tuple[Any, str]]
-"""SVGs and captions."""
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """What the page shows."""
-
-    name: str
-    dataset: str
-    settings: Settings
-    result: dict[str, Any]
-    """Of the validation's manifest."""
-    tiles: Tiles
-    """All out-of-fold tiles."""
-    training: dict[int, dict[str, Any]]
-    """Of each trained fold, the result in its manifest; empty for a blend."""
-    histories: dict[int, list[dict[str, str]]]
-    """Of each fold, the rows of ``history.csv``; empty for a blend."""
-    members: dict[str, float | None]
-    """Of a blend, the score of each member alone, None where unknown; empty for a single experiment."""
-    provenance: dict[str, str]
-    """When, where and from what the predictions and the page were made."""
-    command: str
-    """Makes the experiment again."""
-    show: str
-    """Draws a tile; empty for a blend, of which no tile can be drawn."""
 
 
 def page(experiment: Experiment) -> str:
@@ -68,8 +35,8 @@ def page(experiment: Experiment) -> str:
         colours={"truth": tile_images.MISSED, "invented": tile_images.INVENTED},
         show=experiment.show,
         folds=[fold_row(experiment, fold) for fold in experiment.result["folds"]],
-        curves=learning_curves(experiment),
-        threshold=_threshold(experiment),
+        curves=experiment_charts.learning_curves(experiment),
+        threshold=experiment_charts.threshold_and_reliability(experiment),
         rules=_rules(cv["gains"]),
         members=member_rows(experiment),
         member_links=["", *(f"../{name}/report.html" for name in experiment.members)],
@@ -87,18 +54,13 @@ def _score(experiment: Experiment) -> dict[str, Any]:
         "score": cv["score"],
         "low": cv["interval"][0],
         "high": cv["interval"][1],
-        "nothing": nothing(experiment),
+        "nothing": experiment.nothing,
         "half": cv["score_at_half"],
         "without_rules": cv["score_without_rules"],
         "gate": cv["gate"],
         "tiles": cv["tiles"],
         "folds": experiment.result["folds"],
     }
-
-
-def nothing(experiment: Experiment) -> float:
-    """Score of predicting no salt in any tile: the share of empty tiles."""
-    return float((experiment.tiles.scores["coverage"] == 0).mean())
 
 
 def warnings(result: dict[str, Any]) -> list[str]:
@@ -167,46 +129,6 @@ def fold_row(experiment: Experiment, fold: int) -> dict[str, Any]:
         "epochs": trained.get("epochs"),
         "minutes": round(trained["seconds"] / 60, 1) if trained else None,
     }
-
-
-def late_epoch(train: TrainSettings, epochs: int) -> int | None:
-    """The first epoch with the late loss, counted from 1; None where none of the trained epochs has it."""
-    first = math.ceil(train.late_loss_start * train.epochs) + 1
-    return first if train.late_loss and 1 < first <= epochs else None
-
-
-def learning_curves(experiment: Experiment) -> Drawings:
-    """Score, loss and learning rate over epochs; empty for a blend."""
-    histories = experiment.histories
-    if not histories:
-        return []
-    late = late_epoch(experiment.settings.train, max(map(len, histories.values())))
-    best = {fold: trained["best_epoch"] for fold, trained in experiment.training.items()}
-    curve = figures.learning_curve
-    score = curve(histories, "score", "score at 0.5", best, late, nothing(experiment))
-    note = "; dashed: the loss changes" if late else ""
-    return [
-        pages.drawing(score, f"score on the fold's validation tiles at 0.5; star: best epoch{note}"),
-        pages.drawing(curve(histories, "loss", "training loss", None, late), f"training loss{note}"),
-        pages.drawing(curve(histories, "learning_rate", "learning rate"), "learning rate"),
-    ]
-
-
-def _threshold(experiment: Experiment) -> Drawings:
-    """The score against the threshold, and the calibration of the probabilities."""
-    threshold, area = experiment.result["cv"]["threshold"], experiment.result["cv"]["min_area"]
-    tiles = experiment.tiles
-    counts = thresholding.count(tiles.probabilities, tiles.truth)
-    curve = [float(thresholding.scores_at(counts, float(each), area).mean()) for each in CURVE]
-    return [
-        pages.drawing(
-            figures.threshold_curve(CURVE.tolist(), curve, threshold),
-            f"score against threshold; masks under {area} pixels are emptied",
-        ),
-        pages.drawing(
-            figures.reliability(tiles.probabilities, tiles.truth), "how often a pixel is salt, against its probability"
-        ),
-    ]
 
 
 def _rules(gains: list[dict[str, Any]]) -> list[dict[str, Any]]:

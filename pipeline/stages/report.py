@@ -17,7 +17,7 @@ from pipeline.system.progress import echo
 from pipeline.training.files import HISTORY
 
 if TYPE_CHECKING:
-    from pipeline.reporting.experiment_page import Experiment
+    from pipeline.reporting.experiment import Experiment
 
 
 def artifact(layout: Layout, folds: Iterable[int]) -> Artifact:
@@ -63,7 +63,7 @@ def _read(context: Context, result: dict[str, Any]) -> Experiment:
     import pandas as pd
 
     from pipeline.data import tables, tiles
-    from pipeline.reporting.experiment_page import Experiment
+    from pipeline.reporting.experiment import Experiment
     from pipeline.reporting.galleries import Tiles
     from pipeline.scoring import blend
 

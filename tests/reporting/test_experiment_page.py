@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from pipeline import config
-from pipeline.reporting import experiment_page, figures, groups
-from pipeline.reporting.experiment_page import Experiment
+from pipeline.reporting import experiment_charts, experiment_page, figures, groups
+from pipeline.reporting.experiment import Experiment
 from pipeline.reporting.galleries import Tiles
 from pipeline.scoring.validation import validate
 from pipeline.training.loop import loss_of_epoch
@@ -147,7 +147,7 @@ def test_the_late_loss_begins_where_training_begins_it(epochs: int, start: float
     train = config.TrainSettings(epochs=epochs, late_loss_start=start)
     late = [epoch + 1 for epoch in range(epochs) if loss_of_epoch(train, epoch) == train.late_loss]
     # From the first epoch on, it is not a change.
-    assert experiment_page.late_epoch(train, epochs) == (late[0] if late and late[0] > 1 else None)
+    assert experiment_charts.late_epoch(train, epochs) == (late[0] if late and late[0] > 1 else None)
 
 
 def test_the_page_has_the_warnings(experiment: Experiment):
