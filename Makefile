@@ -24,17 +24,17 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
-# By way of the environment, so that a shell makes nothing of quotation marks in them.
+# Passed through the environment, so that the shell does not interpret quotation marks in them.
 export DATASET EXPERIMENT FOLDS ARCHIVE SET JOBS TILE EXECUTOR ADDRESS STORE CPUS GPUS WAIT
 CHOICE   = --dataset "$$DATASET" --experiment "$$EXPERIMENT" --folds "$$FOLDS" $(if $(SET),--set "$$SET")
 OPTIONS  = $(CHOICE) --jobs "$$JOBS" $(if $(ARCHIVE),--archive "$$ARCHIVE") $(PLACE)
 PLACE    = --executor "$$EXECUTOR" $(if $(ADDRESS),--address "$$ADDRESS") $(if $(STORE),--store "$$STORE") \
 	$(if $(CPUS),--cpus-per-fold "$$CPUS") $(if $(GPUS),--gpus-per-fold "$$GPUS")
-said     = $(filter-out 0 no false,$($(1)))
-UPLOAD   = $(if $(call said,DRY_RUN),--dry-run) $(if $(call said,NO_WAIT),--no-wait) $(if $(WAIT),--wait "$$WAIT") \
-	$(if $(call said,FORCE),--force)
-AGAIN    = $(if $(call said,RETRAIN),--retrain)
-# The first Python from 3.11 to 3.13; PYTHON3=... names another.
+enabled  = $(filter-out 0 no false,$($(1)))
+UPLOAD   = $(if $(call enabled,DRY_RUN),--dry-run) $(if $(call enabled,NO_WAIT),--no-wait) $(if $(WAIT),--wait "$$WAIT") \
+	$(if $(call enabled,FORCE),--force)
+AGAIN    = $(if $(call enabled,RETRAIN),--retrain)
+# The first Python 3.11, 3.12 or 3.13 that is found; PYTHON3=... selects another.
 PYTHON3 ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 
@@ -42,73 +42,72 @@ PYTHON3 ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 .NOTPARALLEL:
 
 ##@ The road: each target first brings the ones before it up to date
-.PHONY: download prepare split train validate report predict submit
-download: ## get the tiles: Kaggle, ARCHIVE=zip or folder, or the built-in survey (DATASET=demo)
-prepare:  ## decode and check the tiles, once
-split:    ## deal the tiles to depth-stratified folds
-train:    ## train the folds; a killed run goes on where it stopped
-validate: ## the cross-fitted score; training ends with it
-report:   ## draw the experiment's page and the leaderboard; training ends with it
-predict:  ## predict the test tiles with every trained fold
-submit:   ## write and check the CSV, upload it to Kaggle, wait for the score
-download prepare split train validate report predict submit: | $(VENV)/ready$(if $(filter ray,$(EXECUTOR)),-cluster)
+# The stages in the order in which they run. `make help` reads their help texts from pipeline/stages/*.py.
+STAGES := download prepare split train validate report predict submit
+.PHONY: $(STAGES)
+$(STAGES): | $(VENV)/ready$(if $(filter ray,$(EXECUTOR)),-cluster)
 	@$(PYTHON) -m pipeline $@ $(OPTIONS) $(if $(filter-out download prepare split,$@),$(AGAIN)) $(if $(filter submit,$@),$(UPLOAD))
 
-##@ To begin with
+##@ Other commands
 .PHONY: demo status show submissions experiments lab board clean-% help
-demo: | $(VENV)/ready ## the whole road on the built-in survey: no account, no download
+demo: | $(VENV)/ready ## all stages on the built-in survey: no account, no download
 	@$(PYTHON) -m pipeline submit --dataset demo --experiment demo --jobs "$$JOBS" $(if $(SET),--set "$$SET") $(AGAIN)
-status: | $(VENV)/ready ## what is done, stale (and why) or missing
+status: | $(VENV)/ready ## show what is done, stale (and why) or missing
 	@$(PYTHON) -m pipeline status $(CHOICE)
-show: | $(VENV)/ready ## draw one tile, image, truth and prediction: make show TILE=id
+show: | $(VENV)/ready ## draw one tile with its truth and prediction: make show TILE=id
 	@$(PYTHON) -m pipeline show "$$TILE" $(CHOICE)
-submissions: | $(VENV)/ready ## Kaggle's past submissions beside our receipts: CV against public and private score
+submissions: | $(VENV)/ready ## list Kaggle's past submissions with your receipts: CV against public and private score
 	@$(PYTHON) -m pipeline submissions
-experiments: | $(VENV)/ready ## the experiments to choose from
+experiments: | $(VENV)/ready ## list the experiments
 	@$(PYTHON) -m pipeline experiments
 lab: | $(VENV)/ready-lab ## open the notebooks in JupyterLab
 	@$(VENV)/bin/jupyter lab notebooks
 board: | $(VENV)/ready-lab ## watch training in TensorBoard, with SET="train.tensorboard=true"
 	@$(VENV)/bin/tensorboard --logdir "data/$$DATASET/experiments"
 clean-%: export WHAT = $*
-clean-%: | $(VENV)/ready ## remove what one stage or experiment has left: make clean-train FOLDS=0, make clean-unet
+clean-%: | $(VENV)/ready ## remove the files of one stage or experiment: make clean-train FOLDS=0, make clean-unet
 	@$(PYTHON) -m pipeline clean "$$WHAT" $(CHOICE)
-help: ## this page
-	@awk 'BEGIN {FS = ":.*## "} \
+help: ## show this page
+	@awk -v stages="$(STAGES)" 'BEGIN {FS = ":.*## "; count = split(stages, names, " ")} \
+		function row(name, text) {printf "  make %-14s %s\n", name, text} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z%-]+:.*## / {sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^STAGES := / {for (i = 1; i <= count; i++) { \
+			file = "pipeline/stages/" names[i] ".py"; text = ""; \
+			while ((getline line < file) > 0) if (sub(/^ *help="/, "", line) && sub(/",$$/, "", line)) text = line; \
+			row(names[i], text)}} \
+		/^[a-z%-]+:.*## / {sub(/:.*/, "", $$1); row($$1, $$2)}' $(MAKEFILE_LIST)
 	@printf '\nVariables (now): DATASET=%s EXPERIMENT=%s FOLDS=%s ARCHIVE=%s JOBS=%s SET="%s"\n' \
 		"$$DATASET" "$$EXPERIMENT" "$${FOLDS:-all}" "$$ARCHIVE" "$$JOBS" "$$SET"
 	@printf 'Example: make train EXPERIMENT=unet FOLDS=0,1 SET="train.epochs=5 train.batch_size=16"\n'
 
-##@ For those who change the code
+##@ Development
 .PHONY: test test-slow test-faults test-backends test-cluster bench bench-gpu online audit format lock
-test: | $(VENV)/ready ## lint, types and the default test suite
+test: | $(VENV)/ready ## lint, type check and the default test suite
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow and not faults and not cluster"
 test-slow: | $(VENV)/ready ## the tests that take minutes
 	$(PYTHON) -m pytest -m slow
-test-faults: | $(VENV)/ready ## kill it, damage what it made, fill the disk: does it always come back?
+test-faults: | $(VENV)/ready ## killed runs, damaged files, full disks: the same command must recover
 	FUZZ_EXAMPLES=500 $(PYTHON) -m pytest -n 2 --dist worksteal -m "faults or fuzz"
 test-backends: | $(VENV)/ready-jax ## network, loss, training and prediction on JAX
 	KERAS_BACKEND=jax $(PYTHON) -m pytest -m backends
-test-cluster: | $(VENV)/ready-cluster ## folds on a real Ray cluster of two nodes: lost workers, stores, sets of experiments
-	$(PYTHON) -m pytest -m cluster tests/test_cluster.py
+test-cluster: | $(VENV)/ready-cluster ## folds on a real Ray cluster of two nodes: lost workers, stores, several experiments
+	$(PYTHON) -m pytest -m cluster tests/execution
 bench: | $(VENV)/ready-bench ## measure speed on this machine's processor (some minutes) into benchmarks/RESULTS.md
 	$(PYTHON) -m benchmarks
 bench-gpu: | $(VENV)/ready-jax ## measure speed on an NVIDIA GPU with JAX; needs jax[cuda12] in .venv
 	KERAS_BACKEND=jax $(PYTHON) -m benchmarks gpu
-online: # not asked of the tools themselves, which offline end with a page of retries
+online: # checked first, because offline the tools themselves print a page of retries
 	@$(PYTHON) -c "import requests; requests.get('https://pypi.org/pypi/pip/24.0/json', timeout=10).raise_for_status()" 2>/dev/null || { \
-		echo "error: pypi.org, which knows the holes, does not answer; run make audit where the internet is" >&2; exit 2; }
-audit: | $(VENV)/ready online $(VENV)/ready-lab ## look every locked dependency up in the database of known holes (needs the internet)
+		echo "error: pypi.org, which lists known vulnerabilities, does not answer; make audit needs the internet" >&2; exit 2; }
+audit: | $(VENV)/ready online $(VENV)/ready-lab ## check the locked dependencies for known vulnerabilities (needs the internet)
 	$(VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
 format: | $(VENV)/ready ## put the code in the project's style
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
-lock: | $(VENV)/ready ## resolve the dependencies of pyproject.toml anew (needs uv)
+lock: | $(VENV)/ready ## resolve the dependencies of pyproject.toml again (needs uv)
 	uv pip compile pyproject.toml --group dev $(LOCK) -o requirements.lock
 	uv pip compile pyproject.toml --group dev --group jax -c requirements.lock $(LOCK) -o requirements-jax.lock
 	uv pip compile pyproject.toml --group dev --group lab -c requirements.lock $(LOCK) -o requirements-lab.lock
@@ -116,8 +115,8 @@ lock: | $(VENV)/ready ## resolve the dependencies of pyproject.toml anew (needs 
 	uv pip compile pyproject.toml --group dev --extra cluster -c requirements.lock $(LOCK) -o requirements-cluster.lock
 LOCK = --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-# The environment: made once, and updated in place when a lock changes, so that what you add to it stays. Commands that
-# run from it hold a lock on the file beside it, under which nothing is updated.
+# The environment: created once, and updated in place when a lock file changes, so that packages that you add to it stay.
+# A command that runs from it holds a lock on the file beside it; meanwhile the environment is not updated.
 $(VENV).lock:
 	@touch $@ 2>/dev/null || true
 $(VENV)/ready: requirements.lock | $(VENV).lock

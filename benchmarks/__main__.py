@@ -25,9 +25,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     known = f"{', '.join(SUBJECTS)}, gpu (default: all but gpu)"
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=known)
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; nothing is written")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to check that it runs; nothing is written")
     parser.add_argument(
-        "--render", action="store_true", help="measure nothing; write RESULTS.md from what was measured"
+        "--render", action="store_true", help="measure nothing; write RESULTS.md from the recorded results"
     )
     options = parser.parse_args()
     if options.render:
@@ -59,7 +59,7 @@ def measured_settings(experiment: str) -> dict[str, dict]:
 
 
 def write(tables: dict[str, dict], folder: Path = HERE) -> None:
-    """Add measured tables to what there is, and render the page."""
+    """Add measured tables to the recorded ones, and render the page."""
     from benchmarks.machine import described
 
     for kind in ("cpu", "gpu"):
@@ -95,8 +95,8 @@ def _gpu_name() -> str:
 
 def rendered(folder: Path = HERE) -> str:
     """RESULTS.md from the rows on disk."""
-    lines = ["# How fast it is", "", "Measured, not asserted: `make bench` and `make bench-gpu` write this page."]
-    lines += ["A ratio lasts; an absolute time is that of the machine named above it."]
+    lines = ["# Speed", "", "Written by `make bench` and `make bench-gpu`."]
+    lines += ["Ratios are comparable between machines; absolute times are those of the machine named above them."]
     for kind, command in (("cpu", "make bench"), ("gpu", "make bench-gpu")):
         lines += ["", f"## {kind.upper()}", ""]
         path = folder / "results" / f"{kind}.json"
@@ -127,7 +127,7 @@ def _table(subject: str, table: dict) -> list[str]:
 
 
 def _former(settings: dict[str, dict[str, dict]]) -> list[str]:
-    """Experiments whose settings are other ones now than when they were measured."""
+    """Experiments whose settings have changed since they were measured."""
     from benchmarks.ladder import changed
     from pipeline.config import all_experiment_names
 

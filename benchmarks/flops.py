@@ -8,7 +8,7 @@ import keras
 
 
 def forward_flops(model: keras.Model) -> int:
-    """Operations of one image's way through the network: two for each multiply-add of a convolution or dense layer.
+    """Operations of one forward pass of one image: two for each multiply-add of a convolution or dense layer.
 
     Norms, activations, additions and interpolation are left out, as is usual: they are few, and slow for another
     reason, which is memory.

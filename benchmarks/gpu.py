@@ -22,7 +22,7 @@ TINY = ["network.width=4", "network.levels=2", "network.blocks=1", "train.batch_
 
 def measure(quick: bool = False) -> list[Row]:
     os.environ["KERAS_BACKEND"] = "jax"
-    # Before this process takes hold of the GPU's memory, which the folds' processes need.
+    # Before this process reserves the GPU's memory, which the folds' processes need.
     folds = _folds(quick)
     rows: list[Row] = []
     for name, batch in BATCHES.items():
@@ -55,7 +55,7 @@ def _pace(name: str, overrides: list[str], quick: bool) -> list[Row]:
     batches = Batches(tiles, np.arange(count), transform, settings.augment, settings.train.batch_size, 0, workers())
     steps = 2 if quick else 60
     first = tuple(keras.ops.convert_to_tensor(part) for part in batches[0])
-    # By ``fit``, as folds are trained: ``train_on_batch`` would wait for the loss at each step.
+    # With ``fit``, as folds are trained: ``train_on_batch`` would wait for the loss at each step.
     model.fit((each for each in repeat(first)), steps_per_epoch=steps, verbose=0)
     started = time.perf_counter()
     model.fit((each for each in repeat(first)), steps_per_epoch=steps, verbose=0)

@@ -1,4 +1,4 @@
-"""Surveys of growing size: does the time of one tile stay what it was, and the memory?"""
+"""Surveys of growing size: do the time per tile and the memory stay constant?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TITLE = "Growth"
 STAGES = ("prepare", "split", "predict", "submit")
 SIZES = (1, 4, 16)
 TURNS = 3
-"""Runs of each stage, of which the fastest counts: the tiles that a survey has more take tenths of a second."""
+"""Runs of each stage; the fastest counts, because the additional tiles take only tenths of a second."""
 PLOT = Path(__file__).parent / "growth.png"
 
 
@@ -29,8 +29,8 @@ def measure(quick: bool = False) -> list[Row]:
     rows = []
     for stage in STAGES:
         tiles = base[0] if stage == "split" else base[1] if stage != "prepare" else sum(base)
-        # What a stage takes even for the smallest survey (imports, tracing) is no matter of growth: the cost of
-        # a tile is that of the tiles which a larger survey has more.
+        # The fixed time of a stage (imports, tracing) does not grow with the survey: the cost of a tile is the
+        # difference between two surveys, divided by their difference in tiles.
         paces = [(found[b][stage][0] - found[a][stage][0]) / ((b - a) * tiles) for a, b in pairwise(sizes)]
         change = paces[-1] / max(paces[0], 1e-9) - 1
         enough = found[sizes[-1]][stage][0] - found[sizes[0]][stage][0] > 1
@@ -47,7 +47,7 @@ def measure(quick: bool = False) -> list[Row]:
         first, last = found[sizes[0]][stage][1], found[sizes[-1]][stage][1]
         rows.append(
             Row(
-                f"{stage}: peak memory of its own at {sizes[-1]}x against {sizes[0]}x",
+                f"{stage}: own peak memory at {sizes[-1]}x against {sizes[0]}x",
                 f"{last - first:+.0f} MiB ({last:.0f} MiB)",
                 "flat, under 2 GiB",
                 last < 2048 and last - first < 100,
@@ -57,7 +57,7 @@ def measure(quick: bool = False) -> list[Row]:
 
 
 def _measured(train: int, test: int, turns: int) -> dict[str, tuple[float, float]]:
-    """Seconds and peak memory (without mapped files) in MiB of each stage of a survey, each in a process of its own."""
+    """Seconds and peak memory (without mapped files) in MiB of each stage of a survey, each in its own process."""
     found: dict[str, tuple[float, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         settings = TINY.replace("survey.train=40 survey.test=12", f"survey.train={train} survey.test={test}")
@@ -65,7 +65,7 @@ def _measured(train: int, test: int, turns: int) -> dict[str, tuple[float, float
         for stage in ("prepare", "split", "train", "predict", "submit"):
             runs = [_child(folder, stage, settings)]
             for _ in range(turns - 1 if stage in STAGES else 0):
-                # Made again with the same content, what follows stays as it is.
+                # Made again with the same content, so the later artifacts stay up to date.
                 _child(folder, f"clean {stage}", settings)
                 runs.append(_child(folder, stage, settings))
             found[stage] = min(seconds for seconds, _ in runs), max(peak for _, peak in runs)
@@ -81,7 +81,7 @@ from pipeline.cli.main import main
 own = [0.0]
 
 def watch():
-    # Memory of the process itself: pages of memory-mapped files are the system's, which takes them back at need.
+    # Memory of the process itself: the system can reclaim pages of memory-mapped files at any time.
     while True:
         text = Path("/proc/self/status").read_text()
         own[0] = max(own[0], int(text.split("RssAnon:")[1].split()[0]) / 1024)
@@ -113,7 +113,7 @@ def _plot(found: dict[int, dict[str, tuple[float, float]]], base: tuple[int, int
     for stage in ("prepare", "predict"):
         right.plot(tiles, [found[size][stage][1] for size in found], "o-", label=stage)
     left.set(title="Time of a stage", xlabel="tiles in the survey", ylabel="seconds")
-    right.set(title="Peak memory of its own", xlabel="tiles in the survey", ylabel="MiB", ylim=(0, None))
+    right.set(title="Own peak memory", xlabel="tiles in the survey", ylabel="MiB", ylim=(0, None))
     for axes in (left, right):
         axes.legend(frameon=False)
         axes.grid(alpha=0.3)

@@ -1,12 +1,12 @@
-"""The ladder of experiments, made from the receipts that training left on disk: ``python -m benchmarks.ladder``.
+"""The ladder of experiments, from the manifests of their trainings: ``python -m benchmarks.ladder``.
 
-It reads each experiment's validation and trainings, and prints what they say. With ``--write`` that goes to
-``results/ladder.json``, ``LADDER.md`` with its figure, the README's table, and the first lines of each experiment's
-TOML, so that all of them show the same; which then must have been scored on the same tiles.
+It reads each experiment's validation and trainings, and prints them as a table. With ``--write`` the table goes to
+``results/ladder.json``, ``LADDER.md`` with its figure, the README, and the first lines of each experiment's TOML, so
+that all of them show the same figures. All rungs must have been scored on the same tiles.
 
-A rung is compared with its base tile by tile; a gain whose bootstrap interval over tiles holds 0 is called none. How
-much a score moves by the luck of a training is told by rungs that were trained again with other seeds (``NAME-seed1``);
-a gain within that spread is called none, too.
+A rung is compared with its base tile by tile. The difference is not significant where its bootstrap interval over tiles
+contains 0, or where it is within the seed variance: the spread of the scores of a rung that was trained again with
+other seeds (``NAME-seed1``).
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ladder", description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=HERE.parent, help="folder of data/ and submissions/")
     parser.add_argument("--dataset", default=DEFAULT_DATASET.name)
-    parser.add_argument("--write", action="store_true", help="put the figures into the project's files as well")
+    parser.add_argument("--write", action="store_true", help="also write the figures to the project's files")
     options = parser.parse_args()
     rows = measured(options.root, options.dataset)
     if not rows:
-        parser.error(f"{options.root}: nothing of dataset {options.dataset} is validated there; train some rungs first")
+        parser.error(f"{options.root}: no validated experiment on dataset {options.dataset}; train some rungs first")
     if not options.write:
         print("\n".join([*_table(_judged(rows)), "", _about(rows)]))
         return
@@ -48,13 +48,13 @@ def main() -> None:
 
     path = HERE / "results" / "ladder.json"
     kept = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
-    # What an earlier machine measured stays, each row with its machine.
+    # Rows measured on other machines stay; each row names its machine.
     machine = described()["processor"]
     rows = joined(kept, [row | {"machine": machine} for row in rows])
     if not rows:
-        parser.error("none of that was scored on the tiles of the table; leave --write out to see it")
+        parser.error("none of these was scored on the tiles of the table; leave --write out to see them")
     rows = _judged(rows)
-    # A row a line, which a diff shows as a row.
+    # One row per line, so that a diff shows rows.
     lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     path.write_text(f'{{"rows": [\n{lines}\n]}}\n', encoding="utf-8")
     (HERE / "LADDER.md").write_text(_page(rows), encoding="utf-8")
@@ -65,34 +65,34 @@ def main() -> None:
 
 
 def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
-    """A row for each experiment that was trained with the settings of its TOML as it is now, in the order of names."""
+    """A row for each experiment that was trained with the present settings of its TOML, ordered by name."""
     rows, scores = [], {}
     for name in all_experiment_names():
         settings = load(name)
         layout, freshness = Layout(root, dataset, name, settings), Freshness()
-        told = read_manifest(layout.experiment_folder / "cv.json")
-        if told is None or told.artifact != "validate":
+        validated = read_manifest(layout.experiment_folder / "cv.json")
+        if validated is None or validated.artifact != "validate":
             continue
-        folds = told.result["folds"]
-        prepared, dealt = freshness.manifest(prepare.artifact(layout)), freshness.manifest(split.artifact(layout))
+        folds = validated.result["folds"]
+        prepared, folded = freshness.manifest(prepare.artifact(layout)), freshness.manifest(split.artifact(layout))
         made = [
             [freshness.manifest(each) for each in (train.trained(layout, fold), train.out_of_fold(layout, fold))]
             for fold in folds
         ]
-        # What the figure depends on, from training to the smallest mask, as the receipts hold it.
+        # The settings that the score depends on, from training to the smallest mask, as recorded in the manifests.
         read = [
-            {**fitted.settings, **seen.settings, "submit": told.settings["submit"]}
+            {**fitted.settings, **seen.settings, "submit": validated.settings["submit"]}
             for fitted, seen in made
             if fitted and seen
         ]
-        now, same_split = stored(settings), dealt and told.inputs["split"] == dealt.fingerprint
+        now, same_split = stored(settings), folded and validated.inputs["split"] == folded.fingerprint
         if not prepared or not same_split or len(read) < len(folds) or any(changed(each, now) for each in read):
             print(f"{name}: left out, its settings have changed since it was trained and scored")
             continue
         results = [fitted.result for fitted, _ in made if fitted]
         with (layout.experiment_folder / "scores.csv").open(newline="", encoding="utf-8") as stream:
             scores[name] = {each["id"]: float(each["score"]) for each in csv.DictReader(stream)}
-        cv = told.result["cv"]
+        cv = validated.result["cv"]
         rows.append(
             {
                 "experiment": name,
@@ -116,7 +116,7 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
             }
         )
     for row in rows:
-        # Of tiles that a base was trained on nothing can be told: ``kernel`` has folds of its own.
+        # Only scores of the same tiles are comparable: ``kernel``, for example, has other folds.
         if scores.get(row["base"], {}).keys() == scores[row["experiment"]].keys():
             gain, low, high, _ = difference(scores[row["experiment"]], scores[row["base"]])
             row |= {"gain": round(gain, 4), "gain_low": round(low, 4), "gain_high": round(high, 4)}
@@ -124,10 +124,10 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
 
 
 def joined(kept: list[dict[str, Any]], fresh: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Kept rows and fresh ones, which take the place of those of the same experiment.
+    """The kept rows and the fresh ones, which replace those of the same experiment.
 
-    One table compares what was scored on the same tiles; fresh rows of other tiles are named and left out. An empty
-    list where none is left.
+    A table compares scores of the same tiles; fresh rows of other tiles are left out, with a printed line. Returns an
+    empty list where no fresh row is left.
     """
     wanted, same = _where((kept or fresh)[0]), []
     for row in fresh:
@@ -148,12 +148,12 @@ def _where(row: dict[str, Any]) -> str:
 
 
 def changed(then: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether a setting that the figure depends on has another value now.
+    """Whether a setting that the score depends on has another value now.
 
     Args:
-        then: sections and their settings as the receipts hold them. A setting of training that did not exist then
-            counts as it is by default. One of what follows counts as it is now: the rungs have always said of
-            themselves what is done to their masks, as the defaults do more. One that is gone does not count.
+        then: sections and their settings, as recorded in the manifests. A setting of training that did not exist then
+            counts as its default. A setting of a later stage that did not exist then counts as its present value,
+            because the rungs set the post-processing themselves. A removed setting does not count.
         now: all settings of the experiment.
     """
     plain = stored(Settings())
@@ -165,7 +165,7 @@ def changed(then: dict[str, Any], now: dict[str, Any]) -> bool:
 
 
 def spread(rows: list[dict[str, Any]]) -> float:
-    """How far apart the scores of one rung lie with different seeds, at most; 0 where none was repeated."""
+    """The seed variance: the largest difference of scores of one rung over its seeds; 0 where none was repeated."""
     groups: dict[str, list[float]] = {}
     for row in rows:
         groups.setdefault(SEED.sub("", row["experiment"]), []).append(row["cv"])
@@ -173,16 +173,16 @@ def spread(rows: list[dict[str, Any]]) -> float:
 
 
 def _judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    luck = spread(rows)
+    seeds = spread(rows)
     for row in rows:
         if "gain" in row and not SEED.search(row["experiment"]):
-            unsure = abs(row["gain"]) <= luck or row["gain_low"] <= 0 <= row["gain_high"]
+            unsure = abs(row["gain"]) <= seeds or row["gain_low"] <= 0 <= row["gain_high"]
             row["verdict"] = "none" if unsure else "gain" if row["gain"] > 0 else "loss"
     return sorted(rows, key=lambda row: row["experiment"])
 
 
-def _says(name: str) -> str:
-    """What an experiment shows, as the first line of its TOML says it."""
+def _description(name: str) -> str:
+    """What an experiment changes, from the first line of its TOML."""
     first = experiment_path(name).read_text(encoding="utf-8").splitlines()[0]
     return re.sub(r"^(Ladder \d+|Part, on top of ladder \d+)[:,] *", "", first.lstrip("# "))
 
@@ -204,26 +204,31 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
             cv += f" (seeds: {', '.join(f'{each:.3f}' for each in seeds[name])})"
         against = ""
         if "gain" in row:
-            against = f"{row['gain']:+.3f}" + (", within luck: none" if row.get("verdict") == "none" else "")
-        cells = [f"`{name}`", _says(name), cv, f"{row['low']:.3f} to {row['high']:.3f}", against]
+            against = f"{row['gain']:+.3f}" + (", not significant" if row.get("verdict") == "none" else "")
+        cells = [f"`{name}`", _description(name), cv, f"{row['low']:.3f} to {row['high']:.3f}", against]
         lines.append(f"| {' | '.join(cells)} | {row['epochs']} | {row['core_minutes']:.0f} | {row['parameters']:,} |")
     return lines
 
 
 def _page(rows: list[dict[str, Any]]) -> str:
     machines = sorted({row["machine"] for row in rows})
-    lines = ["# The ladder", "", "Made from receipts by `python -m benchmarks.ladder`. " + _about(rows), ""]
+    lines = [
+        "# The ladder",
+        "",
+        "Written by `python -m benchmarks.ladder` from the manifests of the trainings. " + _about(rows),
+        "",
+    ]
     lines += [f"- machine: {machine}" for machine in machines]
     return "\n".join([*lines, "", "![Score of each rung](ladder.png)", "", *_table(rows)]) + "\n"
 
 
 def _about(rows: list[dict[str, Any]]) -> str:
-    luck = spread(rows)
-    said = " A gain whose 95 % interval over tiles holds 0 is called none"
-    said += f", and so is one below {luck:.3f}, by which the same rung moved with other seeds." if luck else "."
+    seeds = spread(rows)
+    judged = " A difference is not significant where its 95 % interval over tiles contains 0"
+    judged += f", or where it is within {seeds:.3f}, the spread of one rung over its seeds." if seeds else "."
     return (
         f"Cross-fitted CV on {_where(rows[0])}: {rows[0]['tiles']:,} to score, the others to train on."
-        " A core-minute is a minute of one processor core." + said
+        " A core-minute is a minute of one processor core." + judged
     )
 
 
@@ -237,7 +242,7 @@ def _into_readme(rows: list[dict[str, Any]]) -> None:
 
 
 def _into_experiment(row: dict[str, Any]) -> None:
-    """Put the figures into the comment at the top of an experiment's file, in place of what stood there."""
+    """Replace the figures in the comment at the top of an experiment's file."""
     path = experiment_path(row["experiment"])
     lines = path.read_text(encoding="utf-8").splitlines()
     head = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
@@ -246,7 +251,7 @@ def _into_experiment(row: dict[str, Any]) -> None:
 
 
 def header(row: dict[str, Any]) -> list[str]:
-    """What a row says, as comment lines of its experiment's file."""
+    """A row as comment lines of its experiment's file."""
     return [
         f"# Measured on {_folds(row)}, {row['epochs']} epochs: CV {row['cv']:.4f} (95 % interval {row['low']:.4f} to "
         f"{row['high']:.4f}), {row['at_half']:.4f} at 0.5;",
@@ -275,7 +280,7 @@ def _plot(rows: list[dict[str, Any]], path: Path) -> None:
         axes.spines[side].set_visible(False)
     handles = [
         pyplot.Line2D([], [], marker="o", linestyle="", color=colour, label=label)
-        for colour, label in (("#2a78d6", "a gain"), ("#888888", "none: within luck"), ("#c2410c", "a loss"))
+        for colour, label in (("#2a78d6", "a gain"), ("#888888", "not significant"), ("#c2410c", "a loss"))
     ]
     axes.legend(handles=handles, title="against its base", fontsize=8, loc="lower left", frameon=False)
     figure.savefig(path, dpi=150)

@@ -76,7 +76,7 @@ def backend_matmul(dtype: str = "float32") -> Callable[[int], object]:
         if size not in made:
             draw = np.random.default_rng(0).random((size, size), dtype=np.float32)
             made[size] = keras.ops.cast(keras.ops.convert_to_tensor(draw), dtype)
-        # A corner of the answer is enough to have waited for all of it.
+        # Reading one corner of the result waits for all of it.
         np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(product(made[size])[:1, :1], "float32")))
 
     return multiply

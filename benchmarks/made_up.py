@@ -1,4 +1,4 @@
-"""Masks, predictions and surveys that nobody has to download."""
+"""Synthetic masks, predictions and surveys."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def masks(count: int, seed: int = 0) -> np.ndarray:
 
 
 def images(masks: np.ndarray, seed: int = 1) -> np.ndarray:
-    """Grey tiles of masks: (n, 101, 101) uint8. As probabilities they are a passable prediction, too."""
+    """Grey tiles of masks: (n, 101, 101) uint8. Used as probabilities, they are a plausible prediction."""
     noise = np.random.default_rng(seed).normal(0, 45, masks.shape).astype(np.float32)
     return np.clip(70 + 115 * masks + noise, 0, 255).astype(np.uint8)

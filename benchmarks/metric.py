@@ -19,7 +19,7 @@ def measure(quick: bool = False) -> list[Row]:
     truth, found = masks[:labelled], images[:labelled]
     thresholds, areas = np.arange(1, 51) / 51, list(range(0, 200, 10))
     ours = seconds(lambda: thresholding.search(thresholding.count(found, truth), list(thresholds), areas))
-    # The usual loop on all of it would take hours; its time is that of a part, times how often the part fits in.
+    # The usual loop over all tiles would take hours; its time is extrapolated from a part of them.
     part = 20 if quick else 100
     loop = seconds(lambda: peers.usual_search(found[:part], truth[:part], thresholds[24:26], areas[:2]), runs=3)
     loop *= (labelled / part) * (len(thresholds) / 2) * (len(areas) / 2)
@@ -45,7 +45,7 @@ def _codes(masks: np.ndarray) -> list[Row]:
     coco = peers.pycocotools()
     if coco is None:
         return [Row("encoding", f"{seconds(lambda: rle.encode(masks)):.3f} s", note="pycocotools is not installed")]
-    # What it encodes best: one Fortran-ordered array, tiles last. Putting the masks in that order is not timed.
+    # It is fastest on one Fortran-ordered array, tiles last. Converting the masks to that order is not timed.
     ordered = np.asfortranarray(masks.transpose(1, 2, 0))
     encode, theirs = versus([lambda: rle.encode(masks), lambda: coco.encode(ordered)])
     codes = coco.encode(ordered)
@@ -56,7 +56,7 @@ def _codes(masks: np.ndarray) -> list[Row]:
             f"{theirs / encode:.2f} x ({encode:.3f} s ours)",
             "1 x or more",
             theirs >= encode,
-            "it writes a denser code of its own, not the competition's text",
+            "it writes its own denser code, not the competition's text",
         ),
         Row(
             f"decode {len(masks):,} masks, pycocotools' time against ours",

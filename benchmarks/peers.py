@@ -1,4 +1,4 @@
-"""What others do, for comparison: written for this purpose in the way that is usual, not copied."""
+"""Other implementations for comparison, written here in the usual way, not copied."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def usual_search(probabilities: np.ndarray, truth: np.ndarray, thresholds: np.ndarray, areas: list[int]) -> float:
-    """The best score, found in the way of most public kernels: a histogram for each tile, threshold and area.
+    """The best score, found as in most public kernels: a histogram for each tile, threshold and area.
 
     Args:
         probabilities: (n, 101, 101) uint8, v for v / 255.

@@ -1,4 +1,4 @@
-"""What a benchmark tells, and how two things are timed against each other."""
+"""Rows of the benchmark tables, and timing of functions against each other."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Row:
     """One line of a table.
 
     Attributes:
-        what: was measured.
-        value: with its unit, as it is to be read.
-        goal: what it was meant to be, where there is a goal.
-        reached: whether it is, where there is a goal.
-        note: what one has to know to believe it.
+        what: what was measured.
+        value: the result with its unit, as text.
+        goal: the target, if there is one.
+        reached: whether the goal was reached, if there is one.
+        note: conditions of the measurement.
     """
 
     what: str
@@ -28,7 +28,7 @@ class Row:
 
 
 def seconds(work: Callable[[], object], runs: int = 5) -> float:
-    """Median wall time of some runs, after one that does not count."""
+    """Median wall time of some runs, after one warm-up run."""
     return versus([work], runs)[0]
 
 
@@ -40,7 +40,7 @@ def once(work: Callable[[], object]) -> float:
 
 
 def versus(works: list[Callable[[], object]], runs: int = 5) -> list[float]:
-    """Median wall time of each, run in turns, so that a machine that slows down slows all of them."""
+    """Median wall time of each, run in turns, so that a slower phase of the machine affects all of them."""
     for work in works:
         work()
     times: list[list[float]] = [[] for _ in works]

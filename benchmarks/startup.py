@@ -1,4 +1,4 @@
-"""Commands that have nothing to do."""
+"""The time of commands that have nothing to do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _road(root: Path) -> None:
 
 
 def chain(root: Path, stage: str, settings: str = TINY) -> None:
-    """Run one command on a survey of its own."""
+    """Run one command on its own survey."""
     command = [sys.executable, "-m", "pipeline", stage, "--root", str(root), "--set", settings]
     command += ["--dataset", "demo", "--experiment", "demo"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""Training on this machine: share of the processor's peak, what feeding and scoring cost, and what others reach."""
+"""Training on this machine: share of the processor's peak, the cost of feeding and scoring, and the speed of others."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOTES = {
     "PyTorch, channels last": "Adam, float32, eager",
 }
 HEAVY = 5e11
-"""Operations of a step from which on a few steps are enough."""
+"""Operations of a step above which few steps are enough."""
 TINY = ["network.width=4", "network.levels=2", "network.blocks=1", "train.batch_size=4"]
 
 
@@ -56,8 +56,7 @@ def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
         model, size, answer = _network(settings, precision)
         images, masks = _batch(settings.train.batch_size, size, answer)
         work = 3 * forward_flops(model)
-        # Steps and matrix products in turns, each pair close together: a machine that others share is not equally
-        # fast all the time.
+        # Steps and matrix products in turns, each pair close together: the speed of a shared machine varies over time.
         heavy = work * settings.train.batch_size > HEAVY
         steps = 1 if quick or heavy else max(2, 64 // settings.train.batch_size)
         model.train_on_batch(images, masks)
@@ -97,7 +96,7 @@ def _batch(count: int, size: int, answer: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _others(settings: Settings, quick: bool) -> list[Row]:
-    """The kernel's network as we train it, as Keras would by itself, and in plain PyTorch."""
+    """The kernel's network as trained here, with Keras' own settings, and in plain PyTorch."""
     model, size, answer = _network(settings)
     images, masks = _batch(settings.train.batch_size, size, answer)
     works: dict[str, Any] = {"ours": lambda: model.train_on_batch(images, masks)}
@@ -191,7 +190,7 @@ def _epoch(settings: Settings, quick: bool) -> list[Row]:
 
 
 def _jobs(settings: Settings, quick: bool) -> list[Row]:
-    """What training folds at once with a core each, as ``JOBS`` does, gives against one fold with all cores."""
+    """The speed of folds trained at once with a core each, as with ``JOBS``, against one fold with all cores."""
     cores = machine.cores()
     if cores == 1:
         return []
@@ -210,33 +209,33 @@ def _jobs(settings: Settings, quick: bool) -> list[Row]:
 
 
 def _together(settings: Settings, processes: int, cores: int, quick: bool) -> float:
-    """Tiles a second that some processes, each with some cores, train on at the same time."""
+    """Training tiles per second of several processes together, each with some cores."""
     spawn = multiprocessing.get_context("spawn")
-    ready, told = spawn.Barrier(processes), spawn.Queue()
+    ready, results = spawn.Barrier(processes), spawn.Queue()
     before = dict(os.environ)
     try:
-        machine.Resources(cores).apply()  # which a process must find in its environment when it begins
-        running = [spawn.Process(target=_steps, args=(settings, quick, ready, told)) for _ in range(processes)]
+        machine.Resources(cores).apply()  # which a process must find in its environment when it starts
+        running = [spawn.Process(target=_steps, args=(settings, quick, ready, results)) for _ in range(processes)]
         for process in running:
             process.start()
     finally:
         os.environ.clear()
         os.environ.update(before)
-    pace = sum(told.get(timeout=600) for _ in running)
+    pace = sum(results.get(timeout=600) for _ in running)
     for process in running:
         process.join()
     return pace
 
 
-def _steps(settings: Settings, quick: bool, ready: Any, told: Any) -> None:
+def _steps(settings: Settings, quick: bool, ready: Any, results: Any) -> None:
     model, size, answer = _network(settings, settings.train.precision)
     images, masks = _batch(settings.train.batch_size, size, answer)
     model.train_on_batch(images, masks)
     steps = 0
     ready.wait(timeout=600)
     started = time.perf_counter()
-    # For a time, not a number of steps: all of them are at work until the last one has been timed.
+    # For a fixed time, not a number of steps, so that all processes are busy until the last one has been timed.
     while (passed := time.perf_counter() - started) < (0.2 if quick else 8.0):
         model.train_on_batch(images, masks)
         steps += 1
-    told.put(steps * settings.train.batch_size / passed)
+    results.put(steps * settings.train.batch_size / passed)

@@ -2,6 +2,6 @@
 
 __version__ = "0.1.0"
 
-INTERRUPTED = "interrupted; the same command goes on from here"
-"""What a command says that a signal has ended; its exit status is ``EXIT_INTERRUPTED``."""
+INTERRUPTED = "interrupted; run the same command again to continue"
+"""The message of a command that a signal has ended; its exit status is ``EXIT_INTERRUPTED``."""
 EXIT_INTERRUPTED = 130

@@ -1,6 +1,6 @@
 """``python -m pipeline``, and the console command ``tgs-salt``.
 
-From the first moment on, a signal ends it in one line. The rest is in ``command_line``.
+A signal ends it with one line, also while the imports are still running. The rest is in ``pipeline.cli``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def _end(*_: object) -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line as a process of its own; its exit status is the command's."""
+    """Run the command line as the whole process; its exit status is the command's."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)

@@ -28,7 +28,7 @@ FLAGS = (
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Chrome]:
-    """A browser with a profile of its own; the test is skipped where the machine has no Chromium."""
+    """A browser with its own profile; the test is skipped where the machine has no Chromium."""
     program = next((found for name in ("chromium", "google-chrome", "chrome") if (found := shutil.which(name))), None)
     driver = shutil.which("chromedriver")
     if program is None or driver is None:

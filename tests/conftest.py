@@ -1,4 +1,4 @@
-"""What the tests share. Everything runs on made-up tiles in temporary folders."""
+"""Fixtures and helpers of all tests. Everything runs on synthetic tiles in temporary folders."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ TINY = (
 
 @pytest.fixture(autouse=True)
 def _float32() -> Iterator[None]:
-    """What a network leaves as Keras' precision on a machine that computes in bfloat16 is nothing for the next test."""
+    """Restore Keras' precision, which a network sets on a machine that computes in bfloat16."""
     yield
     if "keras" in sys.modules:
         sys.modules["keras"].config.set_dtype_policy("float32")
 
 
 class Chain:
-    """The command line on a root folder of its own, in this process."""
+    """The command line on its own root folder, in this process."""
 
     def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.root, self._capsys = root, capsys
@@ -73,14 +73,14 @@ def chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Chain:
 
 
 def answers(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """What a network that predicts says to images, as NumPy."""
+    """The output of a network for images, as a NumPy array."""
     import keras
 
     return np.asarray(keras.ops.convert_to_numpy(model(images, training=False)))
 
 
 def blobs(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Made-up tiles that a small network learns at once: bright discs on noise; every third tile has none.
+    """Synthetic tiles that a small network learns at once: bright discs on noise; every third tile has none.
 
     Returns:
         Images and masks, (count, 101, 101) uint8.
@@ -99,7 +99,7 @@ def blobs(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def noisy(
     masks: np.ndarray, seed: int, noise: float, *, rock: float = 78, salt: float = 178, patch: int = 6
 ) -> np.ndarray:
-    """Made-up probabilities of masks, with noise in square patches; the mean of several has less noise.
+    """Synthetic probabilities of masks, with noise in square patches; the mean of several has less noise.
 
     Args:
         masks: (n, 101, 101) 0/1.

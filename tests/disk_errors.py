@@ -92,11 +92,11 @@ class Server:
         places = {name: self._folder / name for name in ("printed", "error", "calls")}
         for place in places.values():
             place.write_text("")
-        told = {"root": str(root), "arguments": arguments, "at": at, "how": HOW[how], "reads": reads}
+        job = {"root": str(root), "arguments": arguments, "at": at, "how": HOW[how], "reads": reads}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(
-            json.dumps(told | {name: str(place) for name, place in places.items()}),
+            json.dumps(job | {name: str(place) for name, place in places.items()}),
             file=self._process.stdin,
             flush=True,
         )
@@ -124,23 +124,23 @@ def _serve() -> None:
     for stage in (HERE.parent / "pipeline/stages").glob("[a-z]*.py"):
         __import__(f"pipeline.stages.{stage.stem}")
     for line in sys.stdin:
-        told = json.loads(line)
+        job = json.loads(line)
         child = os.fork()
         if child == 0:
-            _run(told)
+            _run(job)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
-def _run(told: dict) -> None:
+def _run(job: dict) -> None:
     from pipeline.cli import main as command_line
 
     status = 1
     with contextlib.suppress(BaseException):
         for number, name in ((1, "printed"), (2, "error")):
-            os.dup2(os.open(told[name], os.O_WRONLY | os.O_APPEND), number)
-        sys.argv = ["pipeline", *told["arguments"]]
-        if told["at"] is not None:
-            arm(Path(told["root"]), Path(told["calls"]), told["at"], told["how"], told["reads"])
+            os.dup2(os.open(job[name], os.O_WRONLY | os.O_APPEND), number)
+        sys.argv = ["pipeline", *job["arguments"]]
+        if job["at"] is not None:
+            arm(Path(job["root"]), Path(job["calls"]), job["at"], job["how"], job["reads"])
         try:
             command_line.run()
         except SystemExit as ended:

@@ -85,7 +85,7 @@ SMALL_LAYERS = [{"__main__"}, {"cli"}, {"stages"}, {"data", "network"}, {"config
 
 
 def broken(folder: Path, files: dict[str, str], layers: imports.Layers = SMALL_LAYERS) -> list[str]:
-    """What is found in the small package with some files put in the place of its own."""
+    """The violations in the small package, with some of its files replaced."""
     for name, text in {**SMALL, **files}.items():
         path = folder / "small" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,12 +121,12 @@ def test_a_tree_that_keeps_its_layers_is_accepted(tmp_path: Path):
     ],
 )
 def test_an_import_upwards_is_found_however_it_is_written(tmp_path: Path, line: str):
-    told = "small.data.tables imports small.cli, which is on a layer above"
-    assert told in broken(tmp_path, {"data/tables.py": line})
+    violation = "small.data.tables imports small.cli, which is on a layer above"
+    assert violation in broken(tmp_path, {"data/tables.py": line})
 
 
 @pytest.mark.parametrize(
-    ("files", "told"),
+    ("files", "violation"),
     [
         (
             {"data/tiles.py": "from small.network import unet"},
@@ -150,9 +150,9 @@ def test_an_import_upwards_is_found_however_it_is_written(tmp_path: Path, line: 
         ({"plots/deep.py": ""}, "plots is on no layer"),
     ],
 )
-def test_whatever_else_breaks_the_layers_is_found(tmp_path: Path, files: dict[str, str], told: str):
+def test_any_other_violation_of_the_layers_is_found(tmp_path: Path, files: dict[str, str], violation: str):
     (found,) = broken(tmp_path, files)
-    assert found.startswith(told)
+    assert found.startswith(violation)
 
 
 def test_a_layer_of_nothing_is_found(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""What the benchmarks count and compare with is right, and what they find is written down."""
+"""The benchmarks count and compare correctly, and their results are recorded."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_usual_loop_finds_the_score_that_ours_finds():
     assert peers.usual_search(found, truth, thresholds, areas) == pytest.approx(best)
 
 
-def test_the_competition_s_code_and_that_of_coco_say_the_same_masks():
+def test_the_competitions_encoding_and_that_of_coco_give_the_same_masks():
     coco = peers.pycocotools()
     if coco is None:
         pytest.skip("pycocotools is not installed (make bench installs it)")
@@ -69,7 +69,7 @@ def test_what_measures_a_gpu_runs_where_there_is_none(monkeypatch: pytest.Monkey
     assert any("tiles/s" in value for value in found.values())
 
 
-def test_two_works_take_turns():
+def test_two_functions_are_timed_in_turn():
     turns: list[str] = []
     versus([lambda: turns.append("a"), lambda: turns.append("b")], runs=2)
     assert turns == ["a", "b", "a", "b", "a", "b"]
@@ -99,7 +99,7 @@ def test_the_page_is_what_was_measured():
     )
 
 
-def test_what_was_measured_of_former_settings_says_so(tmp_path: Path):
+def test_a_measurement_of_former_settings_is_marked(tmp_path: Path):
     today = command.measured_settings("unet")
     row = {"what": "pace", "value": "4 x", "goal": "", "reached": None, "note": ""}
     table = {"title": "Prediction", "rows": [row], "settings": {"unet": today}}
@@ -108,7 +108,7 @@ def test_what_was_measured_of_former_settings_says_so(tmp_path: Path):
     command.write({"predict": table | {"settings": {"unet": today, "kernel": today}}}, tmp_path)
     page = (tmp_path / "RESULTS.md").read_text()
     # A setting that came later, and is off, changes nothing.
-    del today["train"]["pseudo_fraction"]
+    del today["train"]["pseudo_share"]
     assert command._former({"unet": today}) == []
     assert "Of former settings of `kernel`: `python -m benchmarks predict` measures those of today." in page
 

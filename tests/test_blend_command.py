@@ -77,7 +77,7 @@ def replace_array(artifact: Artifact, content: np.ndarray) -> None:
 
 @pytest.fixture(scope="module")
 def blended(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished chain with predictions that are worth something, a second experiment with others, and their blend."""
+    """A finished chain with useful predictions, a second experiment with others, and their blend."""
     root = tmp_path_factory.mktemp("blended")
     shutil.copytree(finished, root, dirs_exist_ok=True)
     experiments = root / "data/demo/experiments"

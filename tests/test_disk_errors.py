@@ -1,4 +1,4 @@
-"""A disk that is full or fails: no wrong byte counts as done, and what is wrong is said in one line.
+"""A disk that is full or fails: no wrong byte counts as done, and the error is printed in one line.
 
 Calls of the system are failed by a preloaded library (``disk_errors.c``). The chain, call by call, carries the marker
 ``faults`` (make test-faults); DISK_ERRORS=3 fails three times as many calls, DISK_ERRORS=all every one of them.
@@ -44,7 +44,7 @@ class Stage(NamedTuple):
     before: str
     """The snapshot that it begins with."""
     cases: int
-    """Calls that fail, spread over all of its own."""
+    """How many calls fail, spread over all of them."""
     first: str = ""
     """Only calls from the first one on a file of this name."""
 
@@ -61,11 +61,11 @@ STAGES = {
 }
 HARMLESS = {
     r"^close .*\.npy$": (
-        "Python's mmap closes a descriptor of its own without a check; what is written through it was synced before, "
+        "Python's mmap closes its own descriptor without a check; what is written through it was synced before, "
         "and nothing is lost of what is only read"
     ),
 }
-"""Calls that may fail without a word, as ``NAME PATTERN``, and why nothing is lost."""
+"""Calls that may fail without a message, as ``NAME PATTERN``, and why nothing is lost."""
 
 
 # ---- One file -------------------------------------------------------------------------------------------------------
@@ -112,13 +112,13 @@ def test_each_call_that_writes_a_file_is_checked(tmp_path: Path, how: str):
     )
     # The file is written, read back and synced; once it has its new name, it is whole, and the folder is synced.
     calls = ["write", "fsync", "close", "close", "fsync", "close", "rename", "fsync", "close"]
-    told = [f"{name} error {'old' if place <= calls.index('rename') else 'new'}" for place, name in enumerate(calls)]
+    lines = [f"{name} error {'old' if place <= calls.index('rename') else 'new'}" for place, name in enumerate(calls)]
     if how == "full":
-        told = [told[0], *(f"{name} written new" for name in calls[1:])]
-    assert ran.stdout.splitlines() == told
+        lines = [lines[0], *(f"{name} written new" for name in calls[1:])]
+    assert ran.stdout.splitlines() == lines
 
 
-def test_what_reads_back_otherwise_does_not_take_a_files_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_that_reads_back_with_other_bytes_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     whole = os.fsync
@@ -150,7 +150,7 @@ def chained(error: Exception, cause: Exception) -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("fault", "line"),
+    ("error", "line"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "No space left on device: /x/y; free some and run"),
         (chained(ValueError("no"), OSError(errno.EIO, "Input/output error")), "Input/output error; check the disk and"),
@@ -164,13 +164,13 @@ def chained(error: Exception, cause: Exception) -> Exception:
         ),
     ],
 )
-def test_a_full_or_failing_disk_is_said_in_one_line(
+def test_an_error_of_the_disk_is_printed_in_one_line(
     error: Exception, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     def broken(options: object) -> None:
         raise error
 
-    monkeypatch.setattr(command_line, "_experiments", broken)
+    monkeypatch.setitem(command_line.COMMANDS, "experiments", broken)
     assert command_line.main(["experiments"]) == 2
     assert capsys.readouterr().err.startswith(f"error: {line}")
 
@@ -184,7 +184,7 @@ def test_other_errors_are_no_errors_of_the_disk():
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("command", ["experiments", "--help"])
 @pytest.mark.parametrize("both", [False, True])
-def test_output_that_nobody_can_write_down_is_an_error(command: str, both: bool):
+def test_output_that_cannot_be_written_is_an_error(command: str, both: bool):
     with Path("/dev/full").open("w") as full:
         ran = subprocess.run(
             [sys.executable, "-m", "pipeline", command],
@@ -198,7 +198,7 @@ def test_output_that_nobody_can_write_down_is_an_error(command: str, both: bool)
         assert re.fullmatch(r"error: No space left on device(: standard output)?; free some and run .*\n", ran.stderr)
 
 
-def test_a_manifest_that_the_disk_does_not_give_is_not_taken_for_a_missing_one(
+def test_an_unreadable_manifest_is_not_treated_as_a_missing_one(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     whole, before = Path.read_bytes, content(root)
@@ -277,19 +277,19 @@ def snapshots(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Snaps
 
 
 def whole(root: Path) -> dict[str, str]:
-    """Hash of every output by its place, each of which is what its manifest says."""
+    """Hash of every output by its path, each compared with its manifest."""
     found = content(root)
     for path in root.glob("**/*.json"):
         with contextlib.suppress(ValueError):
-            told = json.loads(path.read_text())
-            if isinstance(told, dict) and "outputs" in told:
-                for name, output in {**told["outputs"], **told["extras"]}.items():
+            manifest = json.loads(path.read_text())
+            if isinstance(manifest, dict) and "outputs" in manifest:
+                for name, output in {**manifest["outputs"], **manifest["extras"]}.items():
                     assert measure(path.parent / name).sha256 == output["sha256"], path.parent / name
     return found
 
 
 def kind(call: str) -> str:
-    """What calls have in common that do the same to files of one kind."""
+    """The kind of a call: its name, and its file without numbers and hashes."""
     name, path = call.split(" ", 1)
     return f"{name} {re.sub(r'[0-9a-f]{8,}|[0-9]+', '#', path.rsplit('/', 1)[-1])}"
 
@@ -313,7 +313,7 @@ def spread(calls: list[str], begin: int, count: int) -> list[int]:
 
 
 def wrong(server: Server, root: Path, stage: Stage, wanted: dict[str, str], at: int, how: str, reads: bool) -> str:
-    """Fail one call, and run the command again; returns what is not as it should be."""
+    """Fail one call, and run the command again; returns what is wrong, or an empty string."""
     ran = server(root, *arguments(stage.command, root), at=at, how=how, reads=reads)
     place = f"{how} at {at}: {ran.calls}: status {ran.status}: {ran.printed[-500:]} {ran.error[-700:]}"
     if not ran.calls:
@@ -324,15 +324,15 @@ def wrong(server: Server, root: Path, stage: Stage, wanted: dict[str, str], at: 
             return f"not one line: {place}"
     elif ran.status == 0:
         if how != "kill" and not any(re.search(pattern, ran.calls[0]) for pattern in HARMLESS):
-            return f"not a word: {place}"
+            return f"no message: {place}"
         if content(root) != wanted:
-            return f"wrong, and content with it: {place}"
+            return f"wrong, but status 0: {place}"
     elif ran.status != -signal.SIGKILL or how != "kill":
         return f"not one line: {place}"
     try:
         again = server(root, *arguments(stage.command, root))
         if again.status:
-            return f"the same command does not go on ({again.error}): {place}"
+            return f"the same command does not recover ({again.error}): {place}"
         if whole(root) != wanted:
             return f"other bytes in the end: {place}"
     except (AssertionError, OSError) as error:
@@ -359,9 +359,9 @@ def test_after_any_error_the_same_command_ends_with_the_same_bytes(
     wanted = whole(root)
     assert wanted == whole(snapshots("train" if stage.command == "report" else stage.command))
     first = next((number for number, call in enumerate(ran.calls, start=1) if stage.first in call), 1)
-    faults = []
+    errors = []
     ways = ["EIO"] if reads else list(HOW)
     for turn, at in enumerate(spread(ran.calls, first, max(2, stage.cases // 4) if reads else stage.cases)):
         begin()
-        faults.append(wrong(server, root, stage, wanted, at, ways[turn % len(ways)], reads))
-    assert not any(faults), "\n".join(filter(None, faults))
+        errors.append(wrong(server, root, stage, wanted, at, ways[turn % len(ways)], reads))
+    assert not any(errors), "\n".join(filter(None, errors))

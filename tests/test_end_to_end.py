@@ -1,4 +1,4 @@
-"""The whole road through the command line, on a tiny survey: what users type, and what they find afterwards."""
+"""All stages through the command line, on a tiny survey: what users type, and the files and lines that result."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.conftest import TINY, Chain, blobs, command, common, noisy
 from tests.test_blend_command import replace_array
 
 
-def test_the_chain_says_its_score_and_where_everything_is(finished: Path):
+def test_the_chain_prints_its_score_and_where_everything_is(finished: Path):
     printed = (finished / "printed.txt").read_text()
     for word in (
         "CV (cross-fitted)",
@@ -50,7 +50,7 @@ def test_the_chain_says_its_score_and_where_everything_is(finished: Path):
     assert "Traceback" not in printed
 
 
-def test_the_csv_is_what_kaggle_takes(finished: Path):
+def test_the_csv_has_the_format_of_the_competition(finished: Path):
     with (finished / "submissions/demo/demo.csv").open() as stream:
         rows = list(csv.reader(stream))
     with (finished / "data/demo/raw/sample_submission.csv").open() as stream:
@@ -63,13 +63,13 @@ def test_the_csv_is_what_kaggle_takes(finished: Path):
 def test_the_csv_has_the_masks_of_the_folds_mean_and_the_receipt_their_score(
     root: Path, capsys: pytest.CaptureFixture[str]
 ):
-    # With predictions that are worth something, in place of those of networks that were hardly trained.
+    # With useful predictions instead of those of networks that were hardly trained.
     layout = artifacts.Layout(root, "demo", "demo", config.load("demo", TINY.split()))
     truth = np.load(layout.tiles_folder / "train_masks.npy", allow_pickle=False)
-    dealt = fold_of_tiles(layout.split_folder)
+    assigned = fold_of_tiles(layout.split_folder)
     folds = [noisy(blobs(12)[1], fold, 45) for fold in (0, 1)]
     for fold in (0, 1):
-        replace_array(train.out_of_fold(layout, fold), noisy(truth[dealt == fold], fold, 45))
+        replace_array(train.out_of_fold(layout, fold), noisy(truth[assigned == fold], fold, 45))
         replace_array(predict.artifact(layout, fold), folds[fold])
     assert Chain(root, capsys)("submit") == 0
     with (root / "submissions/demo/demo.csv").open() as stream:
@@ -86,7 +86,7 @@ def test_the_csv_has_the_masks_of_the_folds_mean_and_the_receipt_their_score(
     assert receipt["score"] == pytest.approx(metric.score(masks, rle.decode([answers[name] for name in written])))
 
 
-def test_the_receipt_records_what_a_score_needs_to_be_believed(finished: Path):
+def test_the_receipt_records_how_the_score_was_obtained(finished: Path):
     receipt = json.loads((finished / "submissions/demo/demo.json").read_text())
     result = receipt["result"]
     assert result["cv"] == json.loads((finished / "data/demo/experiments/demo/cv.json").read_text())["result"]["cv"]
@@ -97,7 +97,7 @@ def test_the_receipt_records_what_a_score_needs_to_be_believed(finished: Path):
     assert {"validate", "predict fold 0", "predict fold 1"} <= set(receipt["inputs"])
 
 
-def test_scores_of_each_tile_are_left_for_whoever_wants_to_know_more(finished: Path):
+def test_scores_of_each_tile_are_written(finished: Path):
     experiment = finished / "data/demo/experiments/demo"
     with (experiment / "scores.csv").open() as stream:
         rows = list(csv.DictReader(stream))
@@ -140,7 +140,7 @@ def test_training_ends_with_a_table_of_folds_and_its_report(root: Path, capsys: 
     assert (root / "submissions/leaderboard.html").is_file()
 
 
-def test_show_draws_a_tile_with_what_is_known_of_it(root: Path, capsys: pytest.CaptureFixture[str]):
+def test_show_draws_a_tile_with_its_properties(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     folder = root / "data/demo"
     with (folder / "tiles/train.csv").open() as stream:
@@ -150,16 +150,16 @@ def test_show_draws_a_tile_with_what_is_known_of_it(root: Path, capsys: pytest.C
     assert chain("show", labelled) == 0
     assert "labelled, depth" in chain.printed
     with (folder / "folds/depth-2-seed0-bins4/folds.csv").open() as stream:
-        dealt = {row["id"]: row["fold"] for row in csv.DictReader(stream)}
-    fold = dealt[labelled]
-    place = [name for name, other in dealt.items() if other == fold].index(labelled)
+        fold_of = {row["id"]: row["fold"] for row in csv.DictReader(stream)}
+    fold = fold_of[labelled]
+    place = [name for name, other in fold_of.items() if other == fold].index(labelled)
     found = np.load(folder / f"experiments/demo/fold-{fold}/oof.npy")
     found[:], found[place] = 0, 255  # so that no other tile's prediction can be taken for this one's
     path, manifest = folder / f"experiments/demo/fold-{fold}/oof.npy", folder / f"experiments/demo/fold-{fold}/oof.json"
     np.save(path, found)
-    told = artifacts.read_manifest(manifest)
-    assert told is not None
-    artifacts.write_manifest(manifest, msgspec.structs.replace(told, outputs={path.name: artifacts.measure(path)}))
+    stored = artifacts.read_manifest(manifest)
+    assert stored is not None
+    artifacts.write_manifest(manifest, msgspec.structs.replace(stored, outputs={path.name: artifacts.measure(path)}))
     assert chain("show", labelled) == 0
     assert f"fold {fold}, score" in chain.printed
     assert "100.0% predicted" in chain.printed
@@ -218,7 +218,7 @@ def test_changing_a_setting_reruns_only_what_depends_on_it(root: Path, capsys: p
     assert "threshold 0.400" in chain.printed
 
 
-def test_predictions_that_are_worth_nothing_are_warned_of(root: Path, capsys: pytest.CaptureFixture[str]):
+def test_useless_predictions_cause_a_warning(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     assert chain("submit", settings=TINY + " submit.min_area=10201 submit.rules=[]") == 0
     assert "the score of predicting no salt in any tile: these predictions are worth nothing" in chain.printed
@@ -226,7 +226,7 @@ def test_predictions_that_are_worth_nothing_are_warned_of(root: Path, capsys: py
     assert '<p class="warning">warning: CV 0.' in (root / "data/demo/experiments/demo/report.html").read_text()
 
 
-def test_settings_that_turn_out_to_be_impossible_cost_nothing_that_is_done(
+def test_settings_that_turn_out_to_be_impossible_leave_finished_work_alone(
     root: Path, capsys: pytest.CaptureFixture[str]
 ):
     chain = Chain(root, capsys)
@@ -234,7 +234,7 @@ def test_settings_that_turn_out_to_be_impossible_cost_nothing_that_is_done(
     assert chain("train", "--retrain", settings=impossible) == 2
     assert "/nowhere.weights.h5" in chain.error
     assert chain("submit") == 0
-    assert "fold 0: best epoch" not in chain.printed  # trained anew it would be the same again
+    assert "fold 0: best epoch" not in chain.printed  # training it again would give the same
     assert "submit: up to date" in chain.printed
 
 
@@ -262,7 +262,7 @@ def test_damage_is_named_and_made_again(root: Path, capsys: pytest.CaptureFixtur
     assert np.load(experiment / "fold-0/oof.npy")[0, 0, 0] == found[0, 0, 0] ^ 1
 
 
-def test_some_folds_are_enough_to_submit_and_it_says_so(root: Path, capsys: pytest.CaptureFixture[str]):
+def test_some_folds_are_enough_to_submit_and_a_line_names_them(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     assert chain("clean", "train", "--folds", "1") == 0
     assert chain("submit") == 0
@@ -277,7 +277,7 @@ def test_some_folds_are_enough_to_submit_and_it_says_so(root: Path, capsys: pyte
     assert "submit: up to date" in chain.printed
 
 
-def test_what_an_experiment_left_can_be_cleaned_when_its_file_is_gone(root: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_experiment_can_be_cleaned_when_its_toml_file_is_gone(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     experiments = root / "data/demo/experiments"
     shutil.copytree(experiments / "demo", experiments / "gone")
@@ -290,7 +290,7 @@ def test_what_an_experiment_left_can_be_cleaned_when_its_file_is_gone(root: Path
     assert "demo" not in (root / "submissions/leaderboard.csv").read_text()
 
 
-def test_a_begun_training_is_told_of_its_own_settings_alone(root: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_started_training_is_shown_for_its_own_settings_only(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     longer = TINY.replace("train.epochs=2", "train.epochs=3")
     layout = artifacts.Layout(root, "demo", "demo", config.load("demo", longer.split()))
@@ -298,11 +298,11 @@ def test_a_begun_training_is_told_of_its_own_settings_alone(root: Path, capsys: 
     state.parent.mkdir()
     state.write_bytes(b"of a run that was killed")
     assert chain("status", settings=longer) == 0
-    assert "fold 0     stale: train.epochs was 2, now 3; begun; make train goes on" in chain.printed
+    assert "fold 0     stale: train.epochs was 2, now 3; started; make train resumes" in chain.printed
     assert "fold 1     stale: train.epochs was 2, now 3\n" in chain.printed
     assert chain("status", settings=TINY.replace("train.epochs=2", "train.epochs=4")) == 0
-    assert "begun" not in chain.printed
-    # Predicting anew with what is done leaves it alone.
+    assert "; started" not in chain.printed
+    # Predicting again with the finished network leaves it alone.
     assert chain("train", settings=TINY + " predict.tta=[plain]") == 0
     assert state.is_file()
     assert "epochs = 2" in (root / "data/demo/experiments/demo/config.toml").read_text()
@@ -322,7 +322,7 @@ def test_clean_removes_only_what_it_names(root: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "line"),
     [
         (["train", "--folds", "7"], "there is no fold 7"),
         (["train", "--folds", "x"], "0,2"),
@@ -352,29 +352,29 @@ def test_clean_removes_only_what_it_names(root: Path, capsys: pytest.CaptureFixt
         (["nonsense"], "nonsense"),
     ],
 )
-def test_a_fault_of_the_users_is_one_line_and_status_two(tmp_path: Path, arguments: list[str], told: str):
+def test_an_error_of_the_user_is_one_line_and_status_two(tmp_path: Path, arguments: list[str], line: str):
     options = [] if arguments == ["nonsense"] else ["--root", str(tmp_path)]
     ran = subprocess.run(
         [sys.executable, "-m", "pipeline", *arguments, *options], capture_output=True, text=True, timeout=60
     )
     assert ran.returncode == 2
-    assert told in ran.stderr
+    assert line in ran.stderr
     assert "Traceback" not in ran.stderr
     assert ran.stderr.startswith("error: ")
     assert len(ran.stderr.splitlines()) == 1
     assert not (tmp_path / "data/demo").exists()
 
 
-@pytest.mark.parametrize(("backend", "told"), [("foo", "tensorflow, jax or torch"), ("torch", "pip install torch")])
-def test_a_backend_that_is_not_there_is_the_users_fault(
-    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, backend: str, told: str
+@pytest.mark.parametrize(("backend", "line"), [("foo", "tensorflow, jax or torch"), ("torch", "pip install torch")])
+def test_a_backend_that_is_not_installed_is_an_error_of_the_user(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, backend: str, line: str
 ):
     there = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == backend else there(name))
     monkeypatch.setenv("KERAS_BACKEND", backend)
     chain = Chain(root, capsys)
     assert chain("train", "--retrain", settings=TINY.replace("train.epochs=2", "train.epochs=3")) == 2
-    assert told in chain.error
+    assert line in chain.error
 
 
 def test_a_value_may_hold_spaces(root: Path, capsys: pytest.CaptureFixture[str]):
@@ -390,16 +390,16 @@ def test_a_value_may_hold_spaces(root: Path, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize("message", ['the "best" one', "costs $5", "`id`", "it's"])
-def test_make_takes_a_setting_as_it_is_told(message: str):
+def test_make_passes_a_setting_on_unchanged(message: str):
     layout = artifacts.Layout(config.ROOT, "demo", "demo", config.load("demo"))
     context = Context(layout, artifacts.Freshness(), (0,), assignments=(f"train.epochs={message}",))
-    told = summary.next_command(context, "status")
-    assert told.startswith("make status DATASET=demo EXPERIMENT=demo SET=")
-    ran = subprocess.run(["bash", "-c", told], cwd=config.ROOT, capture_output=True, text=True, timeout=60)
+    next_line = summary.next_command(context, "status")
+    assert next_line.startswith("make status DATASET=demo EXPERIMENT=demo SET=")
+    ran = subprocess.run(["bash", "-c", next_line], cwd=config.ROOT, capture_output=True, text=True, timeout=60)
     assert f"error: --set train.epochs={message}: train.epochs must be a whole number" in ran.stderr
 
 
-def test_the_next_command_is_told_whole(root: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_next_command_is_complete(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     assert chain("train") == 0
     (line,) = [line for line in chain.printed.splitlines() if line.startswith("  next ")]
@@ -408,13 +408,13 @@ def test_the_next_command_is_told_whole(root: Path, capsys: pytest.CaptureFixtur
     assert "submit: up to date" in ran.stdout
 
 
-def test_a_reader_who_has_had_enough_is_no_fault(finished: Path):
+def test_a_reader_that_closes_the_output_is_no_error(finished: Path):
     line = " ".join([sys.executable, "-m", "pipeline", "status", "--dataset", "demo", "--root", str(finished)])
     ran = subprocess.run(["bash", "-c", f"{line} | true"], capture_output=True, text=True, timeout=60)
     assert ran.stderr == ""
 
 
-def test_more_folds_than_tiles_is_said(root: Path, capsys: pytest.CaptureFixture[str]):
+def test_more_folds_than_tiles_are_refused(root: Path, capsys: pytest.CaptureFixture[str]):
     chain = Chain(root, capsys)
     assert chain("split", settings=TINY.replace("split.folds=2", "split.folds=500")) == 2
     assert "500" in chain.error
@@ -436,7 +436,7 @@ def test_an_archive_of_ones_own_gives_the_same_tiles(root: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize("stage", ["download", "train", "submit"])
-def test_an_archive_that_cannot_be_meant_is_refused_also_where_the_tiles_are_there(chain: Chain, stage: str):
+def test_an_archive_that_does_not_fit_the_dataset_is_refused_even_where_the_tiles_exist(chain: Chain, stage: str):
     assert chain("download") == 0
     raw = chain.root / "data/demo/raw"
     assert chain(stage, "--archive", str(raw)) == 2
@@ -463,16 +463,16 @@ def test_killed_in_training_the_same_command_ends_with_the_same_submission(finis
             os.kill(process.pid, signal.SIGKILL)
             break
     process.wait(30)
-    assert command("status", root=root).stdout.count("goes on from its last finished epoch") == 1
+    assert command("status", root=root).stdout.count("resumes after its last finished epoch") == 1
     ran = command("submit", root=root)
     assert ran.returncode == 0, ran.stderr
-    assert "fold 0: goes on after epoch 1 of 2" in ran.stdout
+    assert "fold 0: resumes after epoch 1 of 2" in ran.stdout
     assert (root / "submissions/demo/demo.csv").read_bytes() == (finished / "submissions/demo/demo.csv").read_bytes()
     assert not list(root.rglob("backup*"))
     assert not list(root.rglob(".*.writing*"))
 
 
-def test_interrupted_it_says_so_in_one_line(finished: Path, tmp_path: Path):
+def test_an_interruption_is_one_line(finished: Path, tmp_path: Path):
     shutil.copytree(finished / "data/demo/raw", tmp_path / "data/demo/raw")
     process = subprocess.Popen(
         [
@@ -499,10 +499,10 @@ def test_interrupted_it_says_so_in_one_line(finished: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_folds_at_once_give_what_folds_in_turn_give(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_folds_at_once_give_the_same_as_folds_in_turn(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # With one thread in each process both add in the same order, so that the tolerance is nothing: the same bytes.
     # (Another number of threads, or another machine, adds in another order, and training carries that on; then scores
-    # of so few tiles could not be told from those of another seed, and no tolerance would show a wrong fold.)
+    # of so few tiles could not be distinguished from those of another seed, and no tolerance would show a wrong fold.)
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv(machine.CORES, "1")  # which the folds at once share out
@@ -526,15 +526,15 @@ def test_an_interrupt_that_a_framework_turns_into_another_error_is_still_one(
     def swallow(options: object) -> None:
         del options
         try:
-            os.kill(os.getpid(), signal.SIGTERM)  # to Ctrl-C a suite that runs in the background is deaf
+            os.kill(os.getpid(), signal.SIGTERM)  # a suite that a shell runs in the background ignores SIGINT
             time.sleep(5)
         except KeyboardInterrupt:
             raise SystemError("bad argument to internal function") from None
 
-    monkeypatch.setattr(command_line, "_status", swallow)
+    monkeypatch.setitem(command_line.COMMANDS, "status", swallow)
     assert chain("status") == 130
-    assert chain.error == "error: interrupted; the same command goes on from here\n"
+    assert chain.error == "error: interrupted; run the same command again to continue\n"
     # The next command in this process knows nothing of it.
-    monkeypatch.setattr(command_line, "_status", lambda options: 1 / 0)
+    monkeypatch.setitem(command_line.COMMANDS, "status", lambda options: 1 / 0)
     assert chain("status") == 1
     assert "ZeroDivisionError" in chain.error

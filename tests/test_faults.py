@@ -1,4 +1,4 @@
-"""Nothing lost: killed, damaged, on a full disk, twice at once, the same command always comes back.
+"""Nothing is lost: killed, damaged, on a full disk, twice at once, the same command always recovers.
 
 The long ones carry the marker ``faults`` (make test-faults); what takes seconds is part of the default suite.
 """
@@ -31,23 +31,23 @@ KILLS = int(os.environ.get("FAULTS_KILLS", "52"))
 INTERRUPTS = 6
 """Of each of two signals."""
 PARTS = 4
-"""Parts that the kills are dealt to, for processes that run side by side."""
+"""Groups that the kills are divided into, for processes that run side by side."""
 
 
 def content(root: Path) -> dict[str, str]:
-    """Hash of every output, by its place, as the manifests tell it; times and receipts' extras are left out."""
+    """Hash of every output by its path, as recorded in the manifests; times and receipts' extras are left out."""
     found = {}
     for path in [*root.glob("data/**/*.json"), *root.glob("submissions/demo/*.json")]:
         with contextlib.suppress(ValueError):
-            told = json.loads(path.read_text())
-            if isinstance(told, dict) and "outputs" in told and told["artifact"] != "report":
-                for name, output in told["outputs"].items():
+            manifest = json.loads(path.read_text())
+            if isinstance(manifest, dict) and "outputs" in manifest and manifest["artifact"] != "report":
+                for name, output in manifest["outputs"].items():
                     found[str((path.parent / name).relative_to(root))] = output["sha256"]
     return found
 
 
 def leftovers(root: Path) -> list[str]:
-    """What a killed run must not leave for ever."""
+    """Temporary files that a killed run must not leave permanently."""
     return [
         str(path.relative_to(root))
         for path in root.rglob("*")
@@ -67,7 +67,7 @@ def begin(root: Path, *arguments: str, settings: str = TINY, start_new_session: 
 
 
 def _hears_interrupts() -> None:
-    # A suite that a shell runs in the background is deaf to Ctrl-C, and so would its children be.
+    # A suite that a shell runs in the background ignores SIGINT, and its children would too.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -84,7 +84,7 @@ def one_line(ran: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.mark.faults
 @pytest.mark.parametrize("part", range(PARTS))
-def test_killed_at_random_moments_it_ends_as_if_nobody_had(finished: Path, tmp_path: Path, part: int):
+def test_killed_at_random_moments_it_ends_as_an_uninterrupted_run(finished: Path, tmp_path: Path, part: int):
     wanted, draw, kills, rounds = content(finished), random.Random(part), 0, 0
     while kills < KILLS // PARTS:
         root = tmp_path / f"round{rounds}"
@@ -114,7 +114,7 @@ def test_killed_at_random_moments_it_ends_as_if_nobody_had(finished: Path, tmp_p
         shutil.rmtree(root)
 
 
-def test_killed_between_a_manifest_and_tidying_up_the_next_run_tidies_up(
+def test_after_a_kill_between_a_manifest_and_the_cleanup_the_next_run_cleans_up(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     def killed(*_: object) -> None:
@@ -136,7 +136,7 @@ def test_killed_between_a_manifest_and_tidying_up_the_next_run_tidies_up(
 
 @pytest.mark.faults
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_folds_at_once_end_with_their_command_and_go_on_with_the_next(finished: Path, tmp_path: Path, number: int):
+def test_folds_at_once_end_with_their_command_and_resume_with_the_next(finished: Path, tmp_path: Path, number: int):
     for name in ("raw", "tiles"):
         shutil.copytree(finished / "data/demo" / name, tmp_path / "data/demo" / name)
     experiment = tmp_path / "data/demo/experiments/demo"
@@ -159,13 +159,13 @@ def test_folds_at_once_end_with_their_command_and_go_on_with_the_next(finished: 
     assert error.count("error:") == (number != signal.SIGKILL)
     deadline = time.monotonic() + 10
     while any(Path(f"/proc/{worker}").exists() for worker in workers):
-        assert time.monotonic() < deadline, "a fold goes on by itself"
+        assert time.monotonic() < deadline, "a fold keeps running by itself"
         time.sleep(0.05)
     again = begin(tmp_path, "train", "--jobs", "2", settings=long, start_new_session=True)
     try:
         assert again.stdout is not None
-        told = {line.split(":")[0] for line in islice((each for each in again.stdout if "goes on" in each), 2)}
-        assert told == {"fold 0", "fold 1"}
+        resumed = {line.split(":")[0] for line in islice((each for each in again.stdout if "resumes" in each), 2)}
+        assert resumed == {"fold 0", "fold 1"}
     finally:
         os.killpg(again.pid, signal.SIGKILL)
         again.communicate()
@@ -227,15 +227,15 @@ def test_damage_is_named(root: Path, name: str, capsys: pytest.CaptureFixture[st
 @pytest.mark.faults
 @pytest.mark.parametrize(
     ("name", "how"),
-    # A flipped bit is what only a hash can find; what changes the size is found in one way, whichever file it is.
+    # Only a hash finds a flipped bit. A changed size is found in the same way for every file.
     [*((name, flip_a_bit) for name in ARTIFACTS), *zip(ARTIFACTS[4:7], VISIBLE, strict=True)],
     ids=lambda each: each if isinstance(each, str) else each.__name__,
 )
-def test_damage_is_found_before_use_and_made_good(
+def test_damage_is_found_before_use_and_repaired(
     finished: Path, root: Path, name: str, how: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ):
     how(root / "data/demo" / name)
-    # Whatever comes after the damage is asked for anew, so that the damaged file would be used.
+    # Everything made from the damaged file is asked for again, so that the file would be used.
     shutil.rmtree(root / "submissions")
     after = ["experiments/demo/test/fold-0.json", "experiments/demo/cv.json"]
     for made in after + ["tiles/manifest.json"] * name.startswith("raw/"):
@@ -264,13 +264,13 @@ def test_another_experiments_file_is_never_used_for_ones_own(
 ):
     experiment, chain = "data/demo/experiments/demo", Chain(root, capsys)
     if (another / experiment / name).is_dir():
-        # Whole, with manifests that fit: they tell of other settings, or of other inputs.
+        # Complete, with matching manifests: those name other settings, or other inputs.
         shutil.copytree(another / experiment / name, root / experiment / name, dirs_exist_ok=True)
         assert chain("status") == 0
         assert "stale" in chain.printed
     else:
         shutil.copy(another / experiment / name, root / experiment / name)
-        # What is made from the file is asked for anew, so that it would be used.
+        # What is made from the file is asked for again, so that the file would be used.
         for made in ("test/fold-0.npy", "cv.json")[name == "test/fold-0.npy" :]:
             (root / experiment / made).unlink()
     shutil.rmtree(root / "submissions")
@@ -281,7 +281,7 @@ def test_another_experiments_file_is_never_used_for_ones_own(
     assert not any(word in chain.printed for word in ("stale", "missing", "damaged"))
 
 
-def test_a_flipped_bit_in_a_prediction_is_made_good_before_it_is_used(finished: Path, root: Path):
+def test_a_flipped_bit_in_a_prediction_is_repaired_before_use(finished: Path, root: Path):
     flip_a_bit(root / "data/demo/experiments/demo/test/fold-1.npy")
     (root / "submissions/demo/demo.csv").unlink()
     ran = command("submit", root=root)
@@ -290,13 +290,13 @@ def test_a_flipped_bit_in_a_prediction_is_made_good_before_it_is_used(finished: 
     assert (root / "submissions/demo/demo.csv").read_bytes() == (finished / "submissions/demo/demo.csv").read_bytes()
 
 
-def test_a_damaged_manifest_is_not_believed(root: Path):
+def test_a_damaged_manifest_is_rejected(root: Path):
     path = root / "data/demo/experiments/demo/cv.json"
     path.write_text(path.read_text().replace('"score": 0.', '"score": 1.', 1))
     assert "validate         done" not in command("status", root=root).stdout
 
 
-# ---- No room, interrupted, twice at once ----------------------------------------------------------------------------
+# ---- Full disk, interrupted, twice at once --------------------------------------------------------------------------
 
 
 def limited(root: Path, size: int, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -341,7 +341,7 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(finished: Path, root: 
 
 
 @pytest.mark.faults
-def test_a_full_disk_while_training_is_one_line_and_training_goes_on_later(finished: Path, root: Path):
+def test_a_full_disk_while_training_is_one_line_and_training_resumes_later(finished: Path, root: Path):
     shutil.rmtree(root / "data/demo/experiments")
     line = one_line(limited(root, 20_000, "submit"))
     assert "run the same command again" in line
@@ -388,7 +388,7 @@ def test_a_read_only_folder_is_one_line(finished: Path, tmp_path: Path):
 
 @pytest.mark.faults
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_at_random_moments_it_says_so_in_one_line(finished: Path, tmp_path: Path, number: int):
+def test_interrupted_at_random_moments_it_prints_one_line(finished: Path, tmp_path: Path, number: int):
     draw, interrupts, rounds = random.Random(number), 0, 0
     while interrupts < INTERRUPTS:
         root = tmp_path / str(rounds)
@@ -397,7 +397,7 @@ def test_interrupted_at_random_moments_it_says_so_in_one_line(finished: Path, tm
             running = begin(root, "submit")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running.wait(timeout=draw.uniform(0.5, 9) if interrupts < INTERRUPTS else None)
-            running.send_signal(number)  # no process is left to get it where the command has ended
+            running.send_signal(number)  # no process is left to receive it once the command has ended
             _, error = running.communicate(timeout=60)
             if running.returncode == 0:
                 break
@@ -423,11 +423,11 @@ def test_the_same_stage_twice_at_once_is_refused_with_the_others_number(finished
     finally:
         first.kill()
         first.communicate()
-    # A lock that a dead process left does not block: the fold goes on where it stopped.
+    # A lock that a dead process left does not block: the fold resumes where it stopped.
     second = begin(tmp_path, "train", settings=long)
     try:
         assert second.stdout is not None
-        assert any("goes on after epoch" in line for line in second.stdout)
+        assert any("resumes after epoch" in line for line in second.stdout)
     finally:
         second.kill()
         second.communicate()
@@ -460,7 +460,7 @@ def altered(
 ) -> dict[str, Any]:
     """The chain on the survey's images with other masks, given by a tile's number as run-length code.
 
-    With ``constant`` each image has one grey value. Returns what the receipt says of the score.
+    With ``constant`` each image has one grey value. Returns the score as in the receipt.
     """
     import cv2
 
@@ -547,14 +547,14 @@ def test_another_machine_predicts_the_same_within_one_level(
     for name, value in machine.items():
         monkeypatch.setenv(name, value)
     assert command("submit", root=root).returncode == 0
-    # The same weights: one level of 255 is what rounding may do. (Training anew may end elsewhere altogether.)
+    # The same weights: one level of 255 is what rounding may do. (Training again may give entirely different weights.)
     assert np.abs(predicted(root) - predicted(finished)).max() <= 1
 
 
-# ---- Nobody in ------------------------------------------------------------------------------------------------------
+# ---- Environment ----------------------------------------------------------------------------------------------------
 
 
-def test_files_have_the_modes_that_the_user_wants(finished: Path):
+def test_files_have_the_modes_of_the_umask(finished: Path):
     mask = os.umask(0)
     os.umask(mask)
     for path in [*(finished / "data").rglob("*"), *(finished / "submissions").rglob("*")]:
@@ -574,5 +574,5 @@ def test_an_audit_without_the_internet_is_one_line():
     )
     assert ran.returncode == 2
     assert [line for line in ran.stderr.splitlines() if not line.startswith("make")] == [
-        "error: pypi.org, which knows the holes, does not answer; run make audit where the internet is"
+        "error: pypi.org, which lists known vulnerabilities, does not answer; make audit needs the internet"
     ]

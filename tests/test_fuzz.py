@@ -1,4 +1,4 @@
-"""Whatever bytes come in: an answer or one clear line, never a traceback and never a hang.
+"""Arbitrary input: a result or one clear line, never a traceback and never a hang.
 
 ``FUZZ_EXAMPLES`` sets how many inputs each reader gets (make test-faults gives more).
 """
@@ -130,11 +130,11 @@ def test_tables_of_an_archive(survey: Path, tmp_path: Path, name: str, data: st.
     out.mkdir()
     (raw / name).write_bytes(mutated(data, (survey / name).read_bytes()))
     try:
-        told = decode_tiles(raw, out)
+        counts = decode_tiles(raw, out)
     except UserError as error:
         in_one_line(error)
     else:
-        assert (told["train"], told["test"]) == (6, 3)
+        assert (counts["train"], counts["test"]) == (6, 3)
         store = tiles.load(out)
         assert store.train_images.shape == store.train_masks.shape == (6, 101, 101)
         assert store.train["id"].is_unique
@@ -242,14 +242,14 @@ MANIFEST = Manifest(
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of a manifest that is believed."""
+    """The bytes of a valid manifest."""
     path = tmp_path_factory.mktemp("manifest") / "manifest.json"
     write_manifest(path, MANIFEST)
     return path.read_bytes()
 
 
 def read(content: bytes) -> Manifest | None:
-    """What the pipeline believes of a manifest's bytes, without their checksum."""
+    """What the pipeline reads from a manifest's bytes, without their checksum."""
     found = parse_manifest(content)
     return None if found is None else msgspec.structs.replace(found, checksum="")
 
@@ -258,7 +258,7 @@ def read(content: bytes) -> Manifest | None:
 @given(data=st.data())
 def test_manifests(manifest: bytes, data: st.DataObject):
     assert read(manifest) == MANIFEST
-    # A change between the values, of a space for example, says the same.
+    # A change between the values, of a space for example, keeps the meaning.
     assert read(mutated(data, manifest)) in (None, MANIFEST)
 
 
@@ -275,7 +275,7 @@ def changes(value: Any) -> Iterator[Any]:
         yield f"{value}." if isinstance(value, str) else value + 1
 
 
-def test_a_manifest_with_any_value_changed_is_not_believed(manifest: bytes):
+def test_a_manifest_with_any_changed_value_is_rejected(manifest: bytes):
     plain = json.loads(manifest)
     assert read(json.dumps(plain).encode()) == MANIFEST
     changed = list(changes(plain))

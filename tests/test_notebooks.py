@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, and what is committed holds nothing but the built-in survey."""
+"""The notebooks run from top to bottom, and the committed outputs show the built-in survey only."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def test_it_is_committed_with_clean_outputs(name: str):
     for output in outputs(notebook):
         assert output.output_type != "error"
         assert output.get("name") != "stderr", output.get("text")
-        said = output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
-        assert "/home/" not in said
-        assert str(FOLDER.parent) not in said
+        text = output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
+        assert "/home/" not in text
+        assert str(FOLDER.parent) not in text
     assert 'environ.get("NOTEBOOK_DATASET", "demo")' in "".join(cell.source for cell in code)
     assert (FOLDER / f"{name}.ipynb").stat().st_size < 1_048_576

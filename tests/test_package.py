@@ -1,4 +1,4 @@
-"""The package works where it is installed, away from a checkout."""
+"""The installed package works without a checkout."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ def test_the_wheel_holds_every_module_and_every_experiment(wheel: Path):
     assert {"pipeline/stages/submit.py", "pipeline/experiments/unet.toml"} <= names
 
 
-def test_the_wheel_says_what_it_needs_and_which_command_it_brings(wheel: Path):
+def test_the_wheel_declares_its_dependencies_and_its_command(wheel: Path):
     with zipfile.ZipFile(wheel) as archive:
-        told = {Path(name).name: archive.read(name).decode() for name in archive.namelist() if ".dist-info/" in name}
-    metadata = Parser().parsestr(told["METADATA"])
+        texts = {Path(name).name: archive.read(name).decode() for name in archive.namelist() if ".dist-info/" in name}
+    metadata = Parser().parsestr(texts["METADATA"])
     assert (metadata["Name"], metadata["Version"]) == (config.PROJECT, __version__)
     needed = metadata.get_all("Requires-Dist") or []
     assert any(each.startswith("keras") for each in needed)
     assert any(each.startswith("ray") and "cluster" in each.partition(";")[2] for each in needed)
     entries = configparser.ConfigParser()
-    entries.read_string(told["entry_points.txt"])
+    entries.read_string(texts["entry_points.txt"])
     assert dict(entries["console_scripts"]) == {config.SCRIPT: "pipeline.__main__:main"}
 
 
@@ -83,8 +83,8 @@ def test_the_installed_command_works_in_an_empty_folder(site: Path, tmp_path: Pa
     ran = run(sys.executable, "-m", "pipeline", "split", *survey, cwd=tmp_path, env=environment)
     assert "split: up to date" in ran.stdout
     assert "unet" in run(site / "bin" / config.SCRIPT, "experiments", cwd=tmp_path, env=environment).stdout
-    told = run(site / "bin" / config.SCRIPT, "--help", cwd=tmp_path, env=environment).stdout
-    assert told.startswith(f"usage: {config.SCRIPT} ")
+    printed = run(site / "bin" / config.SCRIPT, "--help", cwd=tmp_path, env=environment).stdout
+    assert printed.startswith(f"usage: {config.SCRIPT} ")
 
 
 def test_the_next_command_of_an_installed_package_needs_no_make(site: Path, tmp_path: Path):
@@ -119,4 +119,4 @@ def test_the_console_command_ends_in_one_line_from_the_first_moment_on():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 130
-    assert ran.stderr == "error: interrupted; the same command goes on from here\n"
+    assert ran.stderr == "error: interrupted; run the same command again to continue\n"

@@ -9,7 +9,7 @@ fresh.
 """
 
 from pipeline.artifacts.artifact import Artifact
-from pipeline.artifacts.backup import agree, agreed, backup_folder, backup_name, begun, finished, remove_backup
+from pipeline.artifacts.backup import agree, agreed, backup_folder, backup_name, finished, remove_backup, started
 from pipeline.artifacts.freshness import Freshness, State, changed_settings
 from pipeline.artifacts.integrity import discard_damaged, discard_if_damaged, measure, verify
 from pipeline.artifacts.layout import Blend, Layout, blend_name, split_name
@@ -32,7 +32,6 @@ __all__ = [
     "agreed",
     "backup_folder",
     "backup_name",
-    "begun",
     "blend_name",
     "changed_settings",
     "commit",
@@ -51,6 +50,7 @@ __all__ = [
     "replacing",
     "reuse_weights",
     "split_name",
+    "started",
     "update_result",
     "updating",
     "verify",

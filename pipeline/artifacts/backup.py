@@ -1,4 +1,4 @@
-"""What a training keeps to go on after it was killed, and the consent to replace a finished one."""
+"""Backups of trainings, from which a killed run resumes, and the consent to replace a finished one."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pipeline.artifacts.transaction import inputs_fingerprint
 from pipeline.system.atomic import write_text
 
 STATE = "state.npz"
-"""The file of a backup that says how far a training has come."""
+"""The file of a backup that holds the state after the last finished epoch."""
 CONSENT = "replaces.txt"
 """The file of a backup that names, by its checksum, the manifest of the finished training that it may replace."""
 
 
 def backup_folder(artifact: Artifact) -> Path:
-    """Where a fold's training keeps what it needs to go on after a kill.
+    """The folder of the backup of a fold's training, from which it resumes after a kill.
 
-    Each combination of settings and inputs has a folder of its own, so that trying others loses no training.
+    Each combination of settings and inputs has its own folder, so that trying others loses no training.
     """
     return artifact.folder / backup_name(inputs_fingerprint(artifact))
 
@@ -32,17 +32,17 @@ def backup_name(identity: str) -> str:
 
 
 def remove_backup(artifact: Artifact) -> None:
-    """Remove what a fold's training kept to go on, once its manifest is written: it has no use after that."""
+    """Remove the backup of a fold's training. It is not needed once the manifest is written."""
     shutil.rmtree(backup_folder(artifact), ignore_errors=True)
 
 
-def begun(artifact: Artifact) -> bool:
-    """Whether a training with these very settings and inputs would go on, not begin."""
+def started(artifact: Artifact) -> bool:
+    """Whether a training with exactly these settings and inputs has a backup to resume from."""
     return (backup_folder(artifact) / STATE).is_file()
 
 
 def finished(artifact: Artifact) -> Manifest | None:
-    """The manifest of a training that has come to its end, whatever its settings and inputs were.
+    """The manifest of a finished training, whatever its settings and inputs were.
 
     Returns:
         None where there is no manifest, or one of its files is missing or has another hash.
@@ -53,12 +53,12 @@ def finished(artifact: Artifact) -> Manifest | None:
 
 
 def agree(artifact: Artifact, replaced: Manifest) -> None:
-    """Write down that a training may replace a finished one; it lasts until the training is done."""
+    """Record that a training may replace a finished one; the record lasts until the training is done."""
     write_text(backup_folder(artifact) / CONSENT, replaced.checksum)
 
 
 def agreed(artifact: Artifact, replaced: Manifest) -> bool:
-    """Whether a training with these very settings and inputs may replace a finished one."""
+    """Whether a training with exactly these settings and inputs may replace a finished one."""
     with contextlib.suppress(OSError):
         return (backup_folder(artifact) / CONSENT).read_bytes() == replaced.checksum.encode()
     return False

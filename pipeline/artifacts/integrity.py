@@ -81,8 +81,8 @@ def discard_if_damaged(artifact: Artifact) -> str:
     error = verify(artifact, read) if read is not None else ""
     if not error:
         return ""
-    # The files may have been replaced since the manifest was read. Whoever does that holds the lock, so under it a
-    # manifest and its files belong together, and the manifest that is removed is the one that was compared.
+    # The files may have been replaced since the manifest was read. A process that replaces them holds the lock; so
+    # under it a manifest and its files belong together, and the manifest that is removed is the one that was compared.
     with locked(artifact):
         now = read_manifest(artifact.manifest_path)
         if now is None:

@@ -106,5 +106,5 @@ def remove_folder(folder: Path) -> None:
     try:
         folder.rmdir()
     except OSError as error:
-        if error.errno != errno.ENOTEMPTY:  # by now somebody may have begun anew there
+        if error.errno != errno.ENOTEMPTY:  # another process may have started again there
             raise

@@ -163,7 +163,7 @@ class Store:
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        """Each kind of store has errors of its own (no rights, no network, no bucket): all become one line."""
+        """Each kind of store raises its own errors (no rights, no network, no bucket): all become one line."""
         try:
             yield
         except UserError:

@@ -137,7 +137,7 @@ class Validated(Result, frozen=True, kw_only=True):
 
 
 class Kaggle(Result, frozen=True, kw_only=True):
-    """What Kaggle said of an upload."""
+    """Kaggle's answer to an upload."""
 
     ref: int | None = None
     public: Number | None = None

@@ -21,7 +21,7 @@ from pipeline.config import UserError, fingerprint
 
 @contextlib.contextmanager
 def replacing(artifact: Artifact) -> Iterator[Path]:
-    """Make a whole folder anew: write into the folder that is yielded, call ``commit(at=...)`` on it, leave.
+    """Replace a whole folder: write into the folder that is yielded, call ``commit(at=...)`` on it, leave.
 
     The artifact's folder is replaced only then. What an earlier, killed attempt left is removed first.
     """

@@ -1,1 +1,1 @@
-"""The command line: words in, words out."""
+"""The command line: its options, its commands, and what they print."""

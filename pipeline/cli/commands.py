@@ -1,4 +1,4 @@
-"""The commands: words in, the work by ``pipeline.road``, words out."""
+"""The commands: read the options, have the work done by ``pipeline.road``, print the results."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeline.artifacts import Artifact, Layout, begun, verify
+from pipeline.artifacts import Artifact, Layout, started, verify
 from pipeline.cli.parser import selection
 from pipeline.config import UserError, all_experiment_names, experiment_names, geometry
 from pipeline.config.experiment_files import description
@@ -18,11 +18,11 @@ from pipeline.stages import ROAD, Context, Stage, stage
 from pipeline.system.progress import echo
 
 BLENDED = tuple(each for each in ROAD if each.blended)
-"""Stages that, asked for several experiments, go on with their blend."""
+"""Stages that also run on the blend of several experiments."""
 
 
 def run_stage(options: argparse.Namespace) -> None:
-    """Walk the road as far as the stage that was asked for."""
+    """Run the stages up to the one that was asked for."""
     chosen, target = selection(options), stage(options.stage)
     contexts = select.contexts(chosen)
     for context in contexts:
@@ -81,7 +81,7 @@ def _refuse_only_member(blend: Context) -> None:
     """Refuse to submit a blend that is one of its members: its CSV would be that member's.
 
     Raises:
-        UserError: one member has all the weight; the line says what submits it.
+        UserError: one member has all the weight; the line names the command that submits it.
     """
     from pipeline.cli.summary import only_member
 
@@ -91,7 +91,7 @@ def _refuse_only_member(blend: Context) -> None:
 
 
 def _summarise(context: Context, options: argparse.Namespace, several: bool) -> None:
-    """Print what came of an experiment, and upload a submission."""
+    """Print the results of an experiment, and upload a submission."""
     target = stage(options.stage)
     if ROAD.index(target) >= ROAD.index(TRAIN):
         _refresh_leaderboard(context.layout)
@@ -115,7 +115,7 @@ def _summarise(context: Context, options: argparse.Namespace, several: bool) -> 
 
 
 def _refresh_leaderboard(layout: Layout) -> None:
-    """Write the leaderboard where something is newer: a command that was killed may have left it behind."""
+    """Write the leaderboard again where it is older than a result, as after a command that was killed."""
     written = [layout.leaderboard.with_suffix(suffix) for suffix in (".csv", ".md", ".html")]
     made = ("cv.json", "report.json")  # the leaderboard links to the reports
     sources = [
@@ -130,7 +130,7 @@ def _refresh_leaderboard(layout: Layout) -> None:
 
 
 def list_submissions(options: argparse.Namespace) -> None:
-    """Print Kaggle's past submissions beside our receipts."""
+    """Print Kaggle's past submissions with the local receipts."""
     from pipeline.stages import submissions
 
     submissions.run(options.root)
@@ -171,9 +171,9 @@ def _state(context: Context, artifact: Artifact, thorough: bool) -> str:
     """The state of an artifact, and why it is not done."""
     state = context.freshness.state(artifact)
     manifest = context.freshness.manifest(artifact)
-    if not state.done and artifact.stage == "train" and begun(artifact):
+    if not state.done and artifact.stage == "train" and started(artifact):
         why = f"{state.why}; " if state.why else ""
-        return f"{state.kind}: {why}begun; make train goes on from its last finished epoch"
+        return f"{state.kind}: {why}started; make train resumes after its last finished epoch"
     if state.done and thorough and manifest is not None and (error := verify(artifact, manifest)):
         return f"damaged: {error}; what needs it makes it again first"
     return state.kind + (f": {state.why}" if state.why else "")

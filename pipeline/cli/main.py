@@ -43,21 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _error(INTERRUPTED, EXIT_INTERRUPTED)
     except Exception as error:
-        # Where a signal meets a framework in the middle of its own code, any error may come of it.
+        # A signal that interrupts a framework may surface as any error.
         return _error(INTERRUPTED, EXIT_INTERRUPTED) if _interrupted.is_set() else _explained(error)
     return 0
 
 
 def _explained(error: Exception) -> int:
-    """Say in one line what went wrong; returns the exit status."""
+    """Print what went wrong in one line; returns the exit status."""
     if isinstance(error, UserError):
         return _error(str(error), EXIT_USER)
     if isinstance(error, BrokenPipeError):
-        # Whoever read our output has had enough (status | head), which is no error.
+        # The reader of the output has closed it (status | head), which is no error.
         _silence(sys.stdout)
         return EXIT_PIPE
-    if told := disk.failure(error):
-        return _error(told, EXIT_USER)
+    if reason := disk.failure(error):
+        return _error(reason, EXIT_USER)
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return _error(f"{place}{error.strerror or error}; fix that and run the same command again", EXIT_USER)
@@ -73,21 +73,21 @@ def _error(text: str, status: int) -> int:
     try:
         print(f"error: {' '.join(text.split())}", file=sys.stderr, flush=True)
     except OSError:
-        _silence(sys.stderr)  # there is nowhere left to say it; the status does
+        _silence(sys.stderr)  # nothing more can be printed; the exit status remains
     return status
 
 
 def _silence(stream: TextIO) -> None:
-    """Let a stream lead nowhere: Python would try to write what it holds once more, as its last act."""
+    """Redirect a stream to the null device: at exit, Python would try again to write what it holds."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 def _flushed(status: int) -> int:
-    """Bring what was printed to its end, and see whether it arrived; returns the exit status."""
+    """Flush the output and check that it was written; returns the exit status."""
     for stream in (sys.stderr, sys.stdout):
-        if stream is None or stream.closed:  # closed by whoever started us: nobody wants it
+        if stream is None or stream.closed:  # closed by the calling process
             continue
         try:
             stream.flush()
@@ -110,7 +110,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def run() -> NoReturn:
-    """Run the command line as a process of its own, to its end, which nothing interrupts any more."""
+    """Run the command line as the whole process, and end the process with its exit status."""
     try:
         try:
             status = main()

@@ -28,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
     """Reports its errors like all others: in one line."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message.removeprefix('argument ')} ({self.prog} --help tells more)")
+        raise UserError(f"{message.removeprefix('argument ')} (see {self.prog} --help)")
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         # argparse hides errors of an unbuffered output.
@@ -75,19 +75,19 @@ def make_parser(walk: Command, commands: Mapping[str, Command]) -> argparse.Argu
         if stage.name == "submit":
             _add_upload(command)
     command = add(
-        "submissions", "Kaggle's past submissions beside our receipts, CV against score", commands["submissions"]
+        "submissions", "Kaggle's past submissions with your receipts: CV against score", commands["submissions"]
     )
     _add_root(command)
     command = add("show", "draw one tile: image, truth, prediction", commands["show"])
     _add_selection(command)
     command.add_argument("tile", metavar="TILE_ID", help="id of a labelled or a test tile")
-    command = add("status", "what is done, stale (and why) or missing", commands["status"])
+    command = add("status", "show what is done, stale (and why) or missing", commands["status"])
     _add_selection(command)
     command.add_argument("--verify", action="store_true", help="also compare every file with its recorded hash")
-    command = add("clean", "remove what one stage, or one experiment, has left", commands["clean"])
+    command = add("clean", "remove the files of one stage, or of one experiment", commands["clean"])
     _add_selection(command)
     command.add_argument("what", help="a stage (download, prepare, split, train, ...) or the name of an experiment")
-    command = add("experiments", "the experiments there are", commands["experiments"])
+    command = add("experiments", "list the experiments", commands["experiments"])
     command.add_argument("--all", action="store_true", help="also those of the ladder, which change one thing each")
     return parser
 
@@ -103,7 +103,7 @@ def selection(options: argparse.Namespace) -> Selection:
         dataset=options.dataset,
         experiment=options.experiment,
         folds=options.folds,
-        # make hands SET over as one text of several assignments.
+        # make passes SET as one text with several assignments.
         assignments=tuple(each for text in options.set for each in config.split_assignments(text)),
         archive=getattr(options, "archive", None),
         jobs=getattr(options, "jobs", 1),
@@ -168,7 +168,7 @@ def _cluster(options: argparse.Namespace) -> ClusterSettings | None:
     given = {name: getattr(options, name) for name in names if getattr(options, name, None) not in (None, "")}
     if getattr(options, "executor", "local") == "ray":
         if options.jobs > 1:
-            raise UserError("--jobs is of the local executor; on Ray say what one fold gets: --cpus-per-fold 4")
+            raise UserError("--jobs is for the local executor; on Ray set the cores of one fold: --cpus-per-fold 4")
         return ClusterSettings(**given)
     if given:
         raise UserError(f"--{next(iter(given)).replace('_', '-')} needs --executor ray")
@@ -176,7 +176,7 @@ def _cluster(options: argparse.Namespace) -> ClusterSettings | None:
 
 
 def _path(text: str) -> Path:
-    # A shell does not expand the ~ of --archive=~/x, nor a quoted one. Keep it where it is nobody's home.
+    # A shell does not expand the ~ of --archive=~/x, nor a quoted one. An unknown user's ~ stays as it is.
     with contextlib.suppress(RuntimeError):
         return Path(text).expanduser()
     return Path(text)

@@ -1,4 +1,4 @@
-"""What a user wants to know of a command that is done. Reads manifests only, so it is there at once."""
+"""The summary at the end of a command. It reads manifests only, so it takes no time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def blended(context: Context) -> None:
 
 
 def only_member(context: Context) -> str:
-    """Of a blend in which one member has all the weight: that it is that member, and what submits it.
+    """For a blend in which one member has all the weight: a line with that member, and the command that submits it.
 
     Returns:
         One line, empty for any other blend.
@@ -78,7 +78,7 @@ def submitted(context: Context) -> None:
     for text in checks.of_submission(result):
         echo(f"warning: {text}")
     if "score" in result:
-        echo(f"  test answers        {result['score']:.4f}  (the survey knows its own)")
+        echo(f"  test answers        {result['score']:.4f}  (known for the built-in survey)")
     echo(f"  salt predicted      in {result['tiles_with_salt']:,} of {result['tiles']:,} test tiles")
     echo(f"  CSV                 {_shown(artifact.path)}")
     echo(f"  receipt             {_shown(artifact.manifest_path)}")
@@ -93,8 +93,8 @@ def _validated(context: Context, result: dict[str, Any], targets: str) -> None:
     _score(result["cv"])
     echo(f"  report              {_shown(report.artifact(layout, ()).path)}")
     echo(f"  leaderboard         {_shown(layout.leaderboard.with_suffix('.html'))}")
-    told = only_member(context) if layout.is_blend else ""
-    echo(f"warning: {told}" if told else f"  next                {next_command(context, targets)}")
+    warning = only_member(context) if layout.is_blend else ""
+    echo(f"warning: {warning}" if warning else f"  next                {next_command(context, targets)}")
 
 
 def _members(context: Context, result: dict[str, Any]) -> None:
@@ -119,11 +119,11 @@ def _score(cv: dict[str, Any]) -> None:
     if cv["gains"]:
         taken, left = ([each for each in cv["gains"] if each["taken"] is kind] for kind in (True, False))
         gate = {"empty_gate": f" at {cv['gate']:.2f}"} if cv["gate"] is not None else {}
-        told = [f"{each['rule']}{gate.get(each['rule'], '')} {_gain(each)}" for each in taken] or ["none with a gain"]
-        echo(f"  rules               {', '.join(told)}")
+        rules = [f"{each['rule']}{gate.get(each['rule'], '')} {_gain(each)}" for each in taken] or ["none with a gain"]
+        echo(f"  rules               {', '.join(rules)}")
         if left:
-            told = [f"{each['rule']} {each['gain']:+.4f}" for each in left]
-            echo(f"  rules left out      {', '.join(told)}")
+            rules = [f"{each['rule']} {each['gain']:+.4f}" for each in left]
+            echo(f"  rules left out      {', '.join(rules)}")
 
 
 def _gain(found: dict[str, Any]) -> str:
@@ -131,34 +131,34 @@ def _gain(found: dict[str, Any]) -> str:
 
 
 def next_command(context: Context, targets: str, experiment: str = "") -> str:
-    """The command that goes on with the same dataset, experiment and settings, all of which it has to be told again.
+    """The next command, for the same dataset, experiment and settings, which it has to repeat.
 
     Args:
         context: of the command that is done.
         targets: stages, separated by spaces.
-        experiment: another experiment to go on with.
+        experiment: another experiment to continue with.
     """
     layout, experiment = context.layout, experiment or context.layout.experiment
-    told = {
+    options = {
         "dataset": layout.dataset if layout.dataset != DEFAULT_DATASET.name else "",
         "experiment": experiment if experiment != DEFAULT_EXPERIMENT else "",
         "set": " ".join(context.assignments),
     }
-    said = {name: value for name, value in told.items() if value}
+    options = {name: value for name, value in options.items() if value}
     if layout.root.resolve() == CHECKOUT:
-        # Make takes a dollar for the beginning of a variable of its own.
-        ours = (f"{name.upper()}={shlex.quote(value.replace('$', '$$'))}" for name, value in said.items())
-        return " ".join(["make", targets, *ours])
-    # Of another root make knows nothing. The last target brings those before it up to date.
+        # Make reads a dollar as the start of a variable.
+        variables = (f"{name.upper()}={shlex.quote(value.replace('$', '$$'))}" for name, value in options.items())
+        return " ".join(["make", targets, *variables])
+    # The Makefile passes no --root. The last target brings those before it up to date.
     if CHECKOUT is not None or layout.root.resolve() != ROOT.resolve():
-        said["root"] = str(layout.root)
-    options = (f"--{name} {shlex.quote(value)}" for name, value in said.items())
+        options["root"] = str(layout.root)
+    words = (f"--{name} {shlex.quote(value)}" for name, value in options.items())
     program = f"{shlex.quote(_shown(Path(sys.executable)))} -m pipeline"
     if CHECKOUT is None and shutil.which(SCRIPT):
         program = SCRIPT
-    return " ".join([program, targets.split()[-1], *options])
+    return " ".join([program, targets.split()[-1], *words])
 
 
 def _shown(path: Path) -> str:
-    """A path as short as it can be said from here."""
+    """A path, relative to the current folder where it lies in there."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

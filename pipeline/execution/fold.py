@@ -1,7 +1,7 @@
 """One fold's work from artifact to artifact: train it, predict its out-of-fold tiles, predict the test tiles.
 
-Whoever schedules folds (``pipeline.execution.local``) calls these; they are the same in this process, in another, or on
-another machine.
+The schedulers (``pipeline.execution.local``, ``pipeline.execution.ray``) call these functions, in this process, in
+another one or on another machine.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def predict_test(task: PredictTask, progress: Callable[[int], None] | None = Non
 def predict_test_parts(
     task: PredictTask, starts: Sequence[int], freshness: Freshness, made: Callable[[Artifact, int], None]
 ) -> None:
-    """Predict some chunks of the test tiles with one fold's network, each an artifact of its own.
+    """Predict some chunks of the test tiles with one fold's network, each its own artifact.
 
     Args:
         task: the fold.

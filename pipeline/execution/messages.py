@@ -23,7 +23,7 @@ def fold_line(task: TrainTask, freshness: Freshness) -> str:
 
 def resumed_line(fold: int, done: int, epochs: int) -> str:
     """A fold's training resumes."""
-    return f"fold {fold}: goes on after epoch {done} of {epochs}"
+    return f"fold {fold}: resumes after epoch {done} of {epochs}"
 
 
 def reused_line(fold: int, experiment: str) -> str:

@@ -35,8 +35,8 @@ class Replaced:
 def check(contexts: Sequence[Context]) -> None:
     """Make sure that the user agrees before a finished fold is replaced.
 
-    A fold that is missing, damaged or only begun needs no consent. What was agreed to is written down in the fold's
-    backup, so that a training that is killed goes on without another question.
+    A fold that is missing, damaged or not finished needs no consent. The consent is recorded in the fold's backup, so
+    that a training that was killed resumes without another question.
 
     Args:
         contexts: of a command that is about to train.
@@ -54,7 +54,7 @@ def check(contexts: Sequence[Context]) -> None:
                 f"{_how_to_keep(replaced)}"
             )
         for line in _lines(replaced):
-            echo(f"{line}: finished; going on trains again and replaces what is there")
+            echo(f"{line}: finished; to continue trains it again and replaces it")
         if not _yes("Replace? [y/N] "):
             raise UserError(f"nothing was replaced; {_how_to_keep(replaced)}")
     for each in replaced:

@@ -37,7 +37,7 @@ class Outcome:
 
 
 def walk(goals: Sequence[Goal], target: str, on_finished: Callable[[Context], None]) -> None:
-    """Bring experiments, and blends of them, up to date. An experiment that fails does not go on; the others do.
+    """Bring experiments, and blends of them, up to date. An experiment that fails stops; the others continue.
 
     Args:
         goals: experiments, then blends of them.
@@ -72,7 +72,7 @@ def walk(goals: Sequence[Goal], target: str, on_finished: Callable[[Context], No
 
 
 def _finish_shared(goals: Sequence[Goal], target: str) -> None:
-    """Run the stages that all experiments share: without tiles and folds, none can go on."""
+    """Run the stages that all experiments share: without tiles and folds, none can continue."""
     shared = [replace(goal, stages=tuple(each for each in goal.stages if each.shared)) for goal in goals]
     outcome = carry_out([goal for goal in shared if goal.stages])
     if outcome.errors:

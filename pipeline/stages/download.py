@@ -103,7 +103,7 @@ def _check_archive(context: Context, archive: Path, done: bool) -> None:
         known = result.get("source", {}).get("name")
         raise UserError(
             f"the dataset {name!r} was made from {known}, and {archive} is another archive; "
-            f"give it a name of its own (DATASET=other), or remove the old one (make clean-download DATASET={name})"
+            f"give it another name (DATASET=other), or remove the old one (make clean-download DATASET={name})"
         )
 
 

@@ -21,16 +21,16 @@ from pipeline.system.progress import echo
 
 
 def run(context: Context, name: str) -> bool:
-    """Write ``tiles/<id>.png`` beside the experiment's artifacts, and say what is known of the tile.
+    """Write ``tiles/<id>.png`` beside the experiment's artifacts, and print a line about the tile.
 
     A labelled tile is shown with the out-of-fold prediction of the fold that did not see it, a test tile with the mean
     of the folds that have predicted it; where nothing is trained, with neither.
 
     Returns:
-        Whether there was a prediction of it to show.
+        Whether a prediction of it was found.
 
     Raises:
-        UserError: the tiles are not prepared, there is none of that name, or what is to be shown is damaged.
+        UserError: the tiles are not prepared, no tile has that name, or a file to be shown is damaged.
     """
     layout = context.layout
     if context.freshness.state(validate.artifact(layout, context.folds)).done:
@@ -45,12 +45,12 @@ def run(context: Context, name: str) -> bool:
         at = int(labelled[0])
         image, truth, about = store.train_images[at], store.train_masks[at], store.train.iloc[at]
         fold = _fold(context, at)
-        said = f"labelled, depth {about['depth']} ft, coverage {about['coverage']:.1%}"
+        line = f"labelled, depth {about['depth']} ft, coverage {about['coverage']:.1%}"
         if fold is not None and context.freshness.state(train.out_of_fold(layout, fold)).done:
             _must_be_whole(train.out_of_fold(layout, fold))
             place = int((fold_of_tiles(layout.split_folder)[:at] == fold).sum())
             found = np.load(train.out_of_fold(layout, fold).path, mmap_mode="r", allow_pickle=False)[place]
-            said += f", fold {fold}" + _score(context, name)
+            line += f", fold {fold}" + _score(context, name)
     elif (test := np.flatnonzero(store.test["id"] == name)).size:
         at, truth = int(test[0]), None
         image, about = store.test_images[at], store.test.iloc[at]
@@ -60,14 +60,14 @@ def run(context: Context, name: str) -> bool:
         if paths:
             stores = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
             found = blend.average(stores, at, at + 1)[0]
-        said = f"test tile, depth {about['depth']} ft" + (f", mean of {len(folds)} folds" if folds else "")
+        line = f"test tile, depth {about['depth']} ft" + (f", mean of {len(folds)} folds" if folds else "")
     else:
         near = difflib.get_close_matches(name, [*store.train["id"], *store.test["id"]], 1)
         hint = f"; did you mean {near[0]}?" if near else f", for example {store.train['id'].iloc[0]}"
         raise UserError(f"{layout.dataset} has no tile {name!r}{hint}")
     if found is not None:
         predicted = f"{(found / 255 > threshold).mean():.1%} predicted at {threshold:.3f}"
-        said += f", {predicted}"
+        line += f", {predicted}"
     png = tiles_picture(
         image[None],
         None if truth is None else truth[None],
@@ -77,7 +77,7 @@ def run(context: Context, name: str) -> bool:
     )
     path = layout.experiment_folder / "tiles" / f"{name}.png"
     atomic.write_bytes(path, png)
-    echo(f"{name}: {said}")
+    echo(f"{name}: {line}")
     echo(f"  {path}")
     return found is not None
 
@@ -105,11 +105,11 @@ def _threshold(context: Context) -> float:
 
 def _score(context: Context, name: str) -> str:
     try:
-        told = tables.read(
+        scores = tables.read(
             validate.artifact(context.layout, context.folds).folder / "scores.csv",
             dtype={"id": str},
             keep_default_na=False,
         ).set_index("id")
-        return f", score {told.loc[name, 'score']:.1f}, IoU {told.loc[name, 'iou']:.3f}"
+        return f", score {scores.loc[name, 'score']:.1f}, IoU {scores.loc[name, 'iou']:.3f}"
     except (OSError, KeyError, ValueError):
         return ""

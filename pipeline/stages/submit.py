@@ -1,4 +1,4 @@
-"""Cut the probabilities, write the CSV, check it, and leave a receipt."""
+"""Threshold the probabilities, write and check the CSV, and write its receipt."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def _versions() -> dict[str, str]:
 
 STAGE = Stage(
     name="submit",
-    help="write and check the CSV, leave a receipt, upload it to Kaggle (dataset tgs)",
+    help="write and check the CSV and its receipt, upload it to Kaggle (dataset tgs)",
     artifacts=lambda context: [artifact(context.layout, context.folds)],
     make=make,
     blended=True,

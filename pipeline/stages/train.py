@@ -87,7 +87,7 @@ def _pending(context: Context) -> list[TrainTask]:
 
 STAGE = Stage(
     name="train",
-    help="train the folds; a killed run goes on where it stopped",
+    help="train the folds; a run that was stopped resumes after its last finished epoch",
     artifacts=lambda context: [make(context.layout, fold) for fold in context.folds for make in (trained, out_of_fold)],
     make=make,
     side_by_side=True,

@@ -219,7 +219,7 @@ def test_of_a_folder_the_names_the_contents_and_their_number_count(first: Artifa
     assert found[0].sha256 != found[1].sha256
 
 
-def test_a_ledger_reads_a_manifest_once_until_it_is_told_to_forget(first: Artifact):
+def test_a_manifest_is_read_once_until_it_is_forgotten(first: Artifact):
     freshness = Freshness()
     assert freshness.manifest(first) is None
     assert freshness.state(first).kind == "missing"
@@ -457,15 +457,15 @@ def test_stages_that_take_seconds_are_waited_for(tmp_path: Path):
 
 def test_an_artifact_is_waited_for(first: Artifact, monkeypatch: pytest.MonkeyPatch):
     def echo(text: str) -> None:
-        said.append(text)
+        lines.append(text)
         release()
 
-    artifact, said = replace(first, lock_wait=600), list[str]()
+    artifact, lines = replace(first, lock_wait=600), list[str]()
     with held_elsewhere(artifact) as (pid, release):
         monkeypatch.setattr(locks, "echo", echo)
         with artifacts.locked(artifact):
             pass
-        assert said == [f"first: process {pid} is making it; waiting for it"]
+        assert lines == [f"first: process {pid} is making it; waiting for it"]
 
 
 def test_a_wait_comes_to_an_end(first: Artifact):
@@ -486,7 +486,7 @@ def test_what_is_made_again_while_it_is_compared_keeps_its_manifest(
     first: Artifact, second: Artifact, monkeypatch: pytest.MonkeyPatch
 ):
     def slowly(artifact: Artifact, manifest: Manifest) -> str:
-        """Its training ends after the files were compared with what the manifest said before."""
+        """Its training ends after the files were compared with the earlier manifest."""
         error = compare(artifact, manifest)
         monkeypatch.setattr(integrity, "verify", compare)
         made(first, "another")
@@ -557,10 +557,10 @@ def test_changing_the_learning_rate_reruns_training_not_the_split(tmp_path: Path
     base, other = layout(), layout("train.learning_rate=0.5")
     assert split.artifact(base) == split.artifact(other)
     assert train.trained(base, 0).settings != train.trained(other, 0).settings
-    told = layout("submit.message=hello")
-    assert train.trained(told, 0) == train.trained(base, 0)
-    assert predict.artifact(told, 0) == predict.artifact(base, 0)
-    assert submit.artifact(told, [0]) != submit.artifact(base, [0])
+    other_message = layout("submit.message=hello")
+    assert train.trained(other_message, 0) == train.trained(base, 0)
+    assert predict.artifact(other_message, 0) == predict.artifact(base, 0)
+    assert submit.artifact(other_message, [0]) != submit.artifact(base, [0])
     assert predict.artifact(layout("train.workers=3", "predict.batch_size=7"), 0) == predict.artifact(base, 0)
     assert train.trained(layout("predict.tta=[plain]"), 0) == train.trained(base, 0)
     assert train.out_of_fold(layout("predict.tta=[plain]"), 0) != train.out_of_fold(base, 0)

@@ -29,17 +29,17 @@ def files(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in paths}
 
 
-def saying(monkeypatch: pytest.MonkeyPatch, *then: Callable[[], object]) -> list[str]:
-    """What a command says while it waits for a lock; something is done when it does."""
+def printed_while_waiting(monkeypatch: pytest.MonkeyPatch, *then: Callable[[], object]) -> list[str]:
+    """Lines that a command prints while it waits for a lock; ``then`` is called after each."""
 
     def echo(text: str) -> None:
-        said.append(text)
+        lines.append(text)
         for each in then:
             each()
 
-    said: list[str] = []
+    lines: list[str] = []
     monkeypatch.setattr(locks, "echo", echo)
-    return said
+    return lines
 
 
 # ---- Clean ----------------------------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def test_clean_removes_nothing_that_another_process_is_making(root: Path, capsys
     assert not (root / "data/demo/experiments/demo").exists()
 
 
-def test_what_begins_anew_while_an_experiment_is_removed_stays(
+def test_what_starts_again_while_an_experiment_is_removed_stays(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     def remove(path: Path) -> None:
@@ -129,9 +129,9 @@ def test_what_another_process_made_meanwhile_is_not_made_again(
     before = files(chain.root)
     shutil.move(artifact.folder, chain.root / "aside")
     with held_elsewhere(artifact) as (pid, release):
-        said = saying(monkeypatch, made)
+        lines = printed_while_waiting(monkeypatch, made)
         assert chain("split") == 0
-    assert said == [f"{stage}: process {pid} is making it; waiting for it"]
+    assert lines == [f"{stage}: process {pid} is making it; waiting for it"]
     assert f"{stage}: another process has made it" in chain.printed
     assert files(chain.root) == before  # also the manifest, with its time
 
@@ -152,7 +152,7 @@ def test_tiles_that_another_process_took_meanwhile_from_another_archive_are_refu
     assert chain("download", "--archive", str(mine), dataset="mine") == 0
     shutil.move(raw, chain.root / "aside")
     with held_elsewhere(download.artifact(tree_of(chain.root, "mine"))) as (_, release):
-        saying(monkeypatch, made)
+        printed_while_waiting(monkeypatch, made)
         assert chain("prepare", "--archive", str(other), dataset="mine") == 2
     assert "is another archive" in chain.error
 

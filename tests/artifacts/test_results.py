@@ -208,9 +208,9 @@ def test_the_list_of_submissions_leaves_strange_receipts_out(
     assert [path.name for path, _ in receipts.read(root / "submissions/tgs")] == ["demo.json"]
 
 
-@pytest.mark.parametrize("kaggle_told", ["text", 5, None, {"private": "0.8"}], ids=str)
-def test_the_leaderboard_leaves_strange_answers_out(root: Path, kaggle_told: Any):
-    changed_result(root / "submissions/demo/demo.json", kaggle=kaggle_told)
+@pytest.mark.parametrize("answer", ["text", 5, None, {"private": "0.8"}], ids=str)
+def test_the_leaderboard_leaves_strange_answers_out(root: Path, answer: Any):
+    changed_result(root / "submissions/demo/demo.json", kaggle=answer)
     (entry,) = leaderboard_entries.read(root)
     assert entry.row["private"] is None
     assert entry.row["test answers"] is None

@@ -44,8 +44,8 @@ def test_the_command_line_lists_those_to_choose_from_and_all_on_request(capsys: 
 
 def test_a_file_without_a_comment_in_its_first_line_has_no_description(experiments: Path):
     (experiments / "plain.toml").write_text("[train]\nepochs = 3 # few\n")
-    (experiments / "told.toml").write_text("\n# Few epochs.\n[train]\nepochs = 3\n")
-    assert (description("plain"), description("told")) == ("", "Few epochs.")
+    (experiments / "described.toml").write_text("\n# Few epochs.\n[train]\nepochs = 3\n")
+    assert (description("plain"), description("described")) == ("", "Few epochs.")
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ import pytest
 from pipeline import artifacts
 from pipeline.artifacts import Freshness, Layout, backup
 from pipeline.config import load
-from pipeline.execution import local as launch
+from pipeline.execution import local
 from pipeline.execution.task import TrainTask
-from pipeline.road import consent as retrain
+from pipeline.road import consent
 from pipeline.stages import train
 from tests.conftest import TINY, Chain, common
 
@@ -36,14 +36,14 @@ def chain(root: Path, capsys: pytest.CaptureFixture[str]) -> Chain:
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
     """What would be trained, experiment by experiment; each training is interrupted at once."""
-    begun: list[tuple[str, list[int]]] = []
+    started: list[tuple[str, list[int]]] = []
 
     def interrupted(tasks: Sequence[TrainTask], jobs: int) -> None:
-        begun.append((tasks[0].experiment, [task.fold for task in tasks]))
+        started.append((tasks[0].experiment, [task.fold for task in tasks]))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(launch, "train", interrupted)
-    return begun
+    monkeypatch.setattr(local, "train", interrupted)
+    return started
 
 
 def layout(root: Path, settings: str = TINY, experiment: str = "demo") -> Layout:
@@ -185,7 +185,7 @@ def test_a_network_is_taken_over_from_another_experiment_only_with_consent(chain
 
 @pytest.mark.parametrize(("answer", "status"), [("y", 130), (" YES ", 130), ("n", 2), ("", 2), ("yesterday", 2)])
 def test_on_a_terminal_it_asks(chain: Chain, trained: list, monkeypatch: pytest.MonkeyPatch, answer: str, status: int):
-    monkeypatch.setattr(retrain, "on_terminal", lambda: True)
+    monkeypatch.setattr(consent, "on_terminal", lambda: True)
     monkeypatch.setattr(builtins, "input", lambda: answer)
     assert chain("train", settings=LONGER) == status
     assert chain.printed.count("Replace? [y/N] ") == 1
@@ -217,18 +217,18 @@ def test_a_terminal_is_one_where_it_reads_and_writes(root: Path):
 
 @pytest.mark.parametrize(("value", "given"), [("1", 1), ("yes", 1), ("0", 0), ("no", 0), ("false", 0), ("", 0)])
 def test_make_hands_the_consent_over(value: str, given: int):
-    project = Path(__file__).parent.parent
+    project = Path(__file__).parents[2]
     for target in (*TRAINING, "demo", "split"):
         command = ["make", "-n", f"PYTHON3={sys.executable}", target, f"RETRAIN={value}"]
-        told = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout
-        assert told.count("--retrain") == (0 if target == "split" else given)
+        printed = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout
+        assert printed.count("--retrain") == (0 if target == "split" else given)
 
 
-def test_settings_of_a_finished_training_are_said_as_they_are_typed():
-    assert retrain._assigned(0.5) == "0.5"
-    assert retrain._assigned(True) == "true"
-    assert retrain._assigned("bce_dice") == "bce_dice"
-    assert retrain._assigned("") == '""'
-    assert retrain._assigned("a b") == '"a b"'
-    assert retrain._assigned([0.1, 0.2]) == "[0.1,0.2]"
-    assert retrain._assigned(["plain", "flip"]) == "[plain,flip]"
+def test_settings_of_a_finished_training_are_printed_as_they_are_typed():
+    assert consent._assigned(0.5) == "0.5"
+    assert consent._assigned(True) == "true"
+    assert consent._assigned("bce_dice") == "bce_dice"
+    assert consent._assigned("") == '""'
+    assert consent._assigned("a b") == '"a b"'
+    assert consent._assigned([0.1, 0.2]) == "[0.1,0.2]"
+    assert consent._assigned(["plain", "flip"]) == "[plain,flip]"

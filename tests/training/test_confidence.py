@@ -15,7 +15,7 @@ def predicted(salt: list[int], sure: int, doubt: int) -> np.ndarray:
     return tile
 
 
-def test_the_surest_of_both_kinds_are_kept_with_the_masks_that_were_predicted():
+def test_the_most_confident_of_both_kinds_are_kept_with_their_predicted_masks():
     found = np.stack(
         [
             predicted([0, 1], 255, 0),  # salt, certain

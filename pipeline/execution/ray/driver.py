@@ -88,4 +88,6 @@ def _explain(ray: ModuleType, job: Job[FoldTask], error: Exception) -> str:
         if reason := disk.failure(cause):
             return f"{name}: {reason}"
         return f"{name}: its task ended with {type(cause).__name__}: {' '.join(str(cause).split())[:300]}"
-    return f"{name}: lost its worker {RETRIES + 1} times ({type(error).__name__}); the same command goes on from here"
+    return (
+        f"{name}: lost its worker {RETRIES + 1} times ({type(error).__name__}); run the same command again to continue"
+    )

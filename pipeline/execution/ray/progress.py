@@ -38,7 +38,7 @@ class RemoteCallback(FoldCallback):
     Args:
         context: of the task.
         job: of the task.
-        save: called after each epoch, before the driver is told of it.
+        save: called after each epoch, before its event is sent to the driver.
     """
 
     def __init__(self, context: TaskContext, job: Job[FoldTask], save: Callable[[], None] | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from pipeline.artifacts import Artifact, Freshness, backup_folder, begun, locked
+from pipeline.artifacts import Artifact, Freshness, backup_folder, locked, started
 from pipeline.artifacts.remote import Store
 from pipeline.config import ClusterSettings
 from pipeline.execution.messages import fold_line
@@ -53,7 +53,7 @@ def push_started(store: Store, task: TrainTask) -> None:
     backup = backup_folder(task.trained)
     if Freshness().state(task.trained).done:
         store.push(task.trained)
-    elif begun(task.trained) and not store.names(backup):
+    elif started(task.trained) and not store.names(backup):
         store.mirror(backup)
 
 

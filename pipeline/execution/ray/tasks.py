@@ -121,7 +121,7 @@ def _fetch(store: Store, artifact: Artifact, wanted: Callable[[Manifest], bool])
             if not store.pull(artifact, wanted):
                 raise UserError(
                     f"{store.address}: {artifact.name} there is another one than here; "
-                    "give each root folder a store of its own"
+                    "give each root folder its own store"
                 )
 
     _wait_for_lock(pull, FETCH_SECONDS)

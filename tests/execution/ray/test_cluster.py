@@ -34,7 +34,7 @@ def test_a_killed_worker_costs_nothing_that_was_saved(
     printed = end(running)
     assert "train: 2 folds, 2 at once, 1 core each" in printed
     assert "fold 1: its worker on" in printed
-    assert "fold 1: goes on after epoch" in printed
+    assert "fold 1: resumes after epoch" in printed
     assert "fold 0: its worker" not in printed
     # The lines of a run without Ray: each epoch of each fold once, and what came of it.
     for fold in (0, 1):
@@ -43,7 +43,7 @@ def test_a_killed_worker_costs_nothing_that_was_saved(
     assert "ETA" in printed
     assert "CV (cross-fitted)" in printed
 
-    # Without an address of its own, ``auto`` finds the cluster that this machine belongs to.
+    # Without a given address, ``auto`` finds the cluster that this machine belongs to.
     monkeypatch.setenv("RAY_ADDRESS", nodes.address)
     printed = end(start("predict", "--executor", "ray", "--address", "auto", root=fresh))
     assert "fold 1: 600 test tiles predicted" in printed
@@ -77,9 +77,9 @@ def test_a_lost_machine_costs_nothing_that_is_in_the_store(nodes: Nodes, serial:
 
     def saved() -> list[str]:
         """Folds that run on the second machine and have an epoch in the store."""
-        begun = [path.name.split("-")[1] for path in nodes.scratch[1].glob(locks)]
+        started = [path.name.split("-")[1] for path in nodes.scratch[1].glob(locks)]
         kept = {path.parent.parent.name for path in store.glob("data/demo/experiments/demo/*/backup-*/state.npz")}
-        return [fold for fold in begun if f"fold-{fold}" in kept]
+        return [fold for fold in started if f"fold-{fold}" in kept]
 
     wait_for(lambda: bool(saved()), running)
     (fold,) = saved()
@@ -90,7 +90,7 @@ def test_a_lost_machine_costs_nothing_that_is_in_the_store(nodes: Nodes, serial:
     try:
         printed = end(running)
         assert f"fold {fold}: its worker on" in printed
-        assert f"fold {fold}: goes on after epoch" in printed
+        assert f"fold {fold}: resumes after epoch" in printed
         assert "raylet" not in printed
         printed = end(start("predict", *options, root=fresh))
         assert "fold 1: 600 test tiles predicted" in printed
@@ -192,5 +192,5 @@ def test_an_interrupted_run_on_this_machine_alone_is_resumed(serial: Path, fresh
         assert time.monotonic() < deadline
         time.sleep(0.1)
     printed = end(start(*options, root=fresh))
-    assert "fold 0: goes on after epoch" in printed
+    assert "fold 0: resumes after epoch" in printed
     assert {name: value for name, value in content(serial).items() if "/demo/test/" not in name} == content(fresh)

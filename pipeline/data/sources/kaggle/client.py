@@ -71,9 +71,9 @@ def call_kaggle(call: str, longest: float = math.inf) -> Iterator[None]:
     import requests
 
     seconds = min(timeout_setting(), longest)
-    again = "; the download goes on where it stopped" if call == "download" else ""
+    again = "; the download resumes where it stopped" if call == "download" else ""
     quiet = contextlib.ExitStack()
-    if call != "download":  # which prints nothing, and would silence our own progress
+    if call != "download":  # which prints nothing itself; its progress bar must stay visible
         quiet.enter_context(contextlib.redirect_stdout(io.StringIO()))
         quiet.enter_context(contextlib.redirect_stderr(io.StringIO()))
     try:

@@ -21,7 +21,7 @@ _MB = 1_000_000
 
 
 def download(folder: Path) -> Path:
-    """Download the competition's archive; an interrupted download goes on where it stopped.
+    """Download the competition's archive; an interrupted download resumes where it stopped.
 
     An archive that is already there is tested, and fetched again where it is damaged.
 
@@ -63,7 +63,7 @@ def download(folder: Path) -> Path:
 def _fetch(api: Any, path: Path) -> None:
     """Download with the client, and show the progress."""
     present = path.stat().st_size // _MB if path.is_file() else 0
-    echo(f"download: {COMPETITION} from Kaggle" + (f", going on after {present:,} MB" if present else ""))
+    echo(f"download: {COMPETITION} from Kaggle" + (f", resuming after {present:,} MB" if present else ""))
     with Progress("download", 0, "MB", done=present) as progress, _watching(path, progress), call_kaggle("download"):
         try:
             api.competition_download_files(COMPETITION, path=str(path.parent), quiet=True)

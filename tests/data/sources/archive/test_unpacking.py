@@ -37,7 +37,7 @@ ARRANGEMENTS: dict[str, Callable[[], Files]] = {
         **{f"train/{name}": content for name, content in TRAIN.items()},
         "test.zip": zipped(TEST),
     },
-    "zip with a folder of its own name": lambda: {**flat(), "train.zip": zipped(under("train", TRAIN))},
+    "zip with a folder of the same name": lambda: {**flat(), "train.zip": zipped(under("train", TRAIN))},
     "zipped tables": lambda: {
         **{f"{name}.zip": zipped({name: content}) for name, content in TABLES.items()},
         "train.zip": zipped(TRAIN),

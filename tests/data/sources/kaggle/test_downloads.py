@@ -32,7 +32,7 @@ def test_credentials_of_every_kind_the_client_knows(kaggle: Kaggle, tmp_path: Pa
     assert (user.data / "raw/manifest.json").is_file()
 
 
-def test_without_credentials_one_line_says_how_to_get_them_and_what_works_without(kaggle: Kaggle, tmp_path: Path):
+def test_without_credentials_one_line_explains_how_to_get_them_and_what_works_without(kaggle: Kaggle, tmp_path: Path):
     user = User(kaggle, tmp_path, "none")
     line = refused(user.run("download"))
     for word in ("credentials", "kaggle.com/settings", "make demo", "ARCHIVE=", f"{COMPETITION}/rules"):

@@ -18,7 +18,7 @@ def test_a_download_that_stalls_ends_in_one_line_and_goes_on_next_time(user: Use
     user.kaggle.stall["download"], user.timeout = len(user.kaggle.archive) * 3 // 4, "1"
     line = refused(user.run("download"))
     assert "has sent nothing for 1 s during the download" in line
-    assert "goes on where it stopped" in line
+    assert "resumes where it stopped" in line
     assert user.kaggle.calls.count("download") == 1
     partial = (user.data / f"download/{COMPETITION}.zip").stat().st_size
     assert partial > 0
