@@ -116,7 +116,9 @@ def against_leaderboard(points: Sequence[tuple[str, float, float]]) -> Figure:
     """
     figure, axes = _axes()
     cv, score = [each[1] for each in points], [each[2] for each in points]
-    low, high = min(*cv, *score) - 0.01, max(*cv, *score) + 0.01
+    low, high = min(*cv, *score), max(*cv, *score)
+    margin = max(0.01, 0.1 * (high - low))
+    low, high = low - margin, high + margin
     axes.plot([low, high], [low, high], color=GREY, linestyle=":", label="equal")
     axes.scatter(cv, score, color=BLUE, zorder=3)
     for name, x, y in points:
@@ -126,7 +128,7 @@ def against_leaderboard(points: Sequence[tuple[str, float, float]]) -> Figure:
         offset = {"textcoords": "offset points", "xytext": (near, side), "ha": place, "va": along}
         axes.annotate(name, (x, y), fontsize=9, color=INK, **offset)
     axes.set(xlabel="CV", ylabel="score on the test tiles")
-    axes.legend(labelcolor=INK, frameon=False, fontsize=9, loc="lower right")
+    axes.legend(labelcolor=INK, frameon=False, fontsize=9, loc="best")
     return figure
 
 
