@@ -63,3 +63,9 @@ def look(window: Chrome, page: Path) -> None:
         assert [each for each in loaded if not each.startswith("data:")] == []
     errors = [entry["message"] for entry in window.get_log("browser") if entry["level"] == "SEVERE"]
     assert errors == []
+
+
+def set_dark(window: Chrome, dark: bool) -> None:
+    """Prefer a dark or a light page, as a user's system would."""
+    feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    window.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})

@@ -116,7 +116,11 @@ def _summarise(context: Context, options: argparse.Namespace, several: bool) -> 
 def _refresh_leaderboard(layout: Layout) -> None:
     """Write the leaderboard again where it is older than a result, as after a command that was killed."""
     written = [layout.leaderboard.with_suffix(suffix) for suffix in (".csv", ".md", ".html")]
-    sources = [*layout.root.glob("data/*/experiments/*/cv.json"), *layout.submissions.glob("*/*.json")]
+    made = ("cv.json", "report.json")  # the leaderboard links to the reports
+    sources = [
+        *(path for name in made for path in layout.root.glob(f"data/*/experiments/*/{name}")),
+        *layout.submissions.glob("*/*.json"),
+    ]
     newest = max((path.stat().st_mtime_ns for path in sources), default=0)
     if any(not path.is_file() or path.stat().st_mtime_ns < newest for path in written):
         from pipeline.reporting import leaderboard

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.reporting.leaderboard_entries import Entry
 from pipeline.scoring import bootstrap
@@ -19,6 +19,16 @@ class Difference(NamedTuple):
     low: float
     high: float
     tiles: int
+
+    @property
+    def word(self) -> str:
+        """``better``, ``worse`` or ``no difference that shows``."""
+        return "better" if self.low > 0 else "worse" if self.high < 0 else "no difference that shows"
+
+    def __str__(self) -> str:
+        if not self.tiles:
+            return "no tile in common"
+        return f"{self.word}: {self.mean:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
 
 
 def difference(one: dict[str, float], other: dict[str, float]) -> Difference:
@@ -40,25 +50,16 @@ def difference(one: dict[str, float], other: dict[str, float]) -> Difference:
     return Difference(*paired, len(common))
 
 
-def verdict(one: dict[str, float], other: dict[str, float]) -> str:
-    """``better``, ``worse`` or ``no difference that shows``, with the difference and its interval."""
-    found = difference(one, other)
-    if not found.tiles:
-        return "no tile in common"
-    word = "better" if found.low > 0 else "worse" if found.high < 0 else "no difference that shows"
-    return f"{word}: {found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
-
-
-def matrices(entries: Sequence[Entry]) -> dict[str, list[dict[str, str]]]:
-    """Verdicts of each dataset with two experiments or more: a row per experiment, a column for each other one."""
-    found = {}
+def matrices(entries: Sequence[Entry]) -> dict[str, list[dict[str, Any]]]:
+    """Differences within each dataset with two experiments or more: a row per experiment, a column for each other."""
+    found: dict[str, list[dict[str, Any]]] = {}
     for dataset in dict.fromkeys(entry.row["dataset"] for entry in entries):
         those = [entry for entry in entries if entry.row["dataset"] == dataset][:COMPARED]
         if len(those) > 1:
             found[dataset] = [
                 {"experiment": mine.row["experiment"]}
                 | {
-                    f"against {other.row['experiment']}": "" if other is mine else verdict(mine.scores, other.scores)
+                    f"against {other.row['experiment']}": "" if other is mine else difference(mine.scores, other.scores)
                     for other in those
                 }
                 for mine in those

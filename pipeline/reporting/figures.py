@@ -9,63 +9,79 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+INK = "#123456"
+"""Stands for the text's colour, which the page replaces by ``currentColor``."""
 STYLE = {
     "font.size": 11,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": INK,
+    "legend.frameon": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.alpha": 0.3,
+    "grid.alpha": 0.15,
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
 """Applies to these figures only, not to those of a program that imports this module."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555", "#F0E442")
 """Okabe and Ito's palette."""
+NAMES = ("blue", "red", "green", "pink", "orange", "sky", "grey", "yellow")
+CSS_COLOURS = {INK: "currentColor"} | {colour: f"var(--{name})" for colour, name in zip(COLOURS, NAMES, strict=True)}
+"""What a page writes for a figure's colours; ``templates/base.html.j2`` defines the variables for light and dark."""
 SIZE = (4.6, 3.1)
 """Of one figure in inches: as wide as a phone, so that its text keeps its size there."""
+BLUE, RED, GREY = COLOURS[0], COLOURS[1], COLOURS[6]
 
 
-def learning_curve(histories: dict[int, list[dict[str, str]]], key: str, label: str) -> Figure:
+def learning_curve(
+    histories: dict[int, list[dict[str, str]]],
+    key: str,
+    label: str,
+    best: dict[int, int] | None = None,
+    late: int | None = None,
+    nothing: float | None = None,
+) -> Figure:
     """One column of the folds' histories over epochs, a line per fold.
 
     Args:
         histories: rows of each fold's ``history.csv``.
         key: the column.
-        label: what it is.
+        label: of the vertical axis.
+        best: best epoch of each fold, marked by a star.
+        late: the first epoch with the late loss.
+        nothing: score of predicting nothing.
     """
     figure, axes = _axes()
     for index, (fold, rows) in enumerate(histories.items()):
-        epochs, values = [int(row["epoch"]) for row in rows], [float(row[key]) for row in rows]
-        axes.plot(epochs, values, color=COLOURS[index % len(COLOURS)], label=f"fold {fold}", marker=".")
+        colour = COLOURS[index % len(COLOURS)]
+        values = {int(row["epoch"]): float(row[key]) for row in rows}
+        axes.plot(*zip(*values.items(), strict=True), color=colour, label=f"fold {fold}", marker=".", markersize=4)
+        top = (best or {}).get(fold)
+        if top in values:
+            axes.plot([top], [values[top]], color=colour, marker="*", markersize=13, linestyle="none")
+    if late is not None:
+        axes.axvline(late - 0.5, color=RED, linestyle="--", linewidth=1.2, label="late loss")
+    if nothing is not None:
+        axes.axhline(nothing, color=GREY, linestyle=":", label="predicting nothing")
     axes.set(xlabel="epoch", ylabel=label)
     axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
-    if len(histories) > 1:
-        axes.legend(fontsize=9)
+    handles, labels = axes.get_legend_handles_labels()
+    if len(handles) > 1:
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9, frameon=False, labelcolor=INK)
     return figure
 
 
 def threshold_curve(thresholds: Sequence[float], scores: Sequence[float], chosen: float) -> Figure:
     """Score on out-of-fold predictions against the threshold."""
     figure, axes = _axes()
-    axes.plot(thresholds, scores, color=COLOURS[0])
-    axes.axvline(chosen, color=COLOURS[1], linestyle="--", label=f"chosen: {chosen:.3f}")
+    axes.plot(thresholds, scores, color=BLUE)
+    axes.axvline(chosen, color=RED, linestyle="--", label=f"chosen: {chosen:.3f}")
     axes.set(xlabel="threshold", ylabel="score")
-    axes.legend(fontsize=9)
-    return figure
-
-
-def bars(groups: Sequence[tuple[str, float, int]], label: str) -> Figure:
-    """Mean score of groups of tiles.
-
-    Args:
-        groups: (name, mean score, number of tiles).
-        label: what the groups are.
-    """
-    figure, axes = _axes()
-    axes.bar([f"{name}\nn={count}" for name, _, count in groups], [score for _, score, _ in groups], color=COLOURS[0])
-    for place, (_, score, _) in enumerate(groups):
-        axes.text(place, score, f"{score:.2f}", ha="center", va="bottom", fontsize=9)
-    axes.set(ylabel="score", xlabel=label, ylim=(0, 1.1))
-    axes.tick_params(axis="x", labelsize=8)
+    axes.legend(labelcolor=INK, frameon=False, fontsize=9)
     return figure
 
 
@@ -85,41 +101,10 @@ def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = 10) ->
     often = np.bincount(place, salt, bins)
     seen = total > 0
     figure, axes = _axes()
-    axes.plot([0, 1], [0, 1], color="#888888", linestyle=":", label="as it should be")
-    axes.plot(mean[seen] / total[seen], often[seen] / total[seen], color=COLOURS[0], marker="o", label="measured")
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="calibrated")
+    axes.plot(mean[seen] / total[seen], often[seen] / total[seen], color=BLUE, marker="o", label="measured")
     axes.set(xlabel="predicted probability", ylabel="share that is salt", xlim=(0, 1), ylim=(0, 1))
-    axes.legend(fontsize=9)
-    return figure
-
-
-def confusion(counts: np.ndarray) -> Figure:
-    """Tiles by whether they hold salt: rows by truth and columns by prediction, without salt first."""
-    figure, axes = _axes()
-    axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
-    for row in range(2):
-        share = counts[row] / max(counts[row].sum(), 1)
-        for column in range(2):
-            colour = "white" if share[column] > 0.5 else "black"
-            text = f"{counts[row, column]:,}\n{share[column]:.0%}"
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=12)
-    names = ("empty", "salt")
-    axes.set(xticks=(0, 1), xticklabels=names, yticks=(0, 1), yticklabels=names, xlabel="predicted", ylabel="truth")
-    axes.grid(visible=False)
-    return figure
-
-
-def fold_balance(values: Sequence[np.ndarray], folds: Sequence[int], label: str) -> Figure:
-    """A box for each fold over one property of its tiles."""
-    figure, axes = _axes()
-    axes.boxplot(
-        list(values),
-        tick_labels=[str(fold) for fold in folds],
-        showmeans=True,
-        medianprops={"color": COLOURS[1]},
-        meanprops={"marker": "D", "markerfacecolor": COLOURS[0], "markeredgecolor": COLOURS[0], "markersize": 5},
-        flierprops={"markersize": 2},
-    )
-    axes.set(xlabel="fold", ylabel=label)
+    axes.legend(labelcolor=INK, frameon=False, fontsize=9)
     return figure
 
 
@@ -131,17 +116,27 @@ def against_leaderboard(points: Sequence[tuple[str, float, float]]) -> Figure:
     """
     figure, axes = _axes()
     cv, score = [each[1] for each in points], [each[2] for each in points]
-    low, high = min(*cv, *score) - 0.01, max(*cv, *score) + 0.01
-    axes.plot([low, high], [low, high], color="#888888", linestyle=":", label="equal")
-    axes.scatter(cv, score, color=COLOURS[0], zorder=3)
+    low, high = min(*cv, *score), max(*cv, *score)
+    margin = max(0.01, 0.1 * (high - low))
+    low, high = low - margin, high + margin
+    axes.plot([low, high], [low, high], color=GREY, linestyle=":", label="equal")
+    axes.scatter(cv, score, color=BLUE, zorder=3)
     for name, x, y in points:
-        axes.annotate(name, (x, y), textcoords="offset points", xytext=(5, 4), fontsize=9)
+        # Away from the line, and within the figure.
+        side, along = (4, "bottom") if y >= x else (-4, "top")
+        near, place = (5, "left") if x < low + 0.7 * (high - low) else (-5, "right")
+        offset = {"textcoords": "offset points", "xytext": (near, side), "ha": place, "va": along}
+        axes.annotate(name, (x, y), fontsize=9, color=INK, **offset)
     axes.set(xlabel="CV", ylabel="score on the test tiles")
-    axes.legend(fontsize=9, loc="lower right")
+    axes.legend(labelcolor=INK, frameon=False, fontsize=9, loc="best")
     return figure
 
 
 def _axes() -> tuple[Figure, Any]:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=SIZE, layout="constrained")
-        return figure, figure.subplots()
+        axes = figure.subplots()
+        # Ticks are created later, without this style.
+        axes.tick_params(colors=INK)
+        axes.grid(color=INK, alpha=STYLE["grid.alpha"])
+        return figure, axes

@@ -1,4 +1,4 @@
-"""Tiles of an experiment's report, grouped by coverage and depth and ordered by error.
+"""Points that an experiment loses by coverage and depth, and the tiles that show where.
 
 All functions take the table of ``scores.csv``: a row per out-of-fold tile with its id, depth in feet, coverage,
 cross-fitted score, IoU and predicted share of salt.
@@ -6,7 +6,7 @@ cross-fitted score, IoU and predicted share of salt.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,60 +15,89 @@ from pipeline.config import TILE
 if TYPE_CHECKING:
     import pandas as pd
 
-Group = tuple[str, float, int]
-"""Name, mean score and number of tiles."""
+SLIVER = 0.1
+"""Highest coverage of a sliver of salt."""
 COVERAGE_CLASSES = (
     (0, 0, "empty"),
-    (1e-9, 0.1, "to 10 %"),
+    (1e-9, SLIVER, "to 10 %"),
     (0.1, 0.3, "to 30 %"),
     (0.3, 0.6, "to 60 %"),
-    (0.6, 1, "more"),
+    (0.6, 1, "over 60 %"),
 )
 """Lowest and highest coverage, and name."""
 DEPTH_CLASSES = 5
 """Of about equally many tiles."""
-EXAMPLES = 4
-"""Tiles shown of the worst, the median and the best."""
+EXAMPLES = 6
+"""Tiles of a gallery."""
 
 
-def by_coverage(scores: pd.DataFrame) -> list[Group]:
-    """Mean score of tiles with similar coverage; classes without tiles are left out."""
-    groups = [
-        (name, scores.loc[(scores["coverage"] >= low) & (scores["coverage"] <= high), "score"])
+class Loss(NamedTuple):
+    """Points that a group of tiles loses; a tile is worth one point."""
+
+    name: str
+    points: float
+    tiles: int
+    score: float
+    """Mean score."""
+    zeros: int
+    """Tiles with a score of 0."""
+
+
+def by_coverage(scores: pd.DataFrame) -> list[Loss]:
+    """Loss of tiles with similar coverage; classes without tiles are left out."""
+    return [
+        _loss(name, scores["score"][scores["coverage"].between(low, high)])
         for low, high, name in COVERAGE_CLASSES
+        if scores["coverage"].between(low, high).any()
     ]
-    return [(name, float(group.mean()), len(group)) for name, group in groups if len(group)]
 
 
-def by_depth(scores: pd.DataFrame) -> list[Group]:
-    """Mean score of tiles at similar depth, the shallowest first."""
+def by_depth(scores: pd.DataFrame) -> list[Loss]:
+    """Loss of tiles at similar depth, the shallowest first."""
     import pandas as pd
 
     classes = pd.qcut(scores["depth"], DEPTH_CLASSES, duplicates="drop")
     groups = scores.groupby(classes, observed=True)["score"]
-    return [(f"{at.left:.0f}-{at.right:.0f}", float(group.mean()), len(group)) for at, group in groups]
+    return [_loss(f"{at.left:.0f}-{at.right:.0f}", group) for at, group in groups]
+
+
+def wrong_area(scores: pd.DataFrame) -> np.ndarray:
+    """Pixels of each tile that were missed or are predicted salt that is none, (n,) int64."""
+    predicted, true = (np.rint(scores[name].to_numpy() * TILE**2) for name in ("predicted", "coverage"))
+    iou = scores["iou"].to_numpy()
+    # The union minus the intersection, from the sum of both areas and their ratio.
+    return np.rint((predicted + true) * (1 - iou) / (1 + iou)).astype(np.int64)
 
 
 def by_error(scores: pd.DataFrame) -> np.ndarray:
-    """Rows from the worst tile to the best: by score, then by wrong area, then by id.
+    """Rows from the worst tile to the best: by wrong area, then by score, then by id.
 
     Returns:
         (n,) int64, positions of the rows.
     """
-    predicted, true = (np.rint(scores[name].to_numpy() * TILE**2) for name in ("predicted", "coverage"))
-    iou = scores["iou"].to_numpy()
-    # The union less the intersection, from the sum of both areas and their ratio.
-    wrong = np.rint((predicted + true) * (1 - iou) / (1 + iou))
-    return np.lexsort((scores["id"].to_numpy(str), -wrong, scores["score"].to_numpy()))
+    return np.lexsort((scores["id"].to_numpy(str), scores["score"].to_numpy(), -wrong_area(scores)))
 
 
-def examples(scores: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The worst, the median and the best tiles whose mask has a border; full and empty ones show little.
+def worst(scores: pd.DataFrame) -> np.ndarray:
+    """Positions of the tiles with salt that have the largest wrong areas."""
+    return _first(scores, (scores["coverage"] > 0) & (scores["score"] < 1))
 
-    Returns:
-        Positions of the rows for each name, up to ``EXAMPLES`` each.
-    """
+
+def false_alarms(scores: pd.DataFrame) -> np.ndarray:
+    """Positions of the empty tiles with the largest predicted areas."""
+    return _first(scores, (scores["coverage"] == 0) & (scores["predicted"] > 0))
+
+
+def slivers(scores: pd.DataFrame) -> np.ndarray:
+    """Positions of the tiles with little salt and the lowest scores; of equal ones, those with most salt."""
+    order = np.lexsort((scores["id"].to_numpy(str), -scores["coverage"].to_numpy(), scores["score"].to_numpy()))
+    return order[(scores["coverage"].between(1e-9, SLIVER) & (scores["score"] < 1)).to_numpy()[order]][:EXAMPLES]
+
+
+def _first(scores: pd.DataFrame, chosen: pd.Series) -> np.ndarray:
     order = by_error(scores)
-    order = order[scores["coverage"].between(0.001, 0.97).to_numpy()[order]]
-    middle = max(len(order) // 2 - EXAMPLES // 2, 0)
-    return {"worst": order[:EXAMPLES], "median": order[middle : middle + EXAMPLES], "best": order[-EXAMPLES:]}
+    return order[chosen.to_numpy()[order]][:EXAMPLES]
+
+
+def _loss(name: str, scores: pd.Series) -> Loss:
+    return Loss(name, float((1 - scores).sum()), len(scores), float(scores.mean()), int((scores == 0).sum()))

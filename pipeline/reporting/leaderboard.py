@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.reporting import comparison, leaderboard_entries
-from pipeline.reporting.pages import figures, page, shown, table
+from pipeline.reporting.leaderboard_entries import Entry
+from pipeline.reporting.pages import drawing, render, shown
 from pipeline.system.atomic import write_text
 
 
@@ -28,7 +29,7 @@ def write(root: Path) -> None:
         f"\nPaired comparison on {name}\n\n{as_markdown(matrix)}" for name, matrix in matrices.items()
     )
     write_text(folder / "leaderboard.md", text)
-    write_text(folder / "leaderboard.html", _page(rows, matrices))
+    write_text(folder / "leaderboard.html", _page(entries, matrices))
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
@@ -45,30 +46,41 @@ def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return "nothing was validated yet\n"
     lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
-    lines += ["| " + " | ".join(shown(value) for value in row.values()) + " |" for row in rows]
+    lines += ["| " + " | ".join(shown(value, name) for name, value in row.items()) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
-def _page(rows: list[dict[str, Any]], matrices: dict[str, list[dict[str, str]]]) -> str:
-    about = (
-        "CV is cross-fitted: threshold, smallest area and rules for a fold are chosen on the other folds. Low and "
-        "high bound its 95 % bootstrap interval over tiles. A click on a column's head sorts by it."
-    )
-    sections = [("", f'<p class="note">{about}</p>{table(rows, sortable=True)}')]
+def columns(row: dict[str, Any]) -> dict[str, Any]:
+    """The columns of the page's first table, which matter most."""
+    return {
+        "experiment": row["experiment"],
+        "dataset": row["dataset"],
+        "CV": row["CV"],
+        "interval": f"{row['low']:.3f} to {row['high']:.3f}",
+        "public": row["public"],
+        "private": row["private"],
+        "CV - score": row["CV - test"],
+        "minutes": row["minutes"],
+    }
+
+
+def _page(entries: Sequence[Entry], matrices: dict[str, list[dict[str, Any]]]) -> str:
+    rows = [entry.row for entry in entries]
     points = [
         (row["experiment"], row["CV"], row["CV"] - row["CV - test"]) for row in rows if row["CV - test"] is not None
     ]
+    drawings = []
     if points:
         from pipeline.reporting.figures import against_leaderboard
 
-        drawn = figures(
-            (against_leaderboard(points), "a point below the dotted line did worse on the test tiles than in CV")
-        )
-        sections.append(("CV against test", drawn))
-    for dataset, matrix in matrices.items():
-        note = (
-            '<p class="note">Row against column, on the tiles that both predicted out of fold: mean difference of the '
-            "tiles' scores and its 95 % bootstrap interval. Better or worse where the interval leaves out 0.</p>"
-        )
-        sections.append((f"Paired comparison on {dataset}", note + table(matrix)))
-    return page("Leaderboard", sections, wide=True)
+        caption = "a point below the dotted line did worse on the test tiles than in CV"
+        drawings.append(drawing(against_leaderboard(points), caption))
+    return render(
+        "leaderboard",
+        title="Leaderboard",
+        rows=[columns(row) for row in rows],
+        every=rows,
+        links=[entry.report for entry in entries],
+        drawings=drawings,
+        matrices=matrices,
+    )

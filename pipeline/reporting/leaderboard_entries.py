@@ -6,13 +6,14 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pipeline.artifacts import Manifest, measure, read_manifest, results
 from pipeline.reporting.checks import sole_member
 from pipeline.system import disk
 from pipeline.system.progress import echo
 
-SCORES = "scores.csv"
+SCORES, REPORT = "scores.csv", "report.html"
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Entry:
     row: dict[str, Any]
     scores: dict[str, float]
     """Tile id -> cross-fitted score."""
+    report: str
+    """Address of its page from the leaderboard's folder; empty where it was not drawn yet."""
 
 
 def read(root: Path) -> list[Entry]:
@@ -48,8 +51,13 @@ def read(root: Path) -> list[Entry]:
         own = receipt is not None and receipt.inputs.get("validate") == manifest.fingerprint
         known = receipt is not None and own and not results.error(receipt.result, results.Answered)
         row = _row(result, receipt.result if receipt is not None and known else {})
-        entries.append(Entry(row, _scores(path.parent / SCORES, manifest)))
+        entries.append(Entry(row, _scores(path.parent / SCORES, manifest), _report(root, path.parent)))
     return sorted(entries, key=lambda entry: (entry.row["dataset"], -entry.row["CV"]))
+
+
+def _report(root: Path, folder: Path) -> str:
+    page = folder / REPORT
+    return quote(f"../{page.relative_to(root).as_posix()}") if page.is_file() else ""
 
 
 def _scores(path: Path, manifest: Manifest) -> dict[str, float]:

@@ -6,12 +6,51 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
 MISSED, INVENTED = "#E69F00", "#56B4E9"
 """Colours of salt that was not predicted and of predicted salt that is none, from Okabe and Ito's palette."""
+
+
+_GAP = 4
+"""Pixels between panels."""
+
+
+def panels(image: np.ndarray, truth: np.ndarray, found: np.ndarray, mask: np.ndarray) -> bytes:
+    """Draw one tile in three panels: image, probability, and where mask and truth differ.
+
+    Args:
+        image: (101, 101) uint8 grey values.
+        truth: (101, 101) 0/1.
+        found: (101, 101) uint8 probabilities, v stands for v / 255.
+        mask: (101, 101) bool, the predicted mask.
+
+    Returns:
+        A PNG.
+    """
+    grey, true = np.repeat(image[..., None], 3, axis=2), truth > 0
+    chance = (mpl.colormaps["cividis"](found)[..., :3] * 255).astype(np.uint8)
+    chance[_border(mask)] = 255
+    chance[_border(true)] = _rgb(MISSED)
+    differs = grey.copy()
+    for colour, pixels in ((MISSED, true & ~mask), (INVENTED, mask & ~true)):
+        differs[pixels] = (0.3 * differs[pixels] + 0.7 * _rgb(colour)).astype(np.uint8)
+    gap = np.zeros((len(grey), _GAP, 4), np.uint8)  # transparent
+    parts = [np.dstack([each, np.full(each.shape[:2], 255, np.uint8)]) for each in (grey, chance, differs)]
+    row = np.hstack([parts[0], gap, parts[1], gap, parts[2]])
+    return bytes(cv2.imencode(".png", cv2.cvtColor(row, cv2.COLOR_RGBA2BGRA))[1])
+
+
+def _border(mask: np.ndarray) -> np.ndarray:
+    """The outermost pixels of a mask; the edge of the tile counts as outside."""
+    return mask & ~cv2.erode(np.pad(mask, 1).astype(np.uint8), np.ones((3, 3), np.uint8))[1:-1, 1:-1].astype(bool)
+
+
+def _rgb(colour: str) -> np.ndarray:
+    return np.round(np.array(mpl.colors.to_rgb(colour)) * 255)
 
 
 def tiles_picture(

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout
-from pipeline.stages import prepare, train, validate
+from pipeline.stages import prepare, provenance, split, train, validate
 from pipeline.stages.stage import Context, Stage, of_members
 from pipeline.system.atomic import write_text
 from pipeline.system.progress import echo
 from pipeline.training.files import HISTORY
 
 if TYPE_CHECKING:
-    from pipeline.reporting.experiment_page import Experiment
+    from pipeline.reporting.experiment import Experiment
 
 
 def artifact(layout: Layout, folds: Iterable[int]) -> Artifact:
@@ -34,7 +34,7 @@ def artifact(layout: Layout, folds: Iterable[int]) -> Artifact:
             validate.artifact(layout, folds),
             *of_members(layout, lambda member: [train.out_of_fold(member, fold) for fold in folds]),
         ),
-        version=3,
+        version=4,
         lock_wait=600.0,
     )
 
@@ -63,7 +63,8 @@ def _read(context: Context, result: dict[str, Any]) -> Experiment:
     import pandas as pd
 
     from pipeline.data import tables, tiles
-    from pipeline.reporting.experiment_page import Experiment
+    from pipeline.reporting.experiment import Experiment
+    from pipeline.reporting.galleries import Tiles
     from pipeline.scoring import blend
 
     layout, folds, freshness = context.layout, context.folds, context.freshness
@@ -86,14 +87,28 @@ def _read(context: Context, result: dict[str, Any]) -> Experiment:
         dataset=layout.dataset,
         settings=layout.settings,
         result=result,
-        scores=scores,
-        images=store.train_images[rows],
-        truth=store.train_masks[rows],
-        probabilities=blend.mixed(found, votes),
+        tiles=Tiles(scores, store.train_images[rows], store.train_masks[rows], blend.mixed(found, votes)),
         training={fold: manifest.result for fold, manifest in trained.items() if manifest is not None},
         histories={fold: _history(layout.fold_folder(fold) / HISTORY) for fold in own},
         members={name: manifest.result["cv"]["score"] if manifest else None for name, manifest in alone.items()},
+        provenance=provenance.describe(
+            context,
+            {
+                "fingerprint of the tiles": prepare.artifact(layout),
+                "fingerprint of the split": split.artifact(layout),
+                "fingerprint of the validation": validate.artifact(layout, folds),
+            },
+            [train.trained(member, fold) for member in layout.members for fold in folds],
+        ),
+        command=provenance.command(context, "submit", *_folds(context)),
+        show="" if layout.is_blend else provenance.command(context, "show", str(scores["id"].iloc[0])),
     )
+
+
+def _folds(context: Context) -> list[str]:
+    """The option that selects the folds; none for all of them."""
+    chosen, every = context.folds, context.layout.folds
+    return [] if tuple(chosen) == tuple(every) else ["--folds", ",".join(map(str, chosen))]
 
 
 def _history(path: Path) -> list[dict[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -12,10 +11,10 @@ from typing import Any
 
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout, results
-from pipeline.config import CHECKOUT, TILE, UserError
+from pipeline.config import TILE, UserError
 from pipeline.config.datasets import dataset
 from pipeline.data.files import SOLUTION
-from pipeline.stages import predict, prepare, validate
+from pipeline.stages import predict, prepare, provenance, validate
 from pipeline.stages.stage import Context, Stage, of_members
 from pipeline.submission.receipts import MARK
 from pipeline.system import atomic
@@ -90,7 +89,7 @@ def make(context: Context) -> None:
             "tiles_with_salt": with_salt,
             "salt": salt / max(len(ids) * TILE**2, 1),
             "versions": _versions(),
-            "git_commit": _git_commit(),
+            "git_commit": provenance.git_commit(),
         }
         if dataset(layout.dataset).answers_known:
             found["score"] = _score_against(layout.raw_folder / SOLUTION, ids, masks())
@@ -148,24 +147,6 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _git_commit() -> str | None:
-    """Commit of the code, with ``-dirty`` where files were changed; None outside a checkout."""
-    if CHECKOUT is None:
-        return None  # the folder around an installed package may be a checkout of something else
-    try:
-        asked = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=CHECKOUT,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return asked.stdout.strip()
 
 
 STAGE = Stage(

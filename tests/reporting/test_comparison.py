@@ -11,10 +11,14 @@ from pipeline.reporting import comparison, leaderboard_entries
 
 def test_an_experiment_is_better_worse_or_not_significantly_different(root: Path):
     entries = {entry.row["experiment"]: entry.scores for entry in leaderboard_entries.read(root)}
-    assert comparison.verdict(entries["good"], entries["bad"]).startswith("better: +0.")
-    assert comparison.verdict(entries["bad"], entries["good"]).startswith("worse: -0.")
-    assert comparison.verdict(entries["good"], entries["nearly-good"]).startswith("no difference that shows")
-    assert comparison.verdict(entries["good"], {"other": 1.0}) == "no tile in common"
+
+    def verdict(one: str, other: str) -> str:
+        return str(comparison.difference(entries[one], entries[other]))
+
+    assert verdict("good", "bad").startswith("better: +0.")
+    assert verdict("bad", "good").startswith("worse: -0.")
+    assert verdict("good", "nearly-good").startswith("no difference that shows")
+    assert str(comparison.difference(entries["good"], {"other": 1.0})) == "no tile in common"
 
 
 def test_a_paired_difference_is_significant_where_the_means_intervals_overlap():

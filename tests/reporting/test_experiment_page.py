@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline import config
-from pipeline.reporting import experiment_page
-from pipeline.reporting.experiment_page import Experiment
+from pipeline.reporting import experiment_charts, experiment_page, figures, groups
+from pipeline.reporting.experiment import Experiment
+from pipeline.reporting.galleries import Tiles
 from pipeline.scoring.validation import validate
+from pipeline.training.loop import loss_of_epoch
+from tests.browser import browser, look, set_dark
 from tests.conftest import blobs, noisy
 
 
@@ -41,51 +45,79 @@ def experiment() -> Experiment:
         dataset="demo",
         settings=config.load("unet", ["train.epochs=7", "submit.message=<script>"]),
         result=result,
-        scores=scores,
-        images=images,
-        truth=truth,
-        probabilities=probabilities,
+        tiles=Tiles(scores, images, truth, probabilities),
         training={0: {"best_epoch": 3, "epochs": 4, "seconds": 90.0}},
         histories={0: history, 1: history},
         members={},
+        provenance={"commit": "git"},
+        command="python -m pipeline submit --dataset demo",
+        show="python -m pipeline show --dataset demo",
     )
 
 
-def test_a_page_has_every_section_and_shows_every_tile_once(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
-    titles: list[str] = []
+HEADINGS = [
+    "Where points are lost",
+    "Tiles",
+    "Folds",
+    "Learning curves",
+    "Threshold and reliability",
+    "Rules",
+    "Settings",
+    "Provenance",
+]
 
-    def drawn(images: Any, truth: Any, found: Any, threshold: float, names: list[str]) -> bytes:
-        assert len(images) == len(truth) == len(found) == len(names)
-        titles.extend(names)
-        return b"png"
 
-    monkeypatch.setattr(experiment_page, "tiles_picture", drawn)
+def headings(page: str) -> list[str]:
+    return re.findall("<h2>(.*?)</h2>", page)
+
+
+def test_a_page_has_every_section(experiment: Experiment):
     page = experiment_page.page(experiment)
     assert "<title>unet on demo</title>" in page
-    headings = ["Folds", "Learning curves", "Score", "Rules", "Tiles by error", "Settings"]
-    assert [page.index(f"<h2>{heading}</h2>") for heading in headings] == sorted(
-        page.index(f"<h2>{heading}</h2>") for heading in headings
-    )
-    assert "<h2>Members</h2>" not in page
-    assert page.count("<svg") == 2 + 3 + 5
-    assert page.count('src="data:image/png;base64,cG5n"') == 3
-    assert titles[0].startswith("tile")
+    assert headings(page) == HEADINGS
+    assert page.count("<svg") == 3 + 2
+    assert page.count("<h3 id=") == 3
     assert "&lt;script&gt;" in page
     assert '<script>"' not in page
+    assert 'href="../../../../submissions/leaderboard.html"' in page
+    assert '<td data-value="git" class="long">git</td>' in page
+    assert "python -m pipeline submit --dataset demo" in page
+
+
+def test_figures_follow_the_colours_of_the_page(experiment: Experiment):
+    page = experiment_page.page(experiment)
+    drawn = "".join(re.findall("<svg.*?</svg>", page, flags=re.DOTALL))
+    assert "currentColor" in drawn
+    assert "var(--blue)" in drawn
+    for colour in figures.CSS_COLOURS:
+        assert colour.lower() not in drawn
+    for name in figures.NAMES:
+        assert f"--{name}: #" in page
+    assert 'id="axes_1"' not in drawn
+
+
+def test_points_lost_add_up(experiment: Experiment):
+    coverage = groups.by_coverage(experiment.tiles.scores)
+    lost = sum(each.points for each in coverage)
+    assert lost == pytest.approx(12 * (1 - experiment.result["cv"]["score"]))
+    assert sum(each["points"] for each in experiment_page._shares(coverage)) == pytest.approx(lost)
+    assert f"{lost:.1f} of 12 points are lost" in experiment_page.page(experiment)
 
 
 def test_a_fold_without_a_training_has_no_epochs(experiment: Experiment):
-    scores = experiment.scores[experiment.scores["fold"] == 0]
-    assert experiment_page._fold_row(experiment, 0, scores) == {
+    scores = experiment.tiles.scores[experiment.tiles.scores["fold"] == 0]
+    assert experiment_page.fold_row(experiment, 0) == {
         "fold": 0,
         "CV": pytest.approx(scores["score"].mean()),
         "tiles": 6,
         "empty": pytest.approx((scores["coverage"] == 0).mean()),
+        "mean coverage": pytest.approx(scores["coverage"].mean()),
+        "median depth": 150.0,
         "best epoch": 3,
         "epochs": 4,
         "minutes": 1.5,
     }
-    row = experiment_page._fold_row(experiment, 1, experiment.scores[experiment.scores["fold"] == 1])
+    row = experiment_page.fold_row(experiment, 1)
     assert (row["best epoch"], row["epochs"], row["minutes"]) == (None, None, None)
 
 
@@ -93,24 +125,63 @@ def test_the_page_of_a_blend_lists_members_and_no_training(experiment: Experimen
     result = {**experiment.result, "votes": {"demo": 1, "unet": 3}}
     members = {"demo": 0.5, "unet": None}
     blend = replace(experiment, name="demo+unet", result=result, training={}, histories={}, members=members)
-    ((heading, html),) = experiment_page._members(blend)
-    assert heading == "Members"
-    assert [html.count(text) for text in (">demo+unet<", ">0.2500<", ">0.7500<", ">0.5000<")] == [1, 1, 1, 1]
-    assert experiment_page._learning_curves(blend) == []
-    assert set(experiment_page._fold_row(blend, 0, blend.scores)) == {"fold", "CV", "tiles", "empty"}
-    settings = experiment_page._settings(blend)
+    page = experiment_page.page(blend)
+    assert headings(page) == [
+        *(each for each in HEADINGS if each not in ("Learning curves", "Settings", "Provenance")),
+        "Members",
+        "Settings",
+        "Provenance",
+    ]
+    assert [page.count(text) for text in (">demo+unet<", ">0.25<", ">0.75<", ">0.5000<")] == [1, 1, 1, 1]
+    assert page.count('<a href="../demo/report.html">demo</a>') == 1
+    assert "best epoch" not in experiment_page.fold_row(blend, 0)
+    settings = {row["setting"] for row in experiment_page.setting_rows(blend)}
     assert "split.folds" in settings
     assert "network.width" not in settings
-    assert "network.width" in experiment_page._settings(experiment)
+    assert "network.width" in {row["setting"] for row in experiment_page.setting_rows(experiment)}
 
 
-def test_the_headline_has_the_warnings():
-    cv = {"score": 0.25, "interval": [0.2, 0.3], "tiles": 9, "score_at_half": 0.2, "threshold": 0.5, "min_area": 0}
-    cv |= {"rules": [], "iou": 0.1, "dice": 0.1, "empty_accuracy": 0.5, "nothing": 0.4}
-    training = dict.fromkeys(("parameters", "minutes", "tiles_per_second", "backend"), 1)
-    result = {"cv": cv, "training": training, "folds": [0], "votes": {"a": 1, "b": 0}}
-    page = experiment_page._headline(result)
-    assert page.count('<p class="warning">') == 2
-    assert "CV 0.2500 is not above 0.4000" in page
-    assert "this blend is a alone" in page
-    assert "warning" not in experiment_page._headline({**result, "cv": cv | {"nothing": 0.1}, "votes": {"a": 1}})
+@pytest.mark.parametrize("epochs", [1, 7, 30])
+@pytest.mark.parametrize("start", [0.0, 0.3, 0.65, 1.0])
+def test_the_late_loss_begins_where_training_begins_it(epochs: int, start: float):
+    train = config.TrainSettings(epochs=epochs, late_loss_start=start)
+    late = [epoch + 1 for epoch in range(epochs) if loss_of_epoch(train, epoch) == train.late_loss]
+    # From the first epoch on, it is not a change.
+    assert experiment_charts.late_epoch(train, epochs) == (late[0] if late and late[0] > 1 else None)
+
+
+def test_the_page_has_the_warnings(experiment: Experiment):
+    result = {"cv": {"score": 0.25, "nothing": 0.4}, "votes": {"a": 1, "b": 0}}
+    texts = experiment_page.warnings(result)
+    assert len(texts) == 2
+    assert "CV 0.2500 is not above 0.4000" in texts[0]
+    assert "this blend is a alone" in texts[1]
+    assert experiment_page.warnings({"cv": {"score": 0.25, "nothing": 0.1}, "votes": {"a": 1}}) == []
+    cv = experiment.result["cv"] | {"nothing": 1.0}
+    page = experiment_page.page(replace(experiment, result=experiment.result | {"cv": cv}))
+    assert page.count('<p class="warning">warning: CV 0.') == 1
+
+
+def test_the_page_fits_a_phone_and_follows_the_dark_mode(experiment: Experiment, tmp_path: Path):
+    path = tmp_path / "report.html"
+    path.write_text(experiment_page.page(experiment))
+    colours = """
+        const of = (selector, name) => getComputedStyle(document.querySelector(selector))[name];
+        return [of("body", "backgroundColor"), of("body", "color"), of("figure svg text", "fill"),
+                of("figure svg path[style*='--blue']", "stroke")]
+    """
+    with browser(tmp_path) as window:
+        look(window, path)
+        # Folded tables scroll in their own box, too.
+        window.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
+        for width in (1400, 400):
+            metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+            window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+            assert window.execute_script("return document.documentElement.scrollWidth") <= width
+        seen = []
+        for dark in (False, True):
+            set_dark(window, dark)
+            seen.append(window.execute_script(colours))
+        assert seen[0][1] == seen[0][2]  # text in figures has the colour of the page's text
+        assert seen[1][1] == seen[1][2]
+        assert all(light != dark for light, dark in zip(*seen, strict=True))

@@ -10,7 +10,7 @@ from pipeline.reporting import groups
 from pipeline.scoring import metric
 
 
-def test_tiles_are_ordered_by_score_then_by_lost_area_then_by_id():
+def test_tiles_are_ordered_by_wrong_area_then_by_score_then_by_id():
     draw = np.random.default_rng(0)
     truth = np.zeros((6, TILE, TILE), bool)
     masks = np.zeros_like(truth)
@@ -30,18 +30,25 @@ def test_tiles_are_ordered_by_score_then_by_lost_area_then_by_id():
         }
     )
     assert scores["id"].to_numpy()[groups.by_error(scores)].tolist() == ["b", "z", "k", "m", "c", "a"]
+    assert groups.wrong_area(scores).tolist() == [505, 8080, 8080, 0, 101, 505]
+    assert scores["id"].to_numpy()[groups.worst(scores)].tolist() == ["b", "z", "k", "m", "c"]
 
 
-def test_tiles_with_a_border_of_salt_are_examples():
-    coverage = np.linspace(0, 1, 21)  # the first tile is empty, the last two are full or nearly
-    scores = pd.DataFrame({"id": [f"{at:02d}" for at in range(21)], "score": 0.5, "iou": 0.5, "predicted": 0.5})
-    scores = scores.assign(score=np.arange(21) / 20, coverage=coverage)
-    chosen = {name: rows.tolist() for name, rows in groups.examples(scores).items()}
-    assert chosen == {"worst": [1, 2, 3, 4], "median": [8, 9, 10, 11], "best": [16, 17, 18, 19]}
-    assert all(len(rows) == 0 for rows in groups.examples(scores.iloc[[0, 20]]).values())
+def test_false_alarms_and_slivers_are_found_the_worst_first():
+    scores = pd.DataFrame(
+        {
+            "id": list("abcdefgh"),
+            "score": [0.0, 0.0, 1.0, 0.0, 0.0, 0.5, 1.0, 0.0],
+            "iou": [0.0, 0.0, 1.0, 0.0, 0.0, 0.7, 1.0, 0.0],
+            "predicted": [0.1, 0.2, 0.0, 0.0, 0.0, 0.05, 0.05, 0.0],
+            "coverage": [0.0, 0.0, 0.0, 0.01, 0.1, 0.06, 0.05, 0.11],
+        }
+    )
+    assert scores["id"].to_numpy()[groups.false_alarms(scores)].tolist() == ["b", "a"]
+    assert scores["id"].to_numpy()[groups.slivers(scores)].tolist() == ["e", "d", "f"]
 
 
-def test_groups_have_mean_scores_and_numbers_of_tiles():
+def test_groups_have_lost_points_mean_scores_and_numbers_of_tiles():
     scores = pd.DataFrame(
         {
             "coverage": [0, 0, 0.05, 0.2, 0.9],
@@ -50,11 +57,11 @@ def test_groups_have_mean_scores_and_numbers_of_tiles():
         }
     )
     assert groups.by_coverage(scores) == [
-        ("empty", 0.5, 2),
-        ("to 10 %", 0.2, 1),
-        ("to 30 %", 0.3, 1),
-        ("more", 0.4, 1),
+        ("empty", 1.0, 2, 0.5, 1),
+        ("to 10 %", 0.8, 1, 0.2, 0),
+        ("to 30 %", 0.7, 1, 0.3, 0),
+        ("over 60 %", 0.6, 1, 0.4, 0),
     ]
     by_depth = groups.by_depth(scores)
-    assert [(score, tiles) for _, score, tiles in by_depth] == [(score, 1) for score in scores["score"]]
-    assert by_depth[0][0] == "100-180"
+    assert [(each.score, each.tiles) for each in by_depth] == [(score, 1) for score in scores["score"]]
+    assert by_depth[0].name == "100-180"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,21 @@ def test_damaged_scores_are_named_and_compared_with_nothing(root: Path, capsys: 
 
 def test_an_empty_leaderboard_has_a_line_of_text(tmp_path: Path):
     leaderboard.write(tmp_path)
-    assert "nothing was validated yet" in (tmp_path / "submissions/leaderboard.md").read_text()
+    for name in ("leaderboard.md", "leaderboard.html"):
+        assert "nothing was validated yet" in (tmp_path / "submissions" / name).read_text()
+
+
+def test_the_page_shows_what_matters_first_and_compares_in_colour(root: Path):
+    (root / "data/demo/experiments/bad/report.html").write_text("drawn")
+    leaderboard.write(root)
+    page = (root / "submissions/leaderboard.html").read_text()
+    first, rest = page.split("<details>", 1)
+    names = re.findall("<th[^>]*><button>(.*?)</button>", first)
+    assert names == ["experiment", "dataset", "CV", "interval", "public", "private", "CV - score", "minutes"]
+    assert "<button>empty accuracy</button>" in rest
+    assert page.count('<a href="../data/demo/experiments/bad/report.html">bad</a>') == 2
+    assert "good/report.html" not in page  # it is not drawn yet
+    assert page.count('class="better"') == page.count('class="worse"') == 2
 
 
 def test_the_page_works_in_a_browser(root: Path, tmp_path_factory: pytest.TempPathFactory):
@@ -47,13 +62,13 @@ def test_the_page_works_in_a_browser(root: Path, tmp_path_factory: pytest.TempPa
     path = root / "submissions/leaderboard.html"
     with browser(tmp_path_factory.mktemp("browser")) as window:
         look(window, path)
-        column = "return [...document.querySelectorAll('table.sortable tbody tr')].map(row => row.cells[%d].innerText)"
+        column = "return [...document.querySelectorAll('#leaderboard tbody tr')].map(row => row.cells[%d].innerText)"
         names = window.execute_script(
-            "return [...document.querySelectorAll('table.sortable th')].map(each => each.innerText)"
+            "return [...document.querySelectorAll('#leaderboard th')].map(each => each.innerText)"
         )
         for name in ("CV", "experiment", "private"):
             at = names.index(name)
-            head = window.find_elements("css selector", "table.sortable th button")[at]
+            head = window.find_elements("css selector", "#leaderboard th button")[at]
             window.execute_script("arguments[0].scrollIntoView({inline: 'center'})", head)
             orders = []
             for _ in range(2):
