@@ -86,7 +86,7 @@ def test_a_fold_that_goes_on_says_so(context: Contexts, capsys: pytest.CaptureFi
     state = artifacts.backup_folder(train.trained(demo.layout, 1)) / backup.STATE
     state.parent.mkdir(parents=True)
     state.write_bytes(b"of a training that was killed")
-    assert "fold 1 goes on from its last finished epoch" in printed(capsys, demo)
+    assert "fold 1 resumes after its last finished epoch" in printed(capsys, demo)
 
 
 def test_each_experiment_that_trains_has_a_plan(context: Contexts, capsys: pytest.CaptureFixture[str]):
