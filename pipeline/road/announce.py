@@ -94,7 +94,7 @@ def _to_train(context: Context) -> list[int]:
 
 
 def _reasons(context: Context, folds: Sequence[int]) -> dict[str, list[int]]:
-    """Why folds that were trained or started before are trained now: reason -> folds, without folds that are missing."""
+    """Why folds that were trained or started before are trained: reason -> folds, without those that are missing."""
     found: dict[str, list[int]] = {}
     for fold in folds:
         if why := _reason(context.freshness, train.trained(context.layout, fold)):
