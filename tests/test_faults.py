@@ -115,6 +115,7 @@ def test_killed_at_random_moments_it_ends_as_an_uninterrupted_run(finished: Path
         shutil.rmtree(root)
 
 
+@pytest.mark.faults
 def test_after_a_kill_between_a_manifest_and_the_cleanup_the_next_run_cleans_up(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -282,6 +283,7 @@ def test_another_experiments_file_is_never_used_for_ones_own(
     assert not any(word in chain.printed for word in ("stale", "missing", "damaged"))
 
 
+@pytest.mark.faults
 def test_a_flipped_bit_in_a_prediction_is_repaired_before_use(finished: Path, root: Path):
     flip_a_bit(root / "data/demo/experiments/demo/test/fold-1.npy")
     (root / "submissions/demo/demo.csv").unlink()
@@ -321,7 +323,7 @@ def limited(root: Path, size: int, *arguments: str) -> subprocess.CompletedProce
     [
         pytest.param("data/demo/raw", 3_000, marks=pytest.mark.faults),
         pytest.param("data/demo/tiles", 50_000, marks=pytest.mark.faults),
-        ("data/demo/experiments/demo/test", 60_000),
+        pytest.param("data/demo/experiments/demo/test", 60_000, marks=pytest.mark.faults),
         pytest.param("data/demo/experiments/demo/scores.csv", 500, marks=pytest.mark.faults),
         ("submissions/demo/demo.csv", 20),
     ],
@@ -410,6 +412,7 @@ def test_interrupted_at_random_moments_it_prints_one_line(finished: Path, tmp_pa
         assert leftovers(root) == []
 
 
+@pytest.mark.faults
 def test_the_same_stage_twice_at_once_is_refused_with_the_others_number(finished: Path, tmp_path: Path):
     shutil.copytree(finished / "data/demo/raw", tmp_path / "data/demo/raw")
     long = TINY.replace("train.epochs=2", "train.epochs=500")

@@ -36,7 +36,7 @@ from tests.training.helpers import (
 pytestmark = pytest.mark.backends
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_a_fold_learns_in_half_precision_with_averaged_weights(tmp_path: Path, precision: str):
     optimizer = ["train.optimizer=adamw", "train.ema_momentum=0.9", "train.late_loss=bce_symmetric_lovasz"]
     result = train_fold(
@@ -145,8 +145,15 @@ class Snapshot(FoldCallback):
     ("settings", "epoch", "step"),
     [
         (("train.ema_momentum=0.9", "train.late_loss=bce_lovasz", "train.late_loss_start=0.5"), 2, 1),
-        (("train.schedule=plateau", "train.plateau_patience=1", "train.optimizer=adam"), 3, None),
-        (("train.schedule=cosine_restarts", "train.cycles=2", "train.snapshots=2"), 3, 2),
+        pytest.param(
+            ("train.schedule=plateau", "train.plateau_patience=1", "train.optimizer=adam"),
+            3,
+            None,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ("train.schedule=cosine_restarts", "train.cycles=2", "train.snapshots=2"), 3, 2, marks=pytest.mark.slow
+        ),
         (("train.swa_start=0.2", "train.schedule=cosine_restarts", "train.cycles=2"), 3, 2),
         (("train.pseudo_fraction=0.5", "train.pseudo_start=0.3", "train.ema_momentum=0.9"), 3, 2),
     ],
@@ -194,6 +201,7 @@ def test_a_damaged_backup_is_not_used(killed_after_two_epochs: Path, tmp_path: P
 # ---- Depths ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_network_with_a_depth_channel_learns_from_depths_and_predicts_with_them(tmp_path: Path):
     # The image is constant; a tile is all salt below 500 feet, and empty above.
     images = np.full((24, 101, 101), 128, np.uint8)

@@ -102,6 +102,7 @@ def test_a_share_of_less_than_one_tile_is_refused(tmp_path: Path):
         train_fold(tmp_path, "train.pseudo_fraction=0.01")
 
 
+@pytest.mark.slow
 def test_the_chain_trains_on_its_own_test_tiles(chain: Chain):
     assert chain("train", "--folds", "0", "--set", "train.pseudo_fraction=0.2 train.pseudo_start=0") == 0
     folder = chain.root / "data/demo/experiments/demo/fold-0"
