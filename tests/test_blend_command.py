@@ -272,7 +272,7 @@ def test_a_damaged_input_is_made_again_before_the_blend_uses_it(pair: Chain):
     assert "prepare: test_images.npy has other content than its manifest says; making it again" in pair.printed
     assert path.read_bytes() == before
     assert run(pair, "status", "--verify") == 0
-    assert "damaged" not in pair.printed
+    assert " damaged: " not in pair.printed
     assert "stale" not in pair.printed.split("experiment demo+unet")[1]
 
 
@@ -284,7 +284,7 @@ def test_a_damaged_prediction_of_a_member_is_made_again_before_the_blend_uses_it
     assert "unet predict fold 1: fold-1.npy has other content than its manifest says; making it again" in pair.printed
     assert "fold 1: 12 test tiles predicted" in pair.printed
     assert run(pair, "status", "--verify") == 0
-    assert "damaged" not in pair.printed
+    assert " damaged: " not in pair.printed
 
 
 def test_members_without_the_same_folds_are_refused_by_name(pair: Chain):

@@ -135,7 +135,7 @@ def test_training_ends_with_a_table_of_folds_and_its_report(root: Path, capsys: 
     assert chain("train") == 0
     assert "best    at 0.5" in chain.printed
     assert "CV (cross-fitted)" in chain.printed
-    assert "python -m pipeline submit --dataset demo --experiment demo" in chain.printed
+    assert "python -m pipeline submit --dataset demo --set" in chain.printed
     assert (root / "data/demo/experiments/demo/report.html").is_file()
     assert (root / "submissions/leaderboard.html").is_file()
 
