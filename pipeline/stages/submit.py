@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +139,8 @@ def _score_against(solution: Path, ids: list[str], masks: Any) -> float:
 
 
 def _versions() -> dict[str, str]:
+    from importlib import metadata  # slow to import
+
     found = {}
     for name in LIBRARIES:
         try:
