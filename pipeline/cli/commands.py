@@ -12,8 +12,7 @@ from pipeline.config import UserError, all_experiment_names, experiment_names, g
 from pipeline.road import select
 from pipeline.road.clean import clean
 from pipeline.road.plan import TRAIN, Goal, trained_folds
-from pipeline.road.walk import until, walk
-from pipeline.stages import ROAD, Context, Stage, stage
+from pipeline.stages import ROAD, Context, Stage, get_stage
 from pipeline.system.progress import echo
 
 BLENDED = tuple(each for each in ROAD if each.blended)
@@ -22,7 +21,9 @@ BLENDED = tuple(each for each in ROAD if each.blended)
 
 def run_stage(options: argparse.Namespace) -> None:
     """Run the stages up to the one that was asked for."""
-    chosen, target = selection(options), stage(options.stage)
+    from pipeline.road.walk import until, walk
+
+    chosen, target = selection(options), get_stage(options.stage)
     contexts = select.contexts(chosen)
     for context in contexts:
         # Only here: artifacts may be looked at, and removed, whatever the settings are now.
@@ -61,7 +62,7 @@ def _with_blend(contexts: list[Context], options: argparse.Namespace) -> tuple[l
     Raises:
         UserError: the experiments cannot be blended, and their blend is to be submitted.
     """
-    if len(contexts) < 2 or not stage(options.stage).blended:
+    if len(contexts) < 2 or not get_stage(options.stage).blended:
         return contexts, None
     try:
         blend = select.blend(contexts, contexts[0].assignments)
@@ -91,7 +92,7 @@ def _refuse_only_member(blend: Context) -> None:
 
 def _summarise(context: Context, options: argparse.Namespace, several: bool) -> None:
     """Print the results of an experiment, and upload a submission."""
-    target = stage(options.stage)
+    target = get_stage(options.stage)
     if ROAD.index(target) >= ROAD.index(TRAIN):
         _refresh_leaderboard(context.layout)
     if target.name in ("train", "validate", "report"):

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from pipeline import config
 from pipeline.artifacts import Freshness, Layout
-from pipeline.cli.summary import next_command, only_member, score_line, shown
+from pipeline.cli.summary import next_command, only_member, score_line
 from pipeline.config import UserError
 from pipeline.config.datasets import dataset
 from pipeline.config.experiment_files import description
 from pipeline.road.plan import TRAIN, trained_folds
 from pipeline.road.request import requested_folds
 from pipeline.stages import ROAD, Context, report, submit, train, validate
+from pipeline.system.progress import short_path
 
 
 def standing(context: Context) -> list[str]:
@@ -36,7 +37,7 @@ def _next(context: Context) -> str:
     some = ",".join(map(str, wanted.folds)) if len(wanted.folds) < every else ""
     if layout.is_blend:
         if context.freshness.state(submit.artifact(layout, wanted.folds)).done:
-            return f"open {shown(report.artifact(layout, ()).path)}"
+            return f"open {short_path(report.artifact(layout, ()).path)}"
         return only_member(wanted) or next_command(context, "submit")
     pending = [stage for stage in ROAD if wanted.pending(stage)]
     if pending and pending[0].name == "download":
@@ -48,7 +49,7 @@ def _next(context: Context) -> str:
     receipt = context.freshness.manifest(submit.artifact(layout, wanted.folds))
     if dataset(layout.dataset).may_be_uploaded and not (receipt and receipt.result.get("kaggle")):
         return next_command(context, "submit")
-    return f"open {shown(report.artifact(layout, ()).path)}"
+    return f"open {short_path(report.artifact(layout, ()).path)}"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pipeline.config import CHECKOUT, ROOT, SCRIPT
 from pipeline.config.datasets import DEFAULT_DATASET, DEMO, dataset
 from pipeline.reporting import checks
 from pipeline.stages import Context, report, submit, train, validate
-from pipeline.system.progress import echo, format_duration
+from pipeline.system.progress import echo, format_duration, short_path
 
 
 def blended(context: Context) -> None:
@@ -46,10 +46,8 @@ def trained(context: Context) -> None:
     echo("")
     echo("  fold   tiles   epochs   best    at 0.5      IoU    empty      time")
     for fold in context.folds:
-        fitted, found = (
-            freshness.manifest(train.trained(layout, fold)),
-            freshness.manifest(train.out_of_fold(layout, fold)),
-        )
+        fitted = freshness.manifest(train.trained(layout, fold))
+        found = freshness.manifest(train.out_of_fold(layout, fold))
         if fitted and found:
             result = found.result
             echo(
@@ -80,10 +78,10 @@ def submitted(context: Context) -> None:
     if "score" in result:
         echo(f"  test answers        {result['score']:.4f}  (known for the built-in survey)")
     echo(f"  salt predicted      in {result['tiles_with_salt']:,} of {result['tiles']:,} test tiles")
-    echo(f"  CSV                 {shown(artifact.path)}")
-    echo(f"  receipt             {shown(artifact.manifest_path)}")
-    echo(f"  report              {shown(report.artifact(layout, ()).path)}")
-    echo(f"  leaderboard         {shown(layout.leaderboard.with_suffix('.html'))}")
+    echo(f"  CSV                 {short_path(artifact.path)}")
+    echo(f"  receipt             {short_path(artifact.manifest_path)}")
+    echo(f"  report              {short_path(report.artifact(layout, ()).path)}")
+    echo(f"  leaderboard         {short_path(layout.leaderboard.with_suffix('.html'))}")
     if dataset(layout.dataset) is DEMO:
         echo("  next                open the report; then the real tiles: make download train predict submit")
 
@@ -91,8 +89,8 @@ def submitted(context: Context) -> None:
 def _validated(context: Context, result: dict[str, Any], targets: str) -> None:
     layout = context.layout
     _score(result["cv"])
-    echo(f"  report              {shown(report.artifact(layout, ()).path)}")
-    echo(f"  leaderboard         {shown(layout.leaderboard.with_suffix('.html'))}")
+    echo(f"  report              {short_path(report.artifact(layout, ()).path)}")
+    echo(f"  leaderboard         {short_path(layout.leaderboard.with_suffix('.html'))}")
     warning = only_member(context) if layout.is_blend else ""
     echo(f"warning: {warning}" if warning else f"  next                {next_command(context, targets)}")
 
@@ -162,12 +160,7 @@ def next_command(context: Context, targets: str, experiment: str = "", folds: st
     if CHECKOUT is not None or layout.root.resolve() != ROOT.resolve():
         options["root"] = str(layout.root)
     words = (f"--{name} {shlex.quote(value)}" for name, value in options.items())
-    program = f"{shlex.quote(shown(Path(sys.executable)))} -m pipeline"
+    program = f"{shlex.quote(short_path(Path(sys.executable)))} -m pipeline"
     if CHECKOUT is None and shutil.which(SCRIPT):
         program = SCRIPT
     return " ".join([program, targets.split()[-1], *words])
-
-
-def shown(path: Path) -> str:
-    """A path, relative to the current folder where it lies in there."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.system.progress import fold_names
+
 EXPECTED_EMPTY = 3
 """A CSV with salt in every tile causes a warning where at least this many test tiles are expected to hold none."""
 
@@ -51,10 +53,9 @@ def _constant(cv: Mapping[str, Any]) -> str:
     folds = cv.get("constant_folds")
     if not folds:
         return ""
-    name = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
     return (
-        f"{name}: one and the same probability in every pixel of every tile; the network has learnt nothing, or its "
-        "values are not numbers (train again with a lower train.learning_rate, or train.precision=float32)"
+        f"{fold_names(folds)}: one and the same probability in every pixel of every tile; the network has learnt nothing, "
+        "or its values are not numbers (train again with a lower train.learning_rate, or train.precision=float32)"
     )
 
 

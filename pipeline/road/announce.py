@@ -14,7 +14,7 @@ from pipeline.config import differences
 from pipeline.road.estimate import backend, estimate, parameters
 from pipeline.stages import Context, prepare, train
 from pipeline.system import gpu_packages, machine
-from pipeline.system.progress import echo, format_duration
+from pipeline.system.progress import echo, fold_names, format_duration, short_path
 
 WIDTH = 118
 """Columns after which a line is wrapped."""
@@ -64,10 +64,10 @@ def plan_lines(context: Context, folds: Sequence[int], gpus: Sequence[str]) -> l
         *(_row("  differs in", differs) if differs else []),
         *_row("dataset", f"{layout.dataset}{_tiles(context)}"),
         *_row("device", f"{_device(context, gpus)}; {backend()}, {precision}{network}"),
-        *_row("training", f"{_folds(folds)} x {settings.train.epochs} epochs{stops}{at_once}"),
+        *_row("training", f"{fold_names(folds)} x {settings.train.epochs} epochs{stops}{at_once}"),
     ]
     for why, some in _reasons(context, folds).items():
-        lines += _row(f"  {_folds(some)}", why)
+        lines += _row(f"  {fold_names(some)}", why)
     return lines + _row("time", _time(context, folds, precision, bool(gpus)))
 
 
@@ -79,10 +79,7 @@ def gpu_line(gpus: Sequence[str], install: str) -> str:
         install: what pip has to install.
     """
     found = f"{len(gpus)} GPUs are" if len(gpus) > 1 else "a GPU is"
-    python = Path(sys.executable)
-    if python.is_relative_to(Path.cwd()):
-        python = python.relative_to(Path.cwd())
-    command = f"{shlex.quote(str(python))} -m pip install {shlex.quote(install)}"
+    command = f"{shlex.quote(short_path(Path(sys.executable)))} -m pip install {shlex.quote(install)}"
     return f"{found} here, but {backend()} is installed without CUDA and trains on the processor; to use it: {command}"
 
 
@@ -146,10 +143,6 @@ def _roughly(seconds: float) -> str:
     """A duration without the digits that an estimate does not have."""
     step = 1 if seconds < 60 else 60 if seconds < 7200 else 600
     return format_duration(step * round(seconds / step)).replace(" 0 min", "").replace(" min 0 s", " min")
-
-
-def _folds(folds: Sequence[int]) -> str:
-    return f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
 
 
 def _shown(value: object) -> str:

@@ -11,7 +11,7 @@ from pipeline.artifacts import Artifact, Layout, blend_name, locked, remove_fold
 from pipeline.config import DEFAULT_EXPERIMENT, UserError, all_experiment_names
 from pipeline.road import select
 from pipeline.road.request import request_folds, requested_folds
-from pipeline.stages import ROAD, Context, Stage, stage
+from pipeline.stages import ROAD, Context, Stage, get_stage
 from pipeline.system.progress import echo
 
 
@@ -29,12 +29,12 @@ def clean(selection: select.Selection, what: str) -> bool:
     is_stage = what in {each.name for each in ROAD}
     if is_stage:
         context = select.context(selection, selection.only_name)
-        made = stage(what).artifacts(context)
-        paths = [*_paths(stage(what), made), *stage(what).leftovers(context)]
+        made = get_stage(what).artifacts(context)
+        paths = [*_paths(get_stage(what), made), *get_stage(what).leftovers(context)]
     else:
         context = _experiment(selection, what)
         made = _everything(context)
-        paths = [context.layout.experiment_folder, *_paths(stage("submit"), stage("submit").artifacts(context))]
+        paths = [context.layout.experiment_folder, *_paths(get_stage("submit"), get_stage("submit").artifacts(context))]
     paths = [path for path in dict.fromkeys(paths) if path.exists()]
     with contextlib.ExitStack() as stack:
         for artifact in made if paths else ():

@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.artifacts import Artifact, Manifest, agree, agreed, changed_settings, finished
 from pipeline.config import UserError
 from pipeline.stages import Context, train
-from pipeline.system.progress import echo
+from pipeline.system.progress import echo, fold_names
 
 MOST = 5
 """Settings that are listed of a finished training; with more that differ, only the first is named."""
@@ -92,10 +92,7 @@ def _lines(replaced: Sequence[Replaced]) -> list[str]:
     groups: dict[tuple[str, str], list[int]] = {}
     for each in replaced:
         groups.setdefault((each.experiment, each.why), []).append(each.fold)
-    return [
-        f"experiment {experiment}, fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))} ({why})"
-        for (experiment, why), folds in groups.items()
-    ]
+    return [f"experiment {experiment}, {fold_names(folds)} ({why})" for (experiment, why), folds in groups.items()]
 
 
 def _how_to_keep(replaced: Sequence[Replaced]) -> str:

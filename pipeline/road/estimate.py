@@ -13,6 +13,7 @@ from pipeline.artifacts import Manifest, changed_settings
 from pipeline.config import differences
 from pipeline.config.experiment_files import header
 from pipeline.stages import Context, prepare, split, train
+from pipeline.system.progress import fold_names
 
 HEADER_TILES = 2400
 """Tiles of a fold's training when the costs in the headers were measured."""
@@ -50,8 +51,7 @@ def estimate(context: Context, folds: int, precision: str, gpu: bool) -> Estimat
     """
     if own := [(fold, seconds) for fold in context.layout.folds if (seconds := _epoch_here(context, fold))]:
         epoch = statistics.median(seconds for _, seconds in own)
-        names = ", ".join(str(fold) for fold, _ in own)
-        source = f"fold{'s' if len(own) > 1 else ''} {names} trained here"
+        source = f"{fold_names(fold for fold, _ in own)} trained here"
     elif (epoch := 0.0 if gpu else _epoch_of_header(context, precision)) > 0:
         source = f"the measurement in {config.experiment_path(context.layout.experiment).name}, on {HEADER_CORES} cores"
     else:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.artifacts import Artifact, State
-from pipeline.stages import ROAD, Context, Stage, stage, train
+from pipeline.stages import ROAD, Context, Stage, get_stage, train
 
-TRAIN = stage("train")
+TRAIN = get_stage("train")
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ ROAD: tuple[Stage, ...] = (
 """All stages, in the order in which they run."""
 
 
-def stage(name: str) -> Stage:
+def get_stage(name: str) -> Stage:
     """The stage of this name."""
     return next(each for each in ROAD if each.name == name)
 
 
-__all__ = ["ROAD", "Context", "Stage", "stage"]
+__all__ = ["ROAD", "Context", "Stage", "get_stage"]

@@ -7,7 +7,7 @@ from pipeline.config import stored
 from pipeline.execution.task import TrainTask
 from pipeline.stages import prepare, split
 from pipeline.stages.stage import Context, Stage
-from pipeline.system.progress import echo
+from pipeline.system.progress import echo, fold_names
 from pipeline.training.files import HISTORY, weight_files
 
 
@@ -50,8 +50,7 @@ def make(*contexts: Context) -> None:
     """Fill ``data/<dataset>/experiments/<experiment>/fold-K`` for each fold of each experiment."""
     work = [_pending(context) for context in contexts]
     for tasks in work:
-        folds = ", ".join(str(task.fold) for task in tasks)
-        echo(f"train: experiment {tasks[0].experiment}, fold{'s' if len(tasks) > 1 else ''} {folds}")
+        echo(f"train: experiment {tasks[0].experiment}, {fold_names(task.fold for task in tasks)}")
     cluster = contexts[0].cluster
     if cluster is not None:
         from pipeline.execution.ray import experiments

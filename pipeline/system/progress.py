@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
 _LINE_EVERY = 15.0
 """Seconds between two plain lines."""
+
+
+def fold_names(folds: Iterable[int]) -> str:
+    """``fold 0``, or ``folds 0, 1``."""
+    numbers = [str(fold) for fold in folds]
+    return f"fold{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
+
+
+def short_path(path: Path) -> str:
+    """A path, relative to the current folder where it lies in there."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def format_duration(seconds: float) -> str:
