@@ -54,8 +54,9 @@ def _constant(cv: Mapping[str, Any]) -> str:
     if not folds:
         return ""
     return (
-        f"{fold_names(folds)}: one and the same probability in every pixel of every tile; the network has learnt nothing, "
-        "or its values are not numbers (train again with a lower train.learning_rate, or train.precision=float32)"
+        f"{fold_names(folds)}: one and the same probability in every pixel of every tile; the network has learnt "
+        "nothing, or its values are not numbers (train again with a lower train.learning_rate, or "
+        "train.precision=float32)"
     )
 
 
