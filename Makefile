@@ -45,15 +45,8 @@ FOREIGN   = SHELL MAKE% FUZZ_% PIPELINE_% KERAS_% KAGGLE_% TF_% XLA_% JAX_% CUDA
 	%_PROXY %_proxy NO_ALBUMENTATIONS_UPDATE PYTHON%
 TYPED    := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
 UNKNOWN  := $(firstword $(filter-out $(VARIABLES) $(FOREIGN),$(TYPED)))
-# The known name with the fewest letters to change, add or remove.
-NEAREST   = awk -v typed='$(subst ',,$(1))' 'function least(a, b) { return a < b ? a : b } \
-	function distance(a, b,   i, j, n, m, d) { n = length(a); m = length(b); \
-		for (i = 0; i <= n; i++) d[i, 0] = i; for (j = 0; j <= m; j++) d[0, j] = j; \
-		for (i = 1; i <= n; i++) for (j = 1; j <= m; j++) d[i, j] = least(least(d[i-1, j], d[i, j-1]) + 1, \
-			d[i-1, j-1] + (substr(a, i, 1) != substr(b, j, 1))); \
-		return d[n, m] } \
-	BEGIN { best = 99; for (k = 1; k < ARGC; k++) { now = distance(toupper(typed), ARGV[k]); \
-		if (now < best) { best = now; name = ARGV[k] } } if (best <= 2 && best < length(typed)) print name }' $(VARIABLES)
+NEAREST   = $(or $(PYTHON3),$(wildcard $(PYTHON))) -c 'import difflib, sys; \
+	print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1, 0.75))' '$(subst ',,$(1))' $(VARIABLES) 2>/dev/null
 ifneq ($(UNKNOWN),)
 CLOSE := $(shell $(call NEAREST,$(UNKNOWN)))
 HINT  := $(if $(CLOSE),did you mean $(CLOSE)?,a setting is written as SET="train.epochs=5")
