@@ -134,6 +134,13 @@ def root(finished: Path, tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
+def flip_a_bit(path: Path) -> None:
+    """Damage a file in its last third, without a change of its size."""
+    content = bytearray(path.read_bytes())
+    content[len(content) * 2 // 3] ^= 1
+    path.write_bytes(content)
+
+
 HOLD = """
 import sys
 from pathlib import Path

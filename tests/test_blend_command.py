@@ -20,7 +20,7 @@ from pipeline.scoring import postprocess
 from pipeline.stages import predict, submit, train, validate
 from pipeline.submission import csv_file
 from pipeline.submission.masks import read_choice
-from tests.conftest import TINY, Chain, blobs, noisy
+from tests.conftest import TINY, Chain, blobs, flip_a_bit, noisy
 from tests.scoring.test_blend import literal
 
 SAME = (
@@ -256,15 +256,9 @@ def test_a_stopped_command_continues_when_it_is_run_again(pair: Chain, monkeypat
     assert (pair.root / "data/demo/experiments/demo+unet/cv.json").stat().st_mtime_ns == made
 
 
-def damage(path: Path) -> None:
-    whole = bytearray(path.read_bytes())
-    whole[-1] ^= 1
-    path.write_bytes(whole)
-
-
 def test_a_damaged_input_is_made_again_before_the_blend_uses_it(pair: Chain):
     # The members no longer need this file but the blend does: its inputs are checked and made again.
-    damage(pair.root / "data/demo/tiles/test_images.npy")
+    flip_a_bit(pair.root / "data/demo/tiles/test_images.npy")
     path = pair.root / "submissions/demo/demo+unet.csv"
     before = path.read_bytes()
     path.unlink()
@@ -278,7 +272,7 @@ def test_a_damaged_input_is_made_again_before_the_blend_uses_it(pair: Chain):
 
 @pytest.mark.faults
 def test_a_damaged_prediction_of_a_member_is_made_again_before_the_blend_uses_it(pair: Chain):
-    damage(pair.root / "data/demo/experiments/unet/test/fold-1.npy")
+    flip_a_bit(pair.root / "data/demo/experiments/unet/test/fold-1.npy")
     (pair.root / "submissions/demo/demo+unet.csv").unlink()
     assert run(pair, "submit") == 0, pair.error
     assert "unet predict fold 1: fold-1.npy has other content than its manifest says; making it again" in pair.printed

@@ -26,7 +26,7 @@ import pytest
 from pipeline.data import rle
 from pipeline.execution.backend import load_fold_module
 from pipeline.execution.task import PredictTask
-from tests.conftest import TINY, Chain, command, common
+from tests.conftest import TINY, Chain, command, common, flip_a_bit
 
 KILLS = int(os.environ.get("FAULTS_KILLS", "52"))
 INTERRUPTS = 6
@@ -194,12 +194,6 @@ ARTIFACTS = [
 
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def flip_a_bit(path: Path) -> None:
-    whole = bytearray(path.read_bytes())
-    whole[len(whole) * 2 // 3] ^= 1
-    path.write_bytes(whole)
 
 
 def empty(path: Path) -> None:

@@ -48,6 +48,7 @@ from pipeline.reporting import leaderboard, leaderboard_entries
 from pipeline.stages import ROAD, Context, download, train, validate
 from pipeline.submission import receipts
 from pipeline.system.progress import Progress
+from tests.hollow import fill
 
 pytestmark = pytest.mark.fuzz
 
@@ -288,38 +289,7 @@ def test_a_manifest_with_any_changed_value_is_rejected(manifest: bytes):
 
 # ---- Manifests that are whole ---------------------------------------------------------------------------------------
 
-COST = {"minutes": 1.5, "parameters": 1000, "tiles_per_second": 30.0, "backend": "tensorflow", "precision": "float32"}
-CV = {
-    "score": 0.7,
-    "folds": {"0": 0.7},
-    "spread": 0.0,
-    "interval": [0.6, 0.8],
-    "score_at_half": 0.65,
-    "score_without_rules": 0.69,
-    "threshold": 0.45,
-    "min_area": 40,
-    "rules": ["fill_holes"],
-    "gate": None,
-    "gains": [{"rule": "fill_holes", "taken": True, "gain": 0.01, "low": 0.0, "high": 0.02}],
-    "tiles": 40,
-    "iou": 0.7,
-    "dice": 0.75,
-    "empty_accuracy": 0.9,
-}
-VALIDATED = {"dataset": "demo", "experiment": "demo", "cv": CV, "votes": {"demo": 1}, "folds": [0], "training": COST}
 KAGGLE = {"ref": 7, "date": "", "message": "", "status": "complete", "public": 0.7, "private": None, "fault": ""}
-FOUND: dict[str, dict[str, Any]] = {
-    "download": {"source": {"kind": "survey"}},
-    "prepare": {"train": 40, "test": 12},
-    "split": {"tiles": 40},
-    "train": {"epochs": 2, "best_epoch": 1, "kept_epochs": [1], "seconds": 90.5, "cpu_seconds": 180.0, **COST},
-    "out-of-fold": {"tiles": 40, "score_at_half": 0.65, "iou": 0.7, "empty_accuracy": 0.9},
-    "validate": VALIDATED,
-    "report": {},
-    "predict": {"tiles": 12},
-    "submit": {**VALIDATED, "message": "m", "tiles": 12, "tiles_with_salt": 3, "score": 0.7, "kaggle": KAGGLE},
-}
-"""What each stage finds, of the types that it is found in."""
 
 
 def context(root: Path) -> Context:
@@ -335,13 +305,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root folder where each stage has left a manifest, and files that hold nothing."""
     root = tmp_path_factory.mktemp("done")
     for artifact in chain_of(context(root)):
-        artifact.folder.mkdir(parents=True, exist_ok=True)
-        for name in (*artifact.outputs, *artifact.extras):
-            if "." in name:
-                (artifact.folder / name).touch()
-            else:
-                (artifact.folder / name).mkdir(parents=True)
-        artifacts.commit(artifact, FOUND[artifact.name.split()[0]], 0.0)
+        fill(artifact, **({"score": 0.7, "kaggle": KAGGLE} if artifact.stage == "submit" else {}))
     return root
 
 

@@ -15,8 +15,8 @@ from pipeline.artifacts.artifact import LOCKS
 from pipeline.config import UserError, load
 from pipeline.scoring import validation
 from pipeline.stages import download, predict, prepare, report, split, submit, train, validate
-from tests.conftest import TINY, Chain, held_elsewhere
-from tests.test_faults import begin, flip_a_bit
+from tests.conftest import TINY, Chain, flip_a_bit, held_elsewhere
+from tests.test_faults import begin
 
 
 def tree_of(root: Path, dataset: str = "demo") -> Layout:

@@ -14,7 +14,8 @@ from pipeline.cli import main as command_line
 from pipeline.cli.overview import experiments, standing
 from pipeline.road.request import request_folds
 from pipeline.stages import ROAD, Context, submit, train, validate
-from tests.road.conftest import fill, finish
+from tests.hollow import fill
+from tests.road.conftest import finish
 
 Contexts = Callable[..., Context]
 SCORE = "  CV (cross-fitted)   0.7000  95 % interval over tiles 0.600 to 0.800"

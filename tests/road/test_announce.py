@@ -15,7 +15,8 @@ from pipeline.road import estimate as estimating
 from pipeline.road.announce import announce, gpu_line
 from pipeline.stages import ROAD, Context, split, train
 from pipeline.system import gpu_packages, machine
-from tests.road.conftest import fill, finish
+from tests.hollow import fill
+from tests.road.conftest import finish
 
 Contexts = Callable[..., Context]
 

@@ -22,7 +22,7 @@ from pipeline.execution import local
 from pipeline.execution.task import TrainTask
 from pipeline.road import consent
 from pipeline.stages import train
-from tests.conftest import TINY, Chain, common
+from tests.conftest import TINY, Chain, common, flip_a_bit
 
 LONGER = TINY.replace("train.epochs=2", "train.epochs=3")
 TRAINING = ("train", "validate", "report", "predict", "submit")
@@ -53,12 +53,6 @@ def layout(root: Path, settings: str = TINY, experiment: str = "demo") -> Layout
 def files(root: Path) -> dict[Path, tuple[int, int]]:
     found = {path: path.stat() for path in root.rglob("*") if path.is_file() and ".locks" not in path.parts}
     return {path: (stat.st_mtime_ns, stat.st_size) for path, stat in found.items()}
-
-
-def flip_a_bit(path: Path) -> None:
-    whole = bytearray(path.read_bytes())
-    whole[len(whole) // 2] ^= 1
-    path.write_bytes(whole)
 
 
 @pytest.mark.parametrize("stage", TRAINING)

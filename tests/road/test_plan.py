@@ -14,7 +14,8 @@ from pipeline.road import select
 from pipeline.road.plan import Goal, plan
 from pipeline.road.walk import until
 from pipeline.stages import ROAD, Context, prepare, train
-from tests.road.conftest import fill, finish
+from tests.hollow import fill
+from tests.road.conftest import finish
 
 Contexts = Callable[..., Context]
 NAMES = [stage.name for stage in ROAD]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,9 @@ from pipeline.road import walk as walking
 from pipeline.road.plan import Goal
 from pipeline.road.walk import MOST_RUNS, carry_out, walk
 from pipeline.stages import ROAD, Context, Stage, prepare, split, train
-from tests.road.conftest import fill, finish
+from tests.conftest import flip_a_bit
+from tests.hollow import fill
+from tests.road.conftest import finish
 
 Contexts = Callable[..., Context]
 
@@ -53,12 +54,6 @@ def road(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     monkeypatch.setattr(planning, "TRAIN", recorded_train)
     monkeypatch.setattr(walking, "TRAIN", recorded_train)
     return recorder
-
-
-def flip_a_bit(path: Path) -> None:
-    whole = bytearray(path.read_bytes())
-    whole[-1] ^= 1
-    path.write_bytes(whole)
 
 
 def nothing(context: Context) -> None:
