@@ -70,7 +70,7 @@ $(STAGES): | $(VENV)/ready$(if $(filter ray,$(EXECUTOR)),-cluster)
 	@$(PYTHON) -m pipeline $@ $(OPTIONS) $(if $(filter-out download prepare split,$@),$(AGAIN)) $(if $(filter submit,$@),$(UPLOAD))
 
 ##@ Other commands
-.PHONY: demo status show submissions experiments lab board clean-% help
+.PHONY: demo status show submissions experiments settings lab board clean-% help
 demo: | $(VENV)/ready ## all stages on the built-in survey: no account, no download
 	@$(PYTHON) -m pipeline submit --dataset demo --jobs "$$JOBS" $(if $(SET),--set "$$SET") $(AGAIN)
 status: | $(VENV)/ready ## show what is done, stale (and why) or missing, the score and the next command
@@ -81,6 +81,8 @@ submissions: | $(VENV)/ready ## list Kaggle's past submissions with your receipt
 	@$(PYTHON) -m pipeline submissions
 experiments: | $(VENV)/ready ## list the experiments, with the score and the cost of those that are trained
 	@$(PYTHON) -m pipeline experiments --dataset "$$DATASET"
+settings: | $(VENV)/ready ## list the settings: value, meaning, what is allowed
+	@$(PYTHON) -m pipeline settings $(CHOICE)
 lab: | $(VENV)/ready-lab ## open the notebooks in JupyterLab
 	@$(VENV)/bin/jupyter lab notebooks
 board: | $(VENV)/ready-lab ## watch training in TensorBoard, with SET="train.tensorboard=true"

@@ -201,3 +201,16 @@ def list_experiments(options: argparse.Namespace) -> None:
     if not options.all:
         more = len(all_experiment_names()) - len(names)
         echo(f"and {more} of the ladder, which change one thing each: python -m pipeline experiments --all")
+
+
+def list_settings(options: argparse.Namespace) -> None:
+    """Print the settings, with the values of an experiment."""
+    from pipeline.cli.settings_list import listing
+    from pipeline.config import reference
+
+    if options.markdown:
+        echo(reference.markdown().rstrip("\n"))
+        return
+    chosen = selection(options)
+    for line in listing(chosen.only_name, chosen.assignments, options.names):
+        echo(line)

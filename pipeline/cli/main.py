@@ -22,6 +22,7 @@ COMMANDS: dict[str, Command] = {
     "status": commands.print_status,
     "clean": commands.clean_up,
     "experiments": commands.list_experiments,
+    "settings": commands.list_settings,
 }
 EXIT_USER, EXIT_BUG, EXIT_PIPE = 2, 1, 141
 _interrupted = threading.Event()

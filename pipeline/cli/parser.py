@@ -91,6 +91,12 @@ def make_parser(walk: Command, commands: Mapping[str, Command]) -> argparse.Argu
     command.add_argument("--all", action="store_true", help="also those of the ladder, which change one thing each")
     _add_dataset(command)
     _add_root(command)
+    command = add("settings", "list the settings: value, meaning, what is allowed", commands["settings"])
+    command.add_argument(
+        "names", nargs="*", metavar="NAME", help="only these sections (train) or settings (train.epochs)"
+    )
+    _add_selection(command)
+    command.add_argument("--markdown", action="store_true", help="print docs/settings.md: the defaults, in tables")
     return parser
 
 

@@ -66,11 +66,10 @@ def _converts(value: Any, kind: Any) -> bool:
 
 def _requirement(key: str, value: Any, kind: Any, typed: bool) -> str:
     """What the value of a setting must be, and what it is instead."""
-    info = msgspec.inspect.type_info(kind)
-    text = f"{_described(info)}, not {_shown(value)}"
+    text = f"{described(kind)}, not {_shown(value)}"
     if not isinstance(value, list) and _converts([value], kind):
         return f"{text}; write {key}=[{value}]"
-    if words := _words(info):
+    if words := _words(msgspec.inspect.type_info(kind)):
         given = value if isinstance(value, list) else [value]
         wrong = [each for each in given if isinstance(each, str) and each not in words]
         return text + (nearest(wrong[0], words) if wrong else "")
@@ -79,8 +78,12 @@ def _requirement(key: str, value: Any, kind: Any, typed: bool) -> str:
     return text
 
 
+def described(kind: Any) -> str:
+    """What a type allows, in words, for example ``a whole number from 1 to 1000000``."""
+    return _described(msgspec.inspect.type_info(kind))
+
+
 def _described(info: Any) -> str:
-    """What a type allows, in words; ``info`` is a type of ``msgspec.inspect``."""
     return _listed(_alternatives(info))
 
 

@@ -19,6 +19,7 @@ class AugmentSettings(Section, frozen=True):
     shift: Fraction = 0.1
     """Largest shift, as a fraction of the tile's side."""
     scale: tuple[Positive, Positive] = (0.85, 1.2)
+    """Smallest and largest zoom of ``affine``; 1 keeps the size."""
     rotate: NonNegative = 10.0
     """Largest rotation in degrees, in both directions."""
     shear: NonNegative = 5.0
@@ -32,13 +33,18 @@ class AugmentSettings(Section, frozen=True):
     grid: Fraction = 0.2
     """Probability of a grid distortion."""
     grid_limit: Fraction = 0.3
+    """Largest distortion of a grid cell, as a fraction of its side."""
     crop: Fraction = 0.0
     """Probability of reflecting ``crop_border`` pixels around the tile and cropping 101x101 at random."""
     crop_border: Annotated[int, Meta(ge=0, le=100)] = 10
+    """Pixels that ``crop`` reflects around the tile, so also the largest shift."""
     intensity: Fraction = 0.5
     """Probability of a random brightness and contrast."""
     brightness: Fraction = 0.15
+    """Largest change of brightness, in both directions, as a fraction of the range of grey values."""
     contrast: Fraction = 0.15
+    """Largest change of contrast, in both directions, as a fraction."""
     gamma: Fraction = 0.0
     """Probability of a random gamma correction."""
     gamma_limit: tuple[Positive, Positive] = (0.7, 1.4)
+    """Smallest and largest exponent of ``gamma``; 1 changes nothing."""

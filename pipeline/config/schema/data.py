@@ -19,17 +19,20 @@ class SurveySettings(Section, frozen=True):
     test: Annotated[int, Meta(ge=1, le=18000)] = 300
     """Number of tiles without labels."""
     seed: Seed = 2018
+    """Another seed gives other tiles."""
 
 
 class SplitSettings(Section, frozen=True):
     """How labelled tiles are split into folds."""
 
     folds: Annotated[int, Meta(ge=2, le=1000)] = 5
+    """Number of folds: one network is trained for each, and scored on the tiles that it was not trained on."""
     by: Literal["depth", "coverage", "depth+coverage", "random"] = "depth"
     """What the folds are stratified by."""
     bins: Annotated[int, Meta(ge=2, le=100)] = 10
     """Number of quantile classes of depth, and of classes of coverage, to stratify by."""
     seed: Seed = 0
+    """Another seed assigns the tiles to other folds."""
 
 
 class InputSettings(Section, frozen=True):

@@ -76,7 +76,9 @@ class NetworkSettings(Section, frozen=True):
     """``stride2`` halves the image before the first level and restores it after the last: a quarter of the
     computation. ``stride4`` also pools after the first convolution, as ResNets do."""
     residual: bool = True
+    """Add the input of each block to its output (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
     norm: Literal["none", "batch", "group"] = "batch"
+    """Normalization after each convolution: ``batch``, ``group`` (does not depend on the batch size), or ``none``."""
     dropout: Annotated[tuple[FractionBelowOne, ...], Meta(min_length=1, max_length=8)] = (0.1,)
     """Dropout rate after each pooling, first level first; the last value repeats. A backbone of
     ``keras.applications`` has its own blocks and dropout; ``dropout``, ``blocks`` and ``residual`` do not change it."""
@@ -85,8 +87,13 @@ class NetworkSettings(Section, frozen=True):
     dropout_kind: Literal["element", "spatial"] = "spatial"
     """``element`` drops single values, ``spatial`` whole feature maps."""
     kernel_initializer: Literal["he_normal", "he_uniform", "glorot_uniform", "glorot_normal"] = "he_normal"
+    """Initial values of the convolutions, by Keras' names."""
     padding: Literal["same", "valid"] = "same"
+    """``same`` pads each convolution, so that the output has the size of the input; ``valid`` does not pad and crops the
+    skip connections, as the U-Net of 2015."""
     upsampling: Literal["transposed", "bilinear", "nearest"] = "transposed"
+    """How the expansive path doubles the size: by a transposed convolution, or by bilinear or nearest-neighbour
+    interpolation after a 1x1 convolution."""
     upsampling_kernel: Literal[2, 3] = 2
     """Kernel size of the transposed convolution."""
     attention: Literal["none", "scse"] = "scse"

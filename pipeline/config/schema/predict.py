@@ -27,6 +27,7 @@ class SubmitSettings(Section, frozen=True):
     """From probabilities to the CSV. ``auto`` chooses on out-of-fold predictions."""
 
     threshold: Annotated[float, Meta(gt=0.0, lt=1.0)] | Literal["auto"] = "auto"
+    """Probability above which a pixel is salt."""
     min_area: Annotated[int, Meta(ge=0, le=TILE * TILE)] | Literal["auto"] = "auto"
     """Smallest predicted mask in pixels that is kept; a smaller one becomes empty."""
     rules: tuple[Rule, ...] | Literal["auto"] = "auto"

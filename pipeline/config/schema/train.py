@@ -26,15 +26,24 @@ class TrainSettings(Section, frozen=True):
     """Optimization of one fold."""
 
     epochs: Count = 48
+    """Passes over the training tiles."""
     batch_size: Count = 8
+    """Tiles per step."""
     loss: LossName = "bce_dice"
+    """Loss of the mask: binary cross-entropy (``bce``), Dice, focal, the Lovász hinge with elu + 1 (``lovasz``), with a
+    hinge as in its paper (``lovasz_hinge``), or for both salt and background (``symmetric_lovasz``), sums of them
+    (``bce_...``), or the border-weighted cross-entropy of the U-Net of 2015. See ``pipeline/network/losses/``."""
     late_loss: LossName | Literal[""] = "bce_symmetric_lovasz"
     """Loss of the last epochs; empty keeps ``loss`` to the end."""
     late_loss_start: Fraction = 0.3
     """Fraction of the epochs after which ``late_loss`` replaces ``loss``."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    """By Keras' names."""
     learning_rate: Positive = 1e-3
+    """Peak of the schedule."""
     weight_decay: NonNegative = 1e-2
+    """Fraction of each weight, times the learning rate, that a step subtracts; with ``adamw`` not of biases and of the
+    normalization's parameters."""
     momentum: FractionBelowOne = 0.9
     """Momentum of SGD."""
     schedule: Literal["constant", "plateau", "cosine", "one_cycle", "cosine_restarts"] = "cosine"
@@ -53,7 +62,9 @@ class TrainSettings(Section, frozen=True):
     """Number of the last cycles of which the best weights are kept; their probabilities are averaged. 1 keeps the best
     epoch of the whole run."""
     plateau_patience: Count = 5
+    """With ``plateau``: epochs without a better score after which the rate is reduced."""
     plateau_factor: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.1
+    """With ``plateau``: factor of a reduction."""
     early_stopping: Natural = 0
     """Number of epochs without a better score after which training stops; 0 turns it off."""
     ema_momentum: FractionBelowOne = 0.997
@@ -78,3 +89,4 @@ class TrainSettings(Section, frozen=True):
     tensorboard: bool = False
     """Write TensorBoard logs beside the fold's weights; needs the package tensorboard."""
     seed: Seed = 0
+    """Of the initial weights, the order of the tiles, augmentation and dropout."""
