@@ -89,8 +89,8 @@ class NetworkSettings(Section, frozen=True):
     kernel_initializer: Literal["he_normal", "he_uniform", "glorot_uniform", "glorot_normal"] = "he_normal"
     """Initial values of the convolutions, by Keras' names."""
     padding: Literal["same", "valid"] = "same"
-    """``same`` pads each convolution, so that the output has the size of the input; ``valid`` does not pad and crops the
-    skip connections, as the U-Net of 2015."""
+    """``same`` pads each convolution, so that the output has the size of the input; ``valid`` does not pad and crops
+    the skip connections, as the U-Net of 2015."""
     upsampling: Literal["transposed", "bilinear", "nearest"] = "transposed"
     """How the expansive path doubles the size: by a transposed convolution, or by bilinear or nearest-neighbour
     interpolation after a 1x1 convolution."""
