@@ -1,8 +1,8 @@
 """The ladder of experiments, from the manifests of their trainings: ``python -m benchmarks.ladder``.
 
 It reads each experiment's validation and trainings, and prints them as a table. With ``--write`` the table goes to
-``results/ladder.json``, ``LADDER.md`` with its figure, the README, and the first lines of each experiment's TOML, so
-that all of them show the same figures. All rungs must have been scored on the same tiles.
+``results/ladder.json``, ``LADDER.md`` with its figure, and the first lines of each experiment's TOML, so that all of
+them show the same figures. All rungs must have been scored on the same tiles.
 
 A rung is compared with its base tile by tile. The difference is not significant where its bootstrap interval over tiles
 contains 0, or where it is within the seed variance: the spread of the scores of a rung that was trained again with
@@ -26,8 +26,6 @@ from pipeline.reporting.comparison import difference
 from pipeline.stages import prepare, split, train
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
-BEGIN, END = "<!-- ladder: written by python -m benchmarks.ladder -->", "<!-- end of the ladder -->"
 SEED = re.compile(r"-seed\d+$")
 AFTER_TRAINING = {"predict", "submit"}
 
@@ -59,7 +57,6 @@ def main() -> None:
     path.write_text(f'{{"rows": [\n{lines}\n]}}\n', encoding="utf-8")
     (HERE / "LADDER.md").write_text(_page(rows), encoding="utf-8")
     _plot(rows, HERE / "ladder.png")
-    _into_readme(rows)
     for row in rows:
         _into_experiment(row)
 
@@ -230,15 +227,6 @@ def _about(rows: list[dict[str, Any]]) -> str:
         f"Cross-fitted CV on {_where(rows[0])}: {rows[0]['tiles']:,} to score, the others to train on."
         " A core-minute is a minute of one processor core." + judged
     )
-
-
-def _into_readme(rows: list[dict[str, Any]]) -> None:
-    text = README.read_text(encoding="utf-8")
-    if BEGIN in text and END in text:
-        before, _, rest = text.partition(BEGIN)
-        machines = ", ".join(sorted({row["machine"] for row in rows}))
-        table = "\n".join([BEGIN, "", *_table(rows), "", f"{_about(rows)} Measured on: {machines}.", "", END])
-        README.write_text(before + table + rest.partition(END)[2], encoding="utf-8")
 
 
 def _into_experiment(row: dict[str, Any]) -> None:
