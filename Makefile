@@ -120,37 +120,30 @@ test-cluster: | $(VENV)/ready-cluster ## folds on a real Ray cluster of two node
 	$(PYTHON) -m pytest -m cluster tests/execution
 bench: | $(VENV)/ready-bench ## measure speed on this machine's processor (some minutes) into benchmarks/RESULTS.md
 	$(PYTHON) -m benchmarks
-bench-gpu: | $(VENV)/ready-jax ## measure speed on an NVIDIA GPU with JAX; needs jax[cuda12] in .venv
+bench-gpu: | $(VENV)/ready-gpu ## measure speed on an NVIDIA GPU with JAX
 	KERAS_BACKEND=jax $(PYTHON) -m benchmarks gpu
 online: # checked first, because offline the tools themselves print a page of retries
 	@$(PYTHON) -c "import requests; requests.get('https://pypi.org/pypi/pip/24.0/json', timeout=10).raise_for_status()" 2>/dev/null || { \
 		echo "error: pypi.org, which lists known vulnerabilities, does not answer; make audit needs the internet" >&2; exit 2; }
 audit: | $(VENV)/ready online $(VENV)/ready-lab ## check the locked dependencies for known vulnerabilities (needs the internet)
-	$(VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
+	$(VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/base.lock
 format: | $(VENV)/ready ## put the code in the project's style
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 lock: | $(VENV)/ready ## resolve the dependencies of pyproject.toml again (needs uv)
-	uv pip compile pyproject.toml --group dev $(LOCK) -o requirements.lock
-	uv pip compile pyproject.toml --group dev --group jax -c requirements.lock $(LOCK) -o requirements-jax.lock
-	uv pip compile pyproject.toml --group dev --group lab -c requirements.lock $(LOCK) -o requirements-lab.lock
-	uv pip compile pyproject.toml --group dev --group bench -c requirements.lock $(LOCK) -o requirements-bench.lock
-	uv pip compile pyproject.toml --group dev --extra cluster -c requirements.lock $(LOCK) -o requirements-cluster.lock
+	uv pip compile pyproject.toml --group dev $(LOCK) -o requirements/base.lock
+	for group in jax gpu lab bench; do \
+		uv pip compile pyproject.toml --group dev --group $$group -c requirements/base.lock $(LOCK) -o requirements/$$group.lock || exit; done
+	uv pip compile pyproject.toml --group dev --extra cluster -c requirements/base.lock $(LOCK) -o requirements/cluster.lock
 LOCK = --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 # The environment: created once, and updated in place when a lock file changes, so that packages that you add to it stay.
 # A command that runs from it holds a lock on the file beside it; meanwhile the environment is not updated.
 $(VENV).lock:
 	@touch $@ 2>/dev/null || true
-$(VENV)/ready: requirements.lock | $(VENV).lock
+$(VENV)/ready: requirements/base.lock | $(VENV).lock
 	$(INSTALL)
-$(VENV)/ready-jax: requirements-jax.lock $(VENV)/ready
-	$(INSTALL)
-$(VENV)/ready-lab: requirements-lab.lock $(VENV)/ready
-	$(INSTALL)
-$(VENV)/ready-bench: requirements-bench.lock $(VENV)/ready
-	$(INSTALL)
-$(VENV)/ready-cluster: requirements-cluster.lock $(VENV)/ready
+$(VENV)/ready-%: requirements/%.lock $(VENV)/ready
 	$(INSTALL)
 define INSTALL
 @if [ -z "$(or $(PYTHON3),$(wildcard $(PYTHON)))" ]; then \

@@ -253,7 +253,7 @@ def test_nothing_read_from_disk_can_run_code():
                 assert given.get("allow_pickle") == "False", f"{module}: np.load without allow_pickle=False"
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.parent.glob("requirements*.lock")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(PACKAGE.parent.glob("requirements/*.lock")), ids=lambda path: path.name)
 def test_every_dependency_is_locked_to_one_version_by_its_hashes(path: Path):
     entries = path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
     locked = {}

@@ -14,7 +14,7 @@ from pipeline import EXIT_INTERRUPTED, INTERRUPTED
 from pipeline.cli import commands
 from pipeline.cli.parser import Command, make_parser
 from pipeline.config import UserError
-from pipeline.system import disk
+from pipeline.system import backends, disk
 
 COMMANDS: dict[str, Command] = {
     "submissions": commands.list_submissions,
@@ -32,7 +32,7 @@ _interrupted = threading.Event()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 2 for an error that the user can fix, 130 when interrupted."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    backends.select()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     _interrupted.clear()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import sys
@@ -11,9 +10,7 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from pipeline.config import UserError
-
-BACKENDS = ("tensorflow", "jax", "torch")
-"""Backends of Keras that can train; the first is the default."""
+from pipeline.system.backends import BACKENDS, is_installed, select
 
 
 def load_fold_module() -> ModuleType:
@@ -25,7 +22,7 @@ def load_fold_module() -> ModuleType:
     Raises:
         UserError: the backend that the user has set is unknown or not installed.
     """
-    _check_backend(os.environ.get("KERAS_BACKEND") or BACKENDS[0])
+    _check_backend(select())
     # TensorFlow would warn that each fold's network is traced again.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _quiet_stderr():
@@ -39,7 +36,7 @@ def load_fold_module() -> ModuleType:
 def _check_backend(name: str) -> None:
     if name not in BACKENDS:
         raise UserError(f"KERAS_BACKEND = {name}: take {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
-    if importlib.util.find_spec(name) is None:
+    if not is_installed(name):
         how = "make .venv/ready-jax installs it" if name == "jax" else f"{sys.executable} -m pip install {name} does it"
         raise UserError(f"KERAS_BACKEND = {name}: the package {name} is not installed; {how}, or take another backend")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from pipeline import config
 from pipeline.artifacts import Artifact, Freshness, reusable_from, started
 from pipeline.config import differences
-from pipeline.road.estimate import backend, estimate, parameters
+from pipeline.road.estimate import estimate, parameters
 from pipeline.stages import Context, prepare, train
-from pipeline.system import gpu_packages, machine
+from pipeline.system import backends, environment, gpu_packages, machine
 from pipeline.system.progress import echo, fold_names, format_duration, short_path
 
 WIDTH = 118
@@ -34,7 +34,7 @@ def announce(contexts: Sequence[Context]) -> None:
     if not plans:
         return
     gpus = [] if plans[0][0].cluster is not None else machine.gpus()
-    install = gpu_packages.missing(backend()) if gpus else ""
+    install = gpu_packages.missing(backends.selected()) if gpus else ""
     for context, folds in plans:
         echo("")
         for line in plan_lines(context, folds, [] if install else gpus):
@@ -63,7 +63,8 @@ def plan_lines(context: Context, folds: Sequence[int], gpus: Sequence[str]) -> l
         *_row("experiment", layout.experiment),
         *(_row("  differs in", differs) if differs else []),
         *_row("dataset", f"{layout.dataset}{_tiles(context)}"),
-        *_row("device", f"{_device(context, gpus)}; {backend()}, {precision}{network}"),
+        *_row("device", f"{_device(context, gpus)}; {backends.selected()}, {precision}{network}"),
+        *(_row("  backend", f"{backends.selected()}: {why}") if (why := backends.why()) else []),
         *_row("training", f"{fold_names(folds)} x {settings.train.epochs} epochs{stops}{at_once}"),
     ]
     for why, some in _reasons(context, folds).items():
@@ -79,8 +80,12 @@ def gpu_line(gpus: Sequence[str], install: str) -> str:
         install: what pip has to install.
     """
     found = f"{len(gpus)} GPUs are" if len(gpus) > 1 else "a GPU is"
-    command = f"{shlex.quote(short_path(Path(sys.executable)))} -m pip install {shlex.quote(install)}"
-    return f"{found} here, but {backend()} is installed without CUDA and trains on the processor; to use it: {command}"
+    if environment.is_from_make():
+        command = "make .venv/ready-gpu"
+    else:
+        command = f"{shlex.quote(short_path(Path(sys.executable)))} -m pip install {shlex.quote(install)}"
+    backend = backends.selected()
+    return f"{found} here, but {backend} is installed without CUDA and trains on the processor; to use it: {command}"
 
 
 def _to_train(context: Context) -> list[int]:
@@ -126,7 +131,7 @@ def _precision(context: Context, gpus: Sequence[str]) -> str:
     wanted = context.layout.settings.train.precision
     if wanted != "auto" or context.cluster is not None:
         return wanted
-    units = backend() == "tensorflow" and machine.has_bfloat16_units()
+    units = backends.selected() == "tensorflow" and machine.has_bfloat16_units()
     return "bfloat16" if gpus or units else "float32"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import statistics
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from pipeline.artifacts import Manifest, changed_settings
 from pipeline.config import differences
 from pipeline.config.experiment_files import header
 from pipeline.stages import Context, prepare, split, train
+from pipeline.system import backends
 from pipeline.system.progress import fold_names
 
 HEADER_TILES = 2400
@@ -22,7 +22,7 @@ HEADER_CORES = 2
 EFFICIENCY = 0.88
 """Share of these cores that a training keeps busy."""
 FLOAT32_COST = 2.2
-"""Core time of a step in float32 over that in bfloat16, on a processor with units for it (``part-float32`` in LADDER.md)."""
+"""Core time of a step in float32 over that in bfloat16, on a processor with units for it: LADDER.md, ``part-float32``."""
 _NETWORK = ("input", "network")
 _STEP = ("input", "network", "augment", "train.batch_size", "train.precision", "train.pseudo_fraction")
 """Sections and settings that change what one epoch takes."""
@@ -59,11 +59,6 @@ def estimate(context: Context, folds: int, precision: str, gpu: bool) -> Estimat
     return Estimate(folds * context.layout.settings.train.epochs * epoch, source)
 
 
-def backend() -> str:
-    """Name of the Keras backend that a training of this command uses."""
-    return os.environ.get("KERAS_BACKEND") or "tensorflow"
-
-
 def parameters(context: Context) -> int | None:
     """Number of parameters, where a fold with this network was trained here; otherwise None."""
     for fold in context.layout.folds:
@@ -96,7 +91,7 @@ def _concerns(changed: Iterable[str], relevant: tuple[str, ...]) -> bool:
 def _epoch_here(context: Context, fold: int) -> float:
     """Seconds that an epoch of a fold took here; 0 where it says nothing about a training with the settings of now."""
     manifest = _comparable(context, fold, _STEP)
-    if manifest is None or manifest.result["backend"] != backend():
+    if manifest is None or manifest.result["backend"] != backends.selected():
         return 0.0
     result, layout = manifest.result, context.layout
     inputs = [prepare.artifact(layout), split.artifact(layout)]
@@ -113,7 +108,7 @@ def _epoch_of_header(context: Context, precision: str) -> float:
     text = header(layout.experiment)
     cost = re.search(r"([\d.]+) core-minutes in (bfloat16|float32)", text)
     epochs = re.search(r"Measured on fold \d+[^:]*, (\d+) epochs", text)
-    if cost is None or epochs is None or _concerns(changed, _STEP) or backend() != "tensorflow":
+    if cost is None or epochs is None or _concerns(changed, _STEP) or backends.selected() != "tensorflow":
         return 0.0
     factor = FLOAT32_COST if (precision, cost[2]) == ("float32", "bfloat16") else 1.0
     core_seconds = 60 * float(cost[1]) * factor / int(epochs[1])

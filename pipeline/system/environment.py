@@ -45,6 +45,11 @@ def hold() -> None:
         _locked(descriptor, fcntl.LOCK_SH)
 
 
+def is_from_make() -> bool:
+    """Whether this process runs from the environment ``.venv`` that make has created in the current folder."""
+    return Path(sys.prefix) == Path(".venv").absolute() and _lock_path(Path(sys.prefix)).exists()
+
+
 def install(venv: Path, stamp: Path, lock: Path, python: str) -> int:
     """Bring an environment up to date with a lock file.
 

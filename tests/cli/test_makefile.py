@@ -30,7 +30,8 @@ def make(folder: Path, *arguments: str, **variables: str) -> subprocess.Complete
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "requirements.lock").write_text("")
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements/base.lock").write_text("")
     return tmp_path
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +16,7 @@ from pipeline.road import announce as announcing
 from pipeline.road import estimate as estimating
 from pipeline.road.announce import announce, gpu_line
 from pipeline.stages import ROAD, Context, split, train
-from pipeline.system import gpu_packages, machine
+from pipeline.system import backends, gpu_packages, machine
 from tests.hollow import fill
 from tests.road.conftest import finish
 
@@ -125,6 +127,26 @@ def test_jobs_and_clusters_are_named(context: Contexts, capsys: pytest.CaptureFi
     assert "for one fold after the other" in lines[-1]
     lines = printed(capsys, context("unet", cluster=ClusterSettings(address="auto")))
     assert "device Ray at auto; tensorflow, auto" in lines
+
+
+def test_a_backend_that_was_chosen_is_named_with_the_reason(
+    context: Contexts, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("KERAS_BACKEND")
+    monkeypatch.setattr(backends, "_chosen", ("", ""))
+    monkeypatch.setattr(backends, "choose", lambda: ("jax", "installed with support for the GPU"))
+    backends.select()
+    assert "backend jax: installed with support for the GPU" in printed(capsys, prepared(context("demo")))
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    assert "backend torch: KERAS_BACKEND names it" in printed(capsys, prepared(context("demo")))
+
+
+def test_in_the_environment_of_make_the_hint_is_a_target_of_make(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    assert gpu_line(["0"], "x").endswith(" -m pip install x")
+    (tmp_path / ".venv.lock").touch()
+    assert gpu_line(["0"], "x").endswith("to use it: make .venv/ready-gpu")
 
 
 def test_a_gpu_that_the_backend_can_use_is_the_device(

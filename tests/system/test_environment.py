@@ -56,11 +56,12 @@ class Project:
         Path(self.python).chmod(0o755)
         self.time = 1_000_000_000
         self.lock("keras==1\n")
-        self.lock("keras==1\njax==1\n", "-jax")
+        self.lock("keras==1\njax==1\n", "jax")
 
-    def lock(self, text: str, extra: str = "") -> None:
+    def lock(self, text: str, name: str = "base") -> None:
         """Write a lock file that is newer than everything."""
-        path = self.folder / f"requirements{extra}.lock"
+        path = self.folder / f"requirements/{name}.lock"
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text)
         os.utime(path)
 
@@ -109,7 +110,7 @@ def project(tmp_path: Path) -> Project:
 def ready(project: Project) -> Project:
     """A project with an environment to which the user added a package."""
     status, calls, error = project.make("status")
-    assert (status, calls) == (0, ["venv --clear", "pip requirements.lock", "pipeline status"]), error
+    assert (status, calls) == (0, ["venv --clear", "pip requirements/base.lock", "pipeline status"]), error
     (project.venv / "cuda").write_text("the user's")
     project.age()
     return project
@@ -127,7 +128,7 @@ def test_the_lock_file_is_created_where_it_is_missing(ready: Project):
 
 def test_newer_requirements_are_installed_in_place_and_added_packages_are_kept(ready: Project):
     ready.lock("keras==2\n")
-    assert ready.make("status")[:2] == (0, ["pip requirements.lock", "pipeline status"])
+    assert ready.make("status")[:2] == (0, ["pip requirements/base.lock", "pipeline status"])
     assert (ready.venv / "cuda").is_file()
     assert (ready.venv / "installed").read_text() == "keras==2\n"
     ready.age()
@@ -135,26 +136,26 @@ def test_newer_requirements_are_installed_in_place_and_added_packages_are_kept(r
 
 
 def test_newer_but_equal_requirements_install_nothing(ready: Project):
-    os.utime(ready.folder / "requirements.lock")
+    os.utime(ready.folder / "requirements/base.lock")
     assert ready.make("status")[:2] == (0, ["pipeline status"])
 
 
 def test_a_broken_environment_is_created_again(ready: Project):
     (ready.venv / "bin/python").unlink()
     ready.lock("keras==2\n")
-    assert ready.make("status")[1] == ["venv --clear", "pip requirements.lock", "pipeline status"]
+    assert ready.make("status")[1] == ["venv --clear", "pip requirements/base.lock", "pipeline status"]
     (ready.venv / "bin/python").write_text("#!/bin/sh\nexit 1\n")  # also one of another version of Python
     ready.age()
     ready.lock("keras==3\n")
-    assert ready.make("status")[1] == ["venv --clear", "pip requirements.lock", "pipeline status"]
+    assert ready.make("status")[1] == ["venv --clear", "pip requirements/base.lock", "pipeline status"]
 
 
 def test_a_failed_installation_is_tried_again_by_the_next_command(ready: Project):
     ready.lock("broken\n")
     for _ in range(2):
         status, calls, error = ready.make("status")
-        assert (status, calls) == (2, ["pip requirements.lock"])
-        assert "requirements.lock cannot be installed into .venv" in error
+        assert (status, calls) == (2, ["pip requirements/base.lock"])
+        assert "requirements/base.lock cannot be installed into .venv" in error
     assert (ready.venv / "cuda").is_file()
 
 
@@ -164,9 +165,9 @@ def test_nothing_is_updated_while_a_command_runs(ready: Project):
     status, calls, error = ready.make("status")
     assert (status, calls) == (0, ["pipeline status"])
     assert error.count("\n") == 1
-    assert "warning: a command runs from .venv, so it is not updated from requirements.lock now" in error
+    assert "warning: a command runs from .venv, so it is not updated from requirements/base.lock now" in error
     os.close(descriptor)
-    assert ready.make("status")[:2] == (0, ["pip requirements.lock", "pipeline status"])
+    assert ready.make("status")[:2] == (0, ["pip requirements/base.lock", "pipeline status"])
 
 
 def test_new_packages_wait_for_the_command_to_end(ready: Project):
@@ -174,11 +175,11 @@ def test_new_packages_wait_for_the_command_to_end(ready: Project):
     process = ready.start(".venv/ready-jax")
     assert process.stderr is not None
     assert "waiting: a command runs from .venv" in process.stderr.readline()
-    assert "pip requirements-jax.lock" not in ready.calls()
+    assert "pip requirements/jax.lock" not in ready.calls()
     os.close(descriptor)
     process.communicate(timeout=60)
     assert process.returncode == 0
-    assert "pip requirements-jax.lock" in ready.calls()
+    assert "pip requirements/jax.lock" in ready.calls()
 
 
 def test_without_python_the_error_names_the_versions(project: Project):
