@@ -22,7 +22,7 @@ HEADER_CORES = 2
 EFFICIENCY = 0.88
 """Share of these cores that a training keeps busy."""
 FLOAT32_COST = 2.2
-"""Core time of a step in float32 over that in bfloat16, on a processor with units for it: LADDER.md, ``part-float32``."""
+"""Core time of a step in float32 over that in bfloat16, on a processor with units for it (``part-float32``)."""
 _NETWORK = ("input", "network")
 _STEP = ("input", "network", "augment", "train.batch_size", "train.precision", "train.pseudo_fraction")
 """Sections and settings that change what one epoch takes."""
