@@ -19,6 +19,7 @@ from pipeline.artifacts import Artifact, Freshness, remove_backup
 from pipeline.config import Settings
 from pipeline.data import tiles as tiles_store
 from pipeline.data.folds import fold_of_tiles
+from pipeline.execution.memory import explaining_full_memory
 from pipeline.execution.task import PredictTask, TrainTask
 from pipeline.prediction import CHUNK
 from pipeline.prediction.load import load_predictor
@@ -53,7 +54,8 @@ def train_fold(task: TrainTask, callback: FoldCallback | None = None) -> None:
             callback=callback or FoldCallback(),
             before_overwrite=partial(artifacts.invalidate, artifact, seen),
         )
-        result = fit_fold(run, data)
+        with explaining_full_memory(task, "train"):
+            result = fit_fold(run, data)
         artifacts.commit(artifact, result, started, seen=seen)
         remove_backup(artifact)
 
@@ -75,9 +77,10 @@ def predict_out_of_fold(task: TrainTask) -> None:
         remove_backup(task.trained)
         answer = load_predictor(task.settings, *task.trained.paths)
         depths = _depths(task.settings, tiles.train.iloc[rows])
-        found = answer(
-            tiles.train_images[rows], np.empty(truth.shape, np.uint8), task.settings.predict.tta, depths=depths
-        )
+        with explaining_full_memory(task, "predict"):
+            found = answer(
+                tiles.train_images[rows], np.empty(truth.shape, np.uint8), task.settings.predict.tta, depths=depths
+            )
         artifacts.invalidate(artifact, seen)
         atomic.write_array(folder / "oof.npy", found)
         masks = thresholding.apply(found, 0.5, 0)
@@ -106,7 +109,8 @@ def predict_test(task: PredictTask, progress: Callable[[int], None] | None = Non
         artifacts.invalidate(artifact)
         with atomic.writing(folder / artifact.outputs[0]) as path:
             out = atomic.mapped(path, tiles.test_images.shape)
-            answer(tiles.test_images, out, task.settings.predict.tta, progress, _depths(task.settings, tiles.test))
+            with explaining_full_memory(task, "predict"):
+                answer(tiles.test_images, out, task.settings.predict.tta, progress, _depths(task.settings, tiles.test))
             out.flush()
             del out
         task.remove_parts()  # before the manifest: after it nothing would come back for them
@@ -135,7 +139,8 @@ def predict_test_parts(
             started = time.monotonic()
             artifacts.invalidate(artifact, seen)
             depths = _depths(task.settings, tiles.test.iloc[start : start + CHUNK])
-            found = answer(images, np.empty(images.shape, np.uint8), task.settings.predict.tta, depths=depths)
+            with explaining_full_memory(task, "predict"):
+                found = answer(images, np.empty(images.shape, np.uint8), task.settings.predict.tta, depths=depths)
             atomic.write_array(artifact.folder / artifact.outputs[0], found)
             artifacts.commit(artifact, {"tiles": len(images)}, started, seen=seen)
         made(artifact, len(images))

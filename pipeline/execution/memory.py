@@ -1,0 +1,43 @@
+"""Errors of full memory, each backend's own, as one line that names the setting to change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from pipeline.config import UserError
+from pipeline.execution.task import FoldTask
+
+_TYPES = {"ResourceExhaustedError", "OutOfMemoryError"}
+"""Names of TensorFlow's and of PyTorch's exception; JAX has none of its own."""
+_TEXTS = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")
+
+
+@contextmanager
+def explaining_full_memory(task: FoldTask, section: Literal["train", "predict"]) -> Iterator[None]:
+    """Raise a ``UserError`` where the block runs out of the memory of the GPU or of the machine.
+
+    Args:
+        task: what runs.
+        section: of the settings, whose ``batch_size`` is the number of images in memory at once.
+
+    Raises:
+        UserError: the line names a smaller batch size.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_full_memory(error):
+            raise
+        size = getattr(task.settings, section).batch_size
+        half = f"{section}.batch_size={size // 2}"
+        advice = f'take half: --set {half}, with make SET="{half}"' if size > 1 else "take a smaller input.size"
+        raise UserError(f"fold {task.fold}: the memory is full with {section}.batch_size = {size}; {advice}") from error
+
+
+def is_full_memory(error: BaseException) -> bool:
+    """Whether an exception says that the memory of the GPU, or of the machine, is full."""
+    if isinstance(error, MemoryError) or type(error).__name__ in _TYPES:
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _TEXTS)
