@@ -1,0 +1,111 @@
+"""The screen of many settings: its design, its runs and the effects that it finds."""
+
+from __future__ import annotations
+
+import csv
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import screen
+from pipeline import config
+
+FACTORS = screen.read(screen.HERE / "screen.toml")
+
+
+def test_every_run_of_the_design_has_valid_settings_and_differs_from_the_others():
+    found = {config.fingerprint(config.as_dict(load(levels))) for levels in screen.design()}
+    assert len(found) == 24
+
+
+def load(levels: np.ndarray) -> config.Settings:
+    return config.load(FACTORS.experiment, FACTORS.assignments(levels, seed=3))
+
+
+def test_the_levels_of_a_run_are_those_of_its_row():
+    low, high = load(-np.ones(23, int)), load(np.ones(23, int))
+    assert (low.train.weight_decay, high.train.weight_decay) == (0.01, 0.1)
+    assert (low.train.batch_size, high.train.batch_size) == (8, 16)
+    assert low.train.seed == high.train.seed == 3
+    default = config.load("unet", ["train.seed=3"])
+    assert config.differences(low, default) == {}, "the low level is the default"
+
+
+def test_the_columns_are_balanced_and_orthogonal():
+    levels = screen.design()
+    assert levels.shape == (24, 23)
+    assert not levels.sum(axis=0).any()
+    assert (levels.T @ levels == 24 * np.eye(23)).all()
+
+
+def test_known_effects_are_found_and_noise_is_not_significant():
+    rng = np.random.default_rng(0)
+    levels = screen.design()
+    hardness = rng.uniform(0, 1, 2000)
+    noise = rng.normal(0, 0.004, 24)  # of the trainings
+    scores = hardness + (0.010 * levels[:, 0] - 0.006 * levels[:, 1] + noise)[:, None] + rng.normal(0, 0.05, (24, 2000))
+    first, second, third = screen.effects(scores, levels, ["better", "worse", "nothing"])
+    assert first.effect == pytest.approx(0.020, abs=0.004)
+    assert second.effect == pytest.approx(-0.012, abs=0.004)
+    assert (first.significant, second.significant, third.significant) == (True, True, False)
+    # 24 trainings: the difference of two means of 12.
+    assert first.error == pytest.approx(0.004 * np.sqrt(2 / 12), rel=0.4)
+
+
+def options(folder: Path) -> Namespace:
+    return Namespace(folder=folder, seeds=[0], archive=Path("tiles.zip"), folds="0,1", jobs=2)
+
+
+def write(root: Path, scores: dict[str, float]) -> None:
+    path = root / "data/tgs/experiments/unet/scores.csv"
+    path.parent.mkdir(parents=True)
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows([("id", "score"), *scores.items()])
+
+
+def test_the_table_pairs_tiles_by_id_and_needs_every_run(tmp_path: Path):
+    levels = screen.design()
+    for run, row in enumerate(levels[:-1]):
+        tiles = {f"t{each}": 0.5 + 0.1 * (row[0] > 0) + 0.001 * each for each in range(4)}
+        write(screen.folder_of(tmp_path, run, 0), dict(sorted(tiles.items(), reverse=bool(run % 2))))
+    with pytest.raises(ValueError, match="seed 0: not finished: run 23"):
+        screen.table(FACTORS, options(tmp_path))
+    write(screen.folder_of(tmp_path, 23, 0), {f"t{each}": 0.5 + 0.001 * each for each in range(4)})
+    lines = screen.table(FACTORS, options(tmp_path))
+    assert lines[2].startswith(f"| {FACTORS.factors[0].name} | `train.weight_decay=0.1` | +0.1000 | 0.0000 |")
+    assert lines[2].endswith("significant |")
+    assert "24 trainings, 4 tiles" in lines[-1]
+    path = screen.folder_of(tmp_path, 5, 0) / "data/tgs/experiments/unet/scores.csv"
+    path.write_text("id,score\nother,0.5\n")
+    with pytest.raises(ValueError, match="scored on different tiles"):
+        screen.table(FACTORS, options(tmp_path))
+
+
+def test_a_run_is_the_ordinary_command_in_its_own_folder(tmp_path: Path):
+    made = screen.command(FACTORS, 2, 0, options(tmp_path))
+    assert made[1:5] == ["-m", "pipeline", "train", "--experiment"]
+    assert str(tmp_path / "run-02-seed0") in made
+    from pipeline.cli import commands, main
+    from pipeline.cli.parser import make_parser, selection
+
+    parsed = make_parser(commands.run_stage, main.COMMANDS).parse_args(made[3:])
+    chosen = selection(parsed)
+    assert config.load(chosen.only_name, [*chosen.assignments]).train.epochs == 48
+    assert chosen.jobs == 2
+
+
+def test_too_many_factors_leave_nothing_for_the_error(tmp_path: Path):
+    path = tmp_path / "many.toml"
+    factors = "".join(f'[[factor]]\nname = "{each}"\nlow = []\nhigh = []\n' for each in range(21))
+    path.write_text(f'experiment = "unet"\ncommon = []\n{factors}')
+    with pytest.raises(ValueError, match="21 factors; at most 20"):
+        screen.read(path)
+
+
+def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        screen.main(["table", "--folder", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "not finished: run 0, 1" in capsys.readouterr().err.splitlines()[-1]
