@@ -121,7 +121,7 @@ def folder_of(folder: Path, run: int, seed: int) -> Path:
 
 def command(screen: Screen, run: int, seed: int, options: argparse.Namespace) -> list[str]:
     """The pipeline's command for a run."""
-    settings = [part for each in screen.assignments(design()[run], seed) for part in ("--set", each)]
+    settings = [part for each in screen.assignments(design()[run].tolist(), seed) for part in ("--set", each)]
     return [
         *(sys.executable, "-m", "pipeline", "train", "--experiment", screen.experiment, "--dataset", DATASET),
         *("--archive", str(options.archive), "--root", str(folder_of(options.folder, run, seed))),
@@ -209,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     if options.action == "plan":
         for run, levels in enumerate(design()):
-            print(f"run {run:2}: {' '.join(screen.assignments(levels, options.seeds[0]))}")
+            print(f"run {run:2}: {' '.join(screen.assignments(levels.tolist(), options.seeds[0]))}")
         return 0
     if options.archive is None:
         parser.error("run needs --archive")

@@ -21,7 +21,7 @@ def test_every_run_of_the_design_has_valid_settings_and_differs_from_the_others(
 
 
 def load(levels: np.ndarray) -> config.Settings:
-    return config.load(FACTORS.experiment, FACTORS.assignments(levels, seed=3))
+    return config.load(FACTORS.experiment, FACTORS.assignments(levels.tolist(), seed=3))
 
 
 def test_the_levels_of_a_run_are_those_of_its_row():
