@@ -37,8 +37,6 @@ class TrainingRun:
     dataset: str
     settings: Settings
     machine: str
-    at_once: int
-    """Folds that are trained at the same time."""
     command: str
     """Starts the training again."""
 
@@ -53,13 +51,14 @@ class FoldProgress:
     trained: bool
     """Whether all its epochs are done."""
     wanted: bool = True
-    """Whether the command trains it."""
+    """Whether the command is about it."""
 
 
 def page(
     run: TrainingRun,
     folds: Sequence[FoldProgress],
     now: datetime,
+    at_once: int = 1,
     ended: str | None = None,
     nothing: float | None = None,
 ) -> str:
@@ -69,13 +68,14 @@ def page(
         run: the training.
         folds: in their order.
         now: with a time zone.
+        at_once: folds that are trained at the same time.
         ended: None while the training runs, an empty text after it has finished, or why it has stopped.
         nothing: score of predicting nothing, if known.
     """
     epochs = run.settings.train.epochs
     wanted = [each for each in folds if each.wanted]
     total = sum(len(each.history) if each.trained else epochs for each in wanted)
-    left = remaining_seconds(wanted, epochs, run.at_once)
+    left = remaining_seconds(wanted, epochs, at_once)
     return pages.render(
         "progress",
         title=f"{run.experiment} on {run.dataset}",
@@ -130,7 +130,7 @@ def _fold(fold: FoldProgress, epochs: int) -> dict[str, Any]:
     """The row of a fold."""
     rows, done = fold.history, len(fold.history)
     best = rows[best_epoch(rows) - 1] if rows else None
-    state = "waits" if fold.wanted else "not part of this command"
+    state = "no epoch is done" if fold.wanted else "not part of this command"
     if fold.trained:
         state = "done" if done >= epochs else "done, stopped early"
     elif rows:

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pipeline.artifacts import Artifact
 from pipeline.config import CHECKOUT, DEFAULT_EXPERIMENT, ROOT, SCRIPT

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from pipeline import config
-from pipeline.reporting import experiment_charts, experiment_page, figures, groups
+from pipeline.reporting import experiment_page, figures, groups
 from pipeline.reporting.experiment import Experiment
 from pipeline.reporting.galleries import Tiles
 from pipeline.reporting.settings import late_epoch

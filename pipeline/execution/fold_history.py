@@ -1,0 +1,53 @@
+"""What is on disk of a fold's training: the history of its epochs, whether it is done, runs or was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.artifacts import Freshness, backup_folder
+from pipeline.artifacts.backup import STATE, saved_history
+from pipeline.data.files import TRAIN_TABLE
+from pipeline.execution.task import TrainTask
+from pipeline.training.history import read_history
+
+
+class FoldHistory(NamedTuple):
+    """The epochs of a fold."""
+
+    rows: list[dict[str, float]]
+    """As in ``history.csv``; empty where nothing is there, or it cannot be read."""
+    trained: bool
+    """Whether the fold is trained with its present settings and inputs."""
+
+
+def fold_history(task: TrainTask) -> FoldHistory:
+    """Read a fold's history: of the finished training, otherwise of the backup of one that runs or was killed."""
+    trained = Freshness().state(task.trained).done
+    with contextlib.suppress(Exception):  # what NumPy raises for a damaged file; a training starts again then
+        read = read_history(task.trained.folder) if trained else saved_history(backup_folder(task.trained))
+        return FoldHistory([{name: float(value) for name, value in row.items()} for row in read], trained)
+    return FoldHistory([], trained)
+
+
+def modified(task: TrainTask) -> tuple[int, ...]:
+    """When the files that ``fold_history`` reads were written; cheap to ask."""
+    times = []
+    for path in (task.trained.manifest_path, backup_folder(task.trained) / STATE):
+        with contextlib.suppress(OSError):
+            times.append(path.stat().st_mtime_ns)
+    return tuple(times)
+
+
+def empty_share(tiles: Path) -> float | None:
+    """The share of tiles without salt, which is the score of predicting nothing; None where it is unknown.
+
+    Args:
+        tiles: folder of the stage ``prepare``.
+    """
+    with contextlib.suppress(OSError, ValueError, KeyError), (tiles / TRAIN_TABLE).open(encoding="utf-8") as stream:
+        empty = [float(row["coverage"]) == 0 for row in csv.DictReader(stream)]
+        return sum(empty) / len(empty) if empty else None
+    return None
