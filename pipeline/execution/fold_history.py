@@ -11,6 +11,7 @@ from pipeline.artifacts import Freshness, backup_folder
 from pipeline.artifacts.backup import STATE, saved_history
 from pipeline.data.files import TRAIN_TABLE
 from pipeline.execution.task import TrainTask
+from pipeline.system import disk
 from pipeline.training.history import read_history
 
 
@@ -24,19 +25,26 @@ class FoldHistory(NamedTuple):
 
 
 def fold_history(task: TrainTask) -> FoldHistory:
-    """Read a fold's history: of the finished training, otherwise of the backup of one that runs or was killed."""
+    """Read a fold's history: of the finished training, otherwise of the backup of one that runs or was killed.
+
+    Raises:
+        OSError: the disk failed.
+    """
     trained = Freshness().state(task.trained).done
-    with contextlib.suppress(Exception):  # what NumPy raises for a damaged file; a training starts again then
+    try:
         read = read_history(task.trained.folder) if trained else saved_history(backup_folder(task.trained))
         return FoldHistory([{name: float(value) for name, value in row.items()} for row in read], trained)
-    return FoldHistory([], trained)
+    except Exception as error:  # NumPy raises many kinds for a damaged file; the training itself starts again then
+        if disk.failure(error):
+            raise
+        return FoldHistory([], trained)
 
 
 def modified(task: TrainTask) -> tuple[int, ...]:
-    """When the files that ``fold_history`` reads were written; cheap to ask."""
+    """When the files that ``fold_history`` reads were written; cheap to ask. Errors as there."""
     times = []
     for path in (task.trained.manifest_path, backup_folder(task.trained) / STATE):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             times.append(path.stat().st_mtime_ns)
     return tuple(times)
 
@@ -46,8 +54,13 @@ def empty_share(tiles: Path) -> float | None:
 
     Args:
         tiles: folder of the stage ``prepare``.
+
+    Raises:
+        OSError: the table cannot be read.
     """
-    with contextlib.suppress(OSError, ValueError, KeyError), (tiles / TRAIN_TABLE).open(encoding="utf-8") as stream:
-        empty = [float(row["coverage"]) == 0 for row in csv.DictReader(stream)]
-        return sum(empty) / len(empty) if empty else None
-    return None
+    try:
+        with (tiles / TRAIN_TABLE).open(encoding="utf-8") as stream:
+            empty = [float(row["coverage"]) == 0 for row in csv.DictReader(stream)]
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+    return sum(empty) / len(empty) if empty else None

@@ -61,7 +61,6 @@ class ProgressPage:
         self._changed, self._written, self._looked, self._warned = True, 0.0, 0.0, False
 
     def __enter__(self) -> ProgressPage:
-        self._nothing = empty_share(self._tasks[0].tiles.folder)
         if self._write(echo):
             echo(f"progress: {short_path(self.path)}, renewed after each epoch")
         return self
@@ -71,6 +70,7 @@ class ProgressPage:
         if error is not None:
             known = str(error) if isinstance(error, UserError) else disk.failure(error)
             self._ended = known or ("interrupted" if kind is KeyboardInterrupt else "an error")
+            self._warned = True  # the error that ended the training is the one to print
         self._write(echo)
 
     def epoch(self, result: Epoch, say: Say = echo) -> None:
@@ -88,7 +88,10 @@ class ProgressPage:
         """Look at the folds on disk, and write the page again if one of them has changed."""
         if time.monotonic() - self._looked >= INTERVAL:
             self._looked = time.monotonic()
-            self._changed |= any(modified(task) != self._read[task.fold][0] for task in self._tasks)
+            try:
+                self._changed |= any(self._is_other(task) for task in self._tasks)
+            except OSError as error:
+                self._warn(error, say)
             self.renew(say)
 
     def renew(self, say: Say = echo) -> None:
@@ -100,23 +103,32 @@ class ProgressPage:
         """Write the page; returns whether that worked."""
         self._changed, self._written = False, time.monotonic()
         try:
+            if self._nothing is None:
+                self._nothing = empty_share(self._tasks[0].tiles.folder)
             folds = [self._progress(task) for task in self._tasks]
             shown = [each for each in folds if each.wanted or each.history]
             text = page(self._run, shown, datetime.now().astimezone(), self.at_once, self._ended, self._nothing)
             # Not worth waiting for the disk: it is written again soon, and a training can be shown again at any time.
             write_bytes(self.path, text.encode(), durable=False)
         except Exception as error:
-            if not self._warned:
-                reason = (error.strerror if isinstance(error, OSError) else "") or f"{type(error).__name__}: {error}"
-                say(f"warning: {short_path(self.path)} is not up to date ({reason}); training goes on")
-            self._warned = True
+            self._warn(error, say)
             return False
         return True
 
+    def _warn(self, error: Exception, say: Say) -> None:
+        """Print the first error; the page is tried again with the next epoch."""
+        if not self._warned:
+            reason = (error.strerror if isinstance(error, OSError) else "") or f"{type(error).__name__}: {error}"
+            say(f"warning: {short_path(self.path)} is not up to date ({reason}); training goes on")
+        self._warned = True
+
+    def _is_other(self, task: TrainTask) -> bool:
+        """Whether a fold's files are others than those that were read."""
+        return task.fold not in self._read or self._read[task.fold][0] != modified(task)
+
     def _progress(self, task: TrainTask) -> FoldProgress:
-        now = modified(task)
-        if task.fold not in self._read or self._read[task.fold][0] != now:
-            self._read[task.fold] = now, fold_history(task)
+        if self._is_other(task):
+            self._read[task.fold] = modified(task), fold_history(task)
         found, heard = self._read[task.fold][1], self._heard.get(task.fold, [])
         # With a store, the epochs of a fold that runs elsewhere are only heard of.
         rows = max(found.rows, heard, key=len)

@@ -133,7 +133,7 @@ def _precision(context: Context, gpus: Sequence[str]) -> str:
 def _time(context: Context, folds: Sequence[int], precision: str, gpu: bool) -> str:
     found = estimate(context, len(folds), precision, gpu)
     if found is None:
-        return "no estimate: no fold with such settings is trained here, and no cost of it is known"
+        return "no estimate before the first steps: no such fold is trained here, and no cost is known"
     in_turn = " for one fold after the other" if context.jobs > 1 or context.cluster is not None else ""
     most = "at most " if context.layout.settings.train.early_stopping else ""
     return f"{most}about {format_roughly(found.seconds)}{in_turn}, by {found.source}"
