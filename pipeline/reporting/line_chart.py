@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pipeline.reporting.palette import NAMES
 
 WIDTH, HEIGHT = 460, 290
-LEFT, RIGHT, TOP, BOTTOM = 54, 448, 12, 248
+LEFT, RIGHT, TOP, BOTTOM = 56, 448, 12, 248
 """Edges of the area in which lines are drawn, in units of the SVG."""
 
 

@@ -24,6 +24,7 @@ from pipeline.stages import Context, train
 from pipeline.system.atomic import write_arrays
 from pipeline.system.progress import Epoch, FoldCallback
 from pipeline.training.history import write_history
+from tests.conftest import Chain
 from tests.hollow import RESULTS, fill
 from tests.system.test_progress import Clock
 
@@ -234,5 +235,9 @@ def test_the_process_of_the_command_loads_no_framework_for_it():
     assert not {"keras", "tensorflow", "jax", "matplotlib", "pandas", "cv2"} & set(ran.stdout.split())
 
 
-def test_clean_removes_it(context: Context):
-    assert train.STAGE.leftovers(context) == [context.layout.experiment_folder / "progress.html"]
+def test_clean_removes_it(context: Context, training: FakeTraining, capsys: pytest.CaptureFixture[str]):
+    train.make(context)
+    page = context.layout.experiment_folder / "progress.html"
+    assert page.is_file()
+    assert Chain(context.layout.root, capsys)("clean", "train", settings="split.folds=2") == 0
+    assert not page.exists()
