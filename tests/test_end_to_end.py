@@ -50,6 +50,22 @@ def test_the_chain_prints_its_score_and_where_everything_is(finished: Path):
     assert "Traceback" not in printed
 
 
+def test_training_leaves_a_page_of_its_progress_that_links_to_the_report(finished: Path):
+    experiment = finished / "data/demo/experiments/demo"
+    page = (experiment / "progress.html").read_text()
+    assert (
+        f"progress: {experiment / 'progress.html'}, renewed after each epoch" in (finished / "printed.txt").read_text()
+    )
+    assert "4 of 4 epochs" in page
+    assert page.count('class="lines"') == 2
+    assert 'href="report.html"' in page
+    assert "http-equiv" not in page
+    for fold in (0, 1):
+        with (experiment / f"fold-{fold}/history.csv").open() as stream:
+            best = max(float(row["score"]) for row in csv.DictReader(stream))
+        assert f"best {best:.4f} (epoch " in page
+
+
 def test_the_csv_has_the_format_of_the_competition(finished: Path):
     with (finished / "submissions/demo/demo.csv").open() as stream:
         rows = list(csv.reader(stream))
@@ -464,9 +480,13 @@ def test_killed_in_training_the_same_command_ends_with_the_same_submission(finis
             break
     process.wait(30)
     assert command("status", root=root).stdout.count("resumes after its last finished epoch") == 1
+    progress = root / "data/demo/experiments/demo/progress.html"
+    assert '<meta http-equiv="refresh"' in progress.read_text()
     ran = command("submit", root=root)
     assert ran.returncode == 0, ran.stderr
     assert "fold 0: resumes after epoch 1 of 2" in ran.stdout
+    assert "4 of 4 epochs" in progress.read_text()
+    assert "http-equiv" not in progress.read_text()
     assert (root / "submissions/demo/demo.csv").read_bytes() == (finished / "submissions/demo/demo.csv").read_bytes()
     assert not list(root.rglob("backup*"))
     assert not list(root.rglob(".*.writing*"))
@@ -513,6 +533,7 @@ def test_folds_at_once_give_the_same_as_folds_in_turn(finished: Path, tmp_path: 
         ran = command("submit", "--jobs", jobs, root=root)
         assert ran.returncode == 0, ran.stderr
         experiment = root / "data/demo/experiments/demo"
+        assert "4 of 4 epochs" in (experiment / "progress.html").read_text()
         files = [*experiment.glob("fold-*/*.h5"), *experiment.glob("**/*.npy"), experiment / "scores.csv"]
         files.append(root / "submissions/demo/demo.csv")
         found[jobs] = {str(path.relative_to(root)): path.read_bytes() for path in files}

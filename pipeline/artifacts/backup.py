@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.integrity import verify
@@ -39,6 +41,19 @@ def remove_backup(artifact: Artifact) -> None:
 def started(artifact: Artifact) -> bool:
     """Whether a training with exactly these settings and inputs has a backup to resume from."""
     return (backup_folder(artifact) / STATE).is_file()
+
+
+def saved_history(folder: Path) -> list[dict[str, Any]]:
+    """The history in a backup's state, a row for each epoch that is done. Reads only that part of the file.
+
+    Raises:
+        OSError: there is no state, or the disk failed.
+        Exception: any error of NumPy and ``zipfile`` for a damaged file.
+    """
+    import numpy as np
+
+    with np.load(folder / STATE, allow_pickle=False) as arrays:
+        return json.loads(arrays["about"].tobytes())["history"]
 
 
 def finished(artifact: Artifact) -> Manifest | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TypeVar
 
 from pipeline.artifacts import Freshness
@@ -13,6 +13,7 @@ from pipeline.execution.backend import load_fold_module
 from pipeline.execution.complete import complete_fold
 from pipeline.execution.local_progress import LocalProgress
 from pipeline.execution.messages import fold_line
+from pipeline.execution.progress_page import INTERVAL, ProgressPage
 from pipeline.execution.task import FoldTask, PredictTask, TrainTask
 from pipeline.execution.workers import terminated_on_error, workers
 from pipeline.system import disk, machine
@@ -21,18 +22,19 @@ from pipeline.system.progress import Progress, echo
 Task = TypeVar("Task", bound=FoldTask)
 
 
-def train(tasks: Sequence[TrainTask], jobs: int = 1) -> None:
+def train(tasks: Sequence[TrainTask], jobs: int = 1, page: ProgressPage | None = None) -> None:
     """Train folds and predict their out-of-fold tiles, except what is done already.
 
     Args:
         tasks: folds of one experiment.
         jobs: folds at once; each gets an equal number of cores, and one of the NVIDIA GPUs, or a share of one where
             there are fewer GPUs than folds at once.
+        page: shows the progress.
 
     Raises:
         UserError: a fold failed; with several jobs, the others are done.
     """
-    _run(_train_fold, tasks, jobs)
+    _run(_train_fold, tasks, jobs, page)
 
 
 def predict(tasks: Sequence[PredictTask], jobs: int = 1) -> None:
@@ -40,18 +42,23 @@ def predict(tasks: Sequence[PredictTask], jobs: int = 1) -> None:
     _run(_predict_fold, tasks, jobs)
 
 
-def _run(run_one: Callable[[Task, int, int], None], tasks: Sequence[Task], jobs: int) -> None:
+def _run(
+    run_one: Callable[[Task, int, int, ProgressPage | None], None],
+    tasks: Sequence[Task],
+    jobs: int,
+    page: ProgressPage | None = None,
+) -> None:
     jobs = min(jobs, len(tasks))
     if jobs <= 1:
         for number, task in enumerate(tasks):
-            run_one(task, number, len(tasks))
+            run_one(task, number, len(tasks), page)
         return
     # Not forked: a framework's threads and its use of a GPU do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with workers(context, machine.divide(jobs, machine.cores(), machine.gpus())) as pool, terminated_on_error(pool):
-        running = {pool.submit(run_one, task, 0, 0): task.fold for task in tasks}
+        running = {pool.submit(run_one, task, 0, 0, None): task.fold for task in tasks}
         errors: list[str] = []
-        for done in as_completed(running):
+        for done in _as_completed(running, page):
             error = done.exception()
             if isinstance(error, UserError):
                 errors.append(str(error))
@@ -62,15 +69,28 @@ def _run(run_one: Callable[[Task, int, int], None], tasks: Sequence[Task], jobs:
         raise UserError("; ".join(errors))
 
 
-def _train_fold(task: TrainTask, number: int, total: int) -> None:
+def _as_completed(running: Iterable[Future[None]], page: ProgressPage | None) -> Iterator[Future[None]]:
+    """The futures as they complete; meanwhile the page is kept up to date with what the processes save."""
+    left = set(running)
+    while left:
+        done, left = wait(left, timeout=None if page is None else INTERVAL, return_when=FIRST_COMPLETED)
+        yield from done
+        if page is not None:
+            page.look()
+
+
+def _train_fold(task: TrainTask, number: int, total: int, page: ProgressPage | None) -> None:
     """Train fold ``number`` of ``total`` in this process; ``total`` is 0 where other processes print too."""
     freshness = Freshness()
-    with LocalProgress(task, number, total) as progress:
+    with LocalProgress(task, number, total, page) as progress:
         complete_fold(task, progress, freshness)
     echo(fold_line(task, freshness))
+    if page is not None:
+        page.look()
 
 
-def _predict_fold(task: PredictTask, number: int, total: int) -> None:
+def _predict_fold(task: PredictTask, number: int, total: int, page: ProgressPage | None) -> None:
+    """Predict with fold ``number`` of ``total``; the page shows trainings only."""
     fold_module = load_fold_module()
     with Progress(f"predict fold {task.fold}", 1, "tiles", bar=None if total else False) as progress:
         tiles = Freshness().manifest(task.tiles)

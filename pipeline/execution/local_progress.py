@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.execution.messages import epoch_line, resumed_line, reused_line
+from pipeline.execution.first_estimate import FirstEstimate
+from pipeline.execution.messages import epoch_line, estimate_line, resumed_line, reused_line
+from pipeline.execution.progress_page import ProgressPage
 from pipeline.execution.task import TrainTask
 from pipeline.system.progress import Epoch, FoldCallback, Progress, echo
 
@@ -14,13 +16,17 @@ class LocalProgress(FoldCallback):
         task: the fold that is trained.
         number: how many folds were trained before.
         total: number of folds in this process; 0 where several processes print, which would overwrite each other's bar.
+        page: shows the same in a browser.
     """
 
-    def __init__(self, task: TrainTask, number: int, total: int) -> None:
+    def __init__(self, task: TrainTask, number: int, total: int, page: ProgressPage | None = None) -> None:
         self._number, self._total, self._epochs = number, max(total, 1), task.settings.train.epochs
         self._bar = None if total else False
         self._progress: Progress | None = None
-        self._title = task.experiment
+        self._title, self._page = task.experiment, page
+        # What the first fold has shown holds for those after it.
+        self._estimate = FirstEstimate() if number == 0 else None
+        self._in_turn, self._early = total > 0, bool(task.settings.train.early_stopping)
 
     def __enter__(self) -> LocalProgress:
         return self
@@ -41,6 +47,12 @@ class LocalProgress(FoldCallback):
             total = self._total * self._epochs * steps
             self._progress = Progress(f"{self._title} fold {fold}", total, "steps", done - step, bar=self._bar)
         self._progress.advance(done)
+        if self._estimate is not None and (seconds := self._estimate.step(epoch, step, steps)):
+            left = self._epochs - epoch
+            in_all = left + (self._total - 1) * self._epochs if self._in_turn else None
+            self._progress.echo(estimate_line(fold, seconds, left, in_all, self._early))
+        if self._page is not None:
+            self._page.renew(self._progress.echo)
 
     def epoch(self, result: Epoch) -> None:
         progress = self._progress
@@ -49,3 +61,5 @@ class LocalProgress(FoldCallback):
         progress.note(f"epoch {result.epoch}/{result.epochs} score {result.score:.3f} best {result.best:.3f}")
         if not progress.drawn:
             echo(epoch_line(result, progress.remaining()))
+        if self._page is not None:
+            self._page.epoch(result, progress.echo)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.artifacts import Freshness
 from pipeline.execution.task import TrainTask
-from pipeline.system.progress import Epoch, format_duration
+from pipeline.system.progress import Epoch, format_duration, format_roughly
 
 
 def fold_line(task: TrainTask, freshness: Freshness) -> str:
@@ -29,6 +29,23 @@ def resumed_line(fold: int, done: int, epochs: int) -> str:
 def reused_line(fold: int, experiment: str) -> str:
     """A fold's weights were copied from another experiment."""
     return f"fold {fold}: experiment {experiment} has trained the same network; taken from there"
+
+
+def estimate_line(fold: int, epoch: float, epochs: int, in_all: int | None, early: bool) -> str:
+    """What the first steps of a training tell about its time.
+
+    Args:
+        fold: that is trained.
+        epoch: seconds of one epoch, without its scoring.
+        epochs: that the fold still trains.
+        in_all: that this fold and those after it train; None where folds are trained at the same time.
+        early: whether training may end before its last epoch.
+    """
+    most = "at most " if early else ""
+    times = [f"{format_roughly(epoch)} per epoch", f"{most}{format_roughly(epoch * epochs)} per fold"]
+    if in_all is not None and in_all > epochs:
+        times.append(f"{most}{format_roughly(epoch * in_all)} in all")
+    return f"fold {fold}: about {', '.join(times)}, by its first steps; scoring after each epoch adds to it"
 
 
 def epoch_line(result: Epoch, remaining: float) -> str:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-from pipeline.config import TrainSettings
 from pipeline.reporting import figures, pages
 from pipeline.reporting.experiment import Experiment
+from pipeline.reporting.settings import late_epoch
 from pipeline.scoring import thresholding
 
 CURVE = np.linspace(0.05, 0.95, 46)
 """Thresholds at which the curve of the score is drawn."""
 Drawings = list[tuple[Any, str]]
 """SVGs and captions."""
-
-
-def late_epoch(train: TrainSettings, epochs: int) -> int | None:
-    """The first epoch with the late loss, counted from 1; None where none of the trained epochs has it."""
-    first = math.ceil(train.late_loss_start * train.epochs) + 1
-    return first if train.late_loss and 1 < first <= epochs else None
 
 
 def learning_curves(experiment: Experiment) -> Drawings:

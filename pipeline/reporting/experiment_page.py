@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.config import Settings, as_dict, differences
+from pipeline.config import as_dict
 from pipeline.reporting import checks, experiment_charts, galleries, groups, pages, tile_images
 from pipeline.reporting.experiment import Experiment
+from pipeline.reporting.settings import changed_rows
 from pipeline.scoring import metric
 from pipeline.scoring.postprocess import PostProcessing
 
@@ -40,7 +41,7 @@ def page(experiment: Experiment) -> str:
         rules=_rules(cv["gains"]),
         members=member_rows(experiment),
         member_links=["", *(f"../{name}/report.html" for name in experiment.members)],
-        changed=_changed(experiment.settings),
+        changed=changed_rows(experiment.settings),
         settings=setting_rows(experiment),
         provenance=[{"what": name, "value": value} for name, value in experiment.provenance.items()],
         command=experiment.command,
@@ -153,11 +154,6 @@ def member_rows(experiment: Experiment) -> list[dict[str, Any]]:
     return rows + [
         {"experiment": name, "weight": votes[name] / total, "CV": alone} for name, alone in experiment.members.items()
     ]
-
-
-def _changed(settings: Settings) -> list[dict[str, str]]:
-    changes = differences(settings).items()
-    return [{"setting": key, "default": str(old), "here": str(new)} for key, (old, new) in changes]
 
 
 def setting_rows(experiment: Experiment) -> list[dict[str, str]]:

@@ -9,6 +9,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from pipeline.reporting.palette import COLOURS, NAMES
+
 INK = "#123456"
 """Stands for the text's colour, which the page replaces by ``currentColor``."""
 STYLE = {
@@ -27,9 +29,6 @@ STYLE = {
     "axes.spines.right": False,
 }
 """Applies to these figures only, not to those of a program that imports this module."""
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555", "#F0E442")
-"""Okabe and Ito's palette."""
-NAMES = ("blue", "red", "green", "pink", "orange", "sky", "grey", "yellow")
 CSS_COLOURS = {INK: "currentColor"} | {colour: f"var(--{name})" for colour, name in zip(COLOURS, NAMES, strict=True)}
 """What a page writes for a figure's colours; ``templates/base.html.j2`` defines the variables for light and dark."""
 SIZE = (4.6, 3.1)

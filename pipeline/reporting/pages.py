@@ -6,13 +6,17 @@ Jinja2 is imported only when a page is written. It escapes all texts; figures ar
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.system.progress import format_roughly
+
 if TYPE_CHECKING:
+    import jinja2
     from matplotlib.figure import Figure
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -46,6 +50,12 @@ def render(template: str, **values: Any) -> str:
     Raises:
         jinja2.TemplateError: the template is wrong, or a variable is missing.
     """
+    return _environment().get_template(f"{template}.html.j2").render(**values)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """The templates' environment. It keeps compiled templates: compiling takes far longer than rendering."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -56,9 +66,9 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"shown": shown, "plain": plain}
+    environment.filters |= {"shown": shown, "plain": plain, "roughly": format_roughly}
     environment.globals["TEXT"] = TEXT_COLUMNS
-    return environment.get_template(f"{template}.html.j2").render(**values)
+    return environment
 
 
 def shown(value: Any, column: str = "") -> str:

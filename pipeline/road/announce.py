@@ -14,7 +14,7 @@ from pipeline.config import differences
 from pipeline.road.estimate import estimate, parameters
 from pipeline.stages import Context, prepare, train
 from pipeline.system import backends, environment, gpu_packages, machine
-from pipeline.system.progress import echo, fold_names, format_duration, short_path
+from pipeline.system.progress import echo, fold_names, format_roughly, short_path
 
 WIDTH = 118
 """Columns after which a line is wrapped."""
@@ -138,16 +138,10 @@ def _precision(context: Context, gpus: Sequence[str]) -> str:
 def _time(context: Context, folds: Sequence[int], precision: str, gpu: bool) -> str:
     found = estimate(context, len(folds), precision, gpu)
     if found is None:
-        return "no estimate: no fold with such settings is trained here, and no cost of it is known"
+        return "no estimate before the first steps: no such fold is trained here, and no cost is known"
     in_turn = " for one fold after the other" if context.jobs > 1 or context.cluster is not None else ""
     most = "at most " if context.layout.settings.train.early_stopping else ""
-    return f"{most}about {_roughly(found.seconds)}{in_turn}, by {found.source}"
-
-
-def _roughly(seconds: float) -> str:
-    """A duration without the digits that an estimate does not have."""
-    step = 1 if seconds < 60 else 60 if seconds < 7200 else 600
-    return format_duration(step * round(seconds / step)).replace(" 0 min", "").replace(" min 0 s", " min")
+    return f"{most}about {format_roughly(found.seconds)}{in_turn}, by {found.source}"
 
 
 def _shown(value: object) -> str:

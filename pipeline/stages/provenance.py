@@ -7,7 +7,6 @@ import shlex
 import shutil
 import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pipeline.artifacts import Artifact
 from pipeline.config import CHECKOUT, DEFAULT_EXPERIMENT, ROOT, SCRIPT
@@ -51,7 +50,7 @@ def describe(context: Context, inputs: dict[str, Artifact], trained: list[Artifa
         found["folds trained"] = " to ".join(dict.fromkeys([_date(times[0]), _date(times[-1])]))
         found["trained by pipeline"] = ", ".join(sorted({str(each.made.get("pipeline", "")) for each in manifests}))
     found["code of this page"] = git_commit() or "no git checkout"
-    found["machine of this page"] = f"{cpu_name()}, {machine.cores()} cores; Python {platform.python_version()}"
+    found["machine of this page"] = f"{machine.cpu_name()}, {machine.cores()} cores; Python {platform.python_version()}"
     for label, artifact in inputs.items():
         manifest = context.freshness.manifest(artifact)
         found[label] = manifest.fingerprint if manifest is not None else "unknown"
@@ -77,16 +76,6 @@ def command(context: Context, target: str, *options: str) -> str:
     if layout.root.resolve() != ROOT.resolve():
         words += ["--root", str(layout.root)]
     return shlex.join([*words, *options])
-
-
-def cpu_name() -> str:
-    """Name of the processor, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(filter(None, names), platform.processor() or platform.machine() or "unknown processor")
 
 
 def _date(text: str) -> str:

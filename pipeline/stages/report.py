@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import artifacts
@@ -14,7 +12,7 @@ from pipeline.stages import prepare, provenance, split, train, validate
 from pipeline.stages.stage import Context, Stage, of_members
 from pipeline.system.atomic import write_text
 from pipeline.system.progress import echo
-from pipeline.training.files import HISTORY
+from pipeline.training.history import read_history
 
 if TYPE_CHECKING:
     from pipeline.reporting.experiment import Experiment
@@ -89,7 +87,7 @@ def _read(context: Context, result: dict[str, Any]) -> Experiment:
         result=result,
         tiles=Tiles(scores, store.train_images[rows], store.train_masks[rows], blend.mixed(found, votes)),
         training={fold: manifest.result for fold, manifest in trained.items() if manifest is not None},
-        histories={fold: _history(layout.fold_folder(fold) / HISTORY) for fold in own},
+        histories={fold: read_history(layout.fold_folder(fold)) for fold in own},
         members={name: manifest.result["cv"]["score"] if manifest else None for name, manifest in alone.items()},
         provenance=provenance.describe(
             context,
@@ -109,11 +107,6 @@ def _folds(context: Context) -> list[str]:
     """The option that selects the folds; none for all of them."""
     chosen, every = context.folds, context.layout.folds
     return [] if tuple(chosen) == tuple(every) else ["--folds", ",".join(map(str, chosen))]
-
-
-def _history(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 STAGE = Stage(

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
 from pipeline.artifacts import Artifact, Layout, results
 from pipeline.config import stored
 from pipeline.execution.task import TrainTask
-from pipeline.stages import prepare, split
+from pipeline.stages import prepare, provenance, split
 from pipeline.stages.stage import Context, Stage
+from pipeline.system import machine
 from pipeline.system.progress import echo, fold_names
 from pipeline.training.files import HISTORY, weight_files
+
+if TYPE_CHECKING:
+    from pipeline.execution.progress_page import ProgressPage
+
+PROGRESS = "progress.html"
+"""The page of a training that runs, in the experiment's folder."""
 
 
 def trained(layout: Layout, fold: int) -> Artifact:
@@ -55,12 +66,15 @@ def make(*contexts: Context) -> None:
     if cluster is not None:
         from pipeline.execution.ray import experiments
 
-        experiments.train([task for tasks in work for task in tasks], cluster)
+        with ExitStack() as stack:
+            pages = {each.layout.experiment: stack.enter_context(_page(each)) for each in contexts}
+            experiments.train([task for tasks in work for task in tasks], cluster, pages)
         return
     from pipeline.execution import local
 
-    for tasks in work:
-        local.train(tasks, contexts[0].jobs)
+    for context, tasks in zip(contexts, work, strict=True):
+        with _page(context) as page:
+            local.train(tasks, context.jobs, page)
 
 
 def task(layout: Layout, fold: int) -> TrainTask:
@@ -77,6 +91,38 @@ def task(layout: Layout, fold: int) -> TrainTask:
     )
 
 
+def _page(context: Context) -> ProgressPage:
+    """The page that shows the experiment's training while it runs."""
+    from pipeline.execution.progress_page import ProgressPage
+    from pipeline.reporting.training_page import TrainingRun
+
+    layout = context.layout
+    about = TrainingRun(
+        experiment=layout.experiment,
+        dataset=layout.dataset,
+        settings=layout.settings,
+        machine=_machine(context),
+        command=provenance.command(context, "train"),
+    )
+    folds = {fold: task(layout, fold) for fold in layout.folds}
+    others = [each for fold, each in folds.items() if fold not in context.folds]
+    return ProgressPage(
+        layout.experiment_folder / PROGRESS, about, [folds[fold] for fold in context.folds], others, context.jobs
+    )
+
+
+def _machine(context: Context) -> str:
+    """What the folds are trained on."""
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if context.cluster is not None:
+        return f"Ray at {context.cluster.address or 'this machine'}, {backend}"
+    cores, gpus = machine.cores(), machine.gpus()
+    found = [machine.cpu_name(), f"{cores} core{'s' if cores > 1 else ''}"]
+    if gpus:
+        found.append(f"{len(gpus)} GPU{'s' if len(gpus) > 1 else ''}")
+    return f"{', '.join(found)}, {backend}"
+
+
 def _pending(context: Context) -> list[TrainTask]:
     """The folds of an experiment that are not done."""
     folders = {artifact.folder for artifact in context.pending(STAGE)}
@@ -91,4 +137,5 @@ STAGE = Stage(
     make=make,
     side_by_side=True,
     owns_folder=True,
+    leftovers=lambda context: [context.layout.experiment_folder / PROGRESS],
 )

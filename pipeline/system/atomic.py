@@ -20,11 +20,15 @@ DAY = 86_400.0
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def writing(path: Path, durable: bool = True) -> Iterator[Path]:
     """Write a file atomically: fill the path that is yielded; it takes the file's place when the block ends well.
 
     What a library would write there is serialised to memory and written by ``disk.write``: libraries do not check
     every write.
+
+    Args:
+        path: the file.
+        durable: wait until the file and its name are on the disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     start = f".{path.name}.writing-"
@@ -34,26 +38,33 @@ def writing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f"{here}{os.getpid()}-{secrets.token_hex(4)}{''.join(path.suffixes[-2:])}")
     try:
         yield temporary
-        disk.sync(temporary)
+        if durable:
+            disk.sync(temporary)
         # By the file system's clock, which wrote both times; clocks of hosts may differ.
         oldest = temporary.stat().st_mtime - DAY
         _remove_leftovers(path.parent, start, lambda leftover: leftover.stat().st_mtime < oldest)
         temporary.replace(path)
-        disk.sync_folder(path.parent)
+        if durable:
+            disk.sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):  # the error that led here is the one to report
             temporary.unlink(missing_ok=True)
         raise
 
 
-def write_bytes(path: Path, content: bytes | memoryview) -> None:
+def write_bytes(path: Path, content: bytes | memoryview, durable: bool = True) -> None:
     """Write a file atomically, and read it back before it takes its place.
+
+    Args:
+        path: the file.
+        content: its bytes.
+        durable: wait until they are on the disk.
 
     Raises:
         OSError: a write, a sync, a close or the renaming failed, or other bytes were read back.
     """
-    with writing(path) as temporary:
-        disk.write(temporary, content)
+    with writing(path, durable) as temporary:
+        disk.write(temporary, content, durable)
 
 
 def write_array(path: Path, array: Any) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 _LINE_EVERY = 15.0
 """Seconds between two plain lines."""
@@ -32,6 +32,12 @@ def format_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def format_roughly(seconds: float) -> str:
+    """A duration without the digits that an estimate does not have: ``45 s``, ``12 min``, ``3 h 20 min``."""
+    step = 1 if seconds < 60 else 60 if seconds < 7200 else 600
+    return format_duration(step * round(seconds / step)).replace(" 0 min", "").replace(" min 0 s", " min")
 
 
 def echo(text: str) -> None:
@@ -133,6 +139,8 @@ class Epoch:
     best: float
     best_epoch: int
     seconds: float
+    history: tuple[Mapping[str, Any], ...] = ()
+    """A row for each epoch so far, as in ``history.csv``."""
 
 
 class FoldCallback:

@@ -21,7 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipeline.artifacts.backup import STATE
+from pipeline.artifacts.backup import STATE, saved_history
 from pipeline.system import disk
 from pipeline.system.atomic import write_arrays
 
@@ -129,8 +129,8 @@ def _damage_suppressed() -> Iterator[None]:
 
 def epochs_done(folder: Path) -> int:
     """Number of epochs of the state in a folder; 0 where there is none or it cannot be read."""
-    with _damage_suppressed(), np.load(folder / STATE, allow_pickle=False) as arrays:
-        return len(json.loads(arrays["about"].tobytes())["history"])
+    with _damage_suppressed():
+        return len(saved_history(folder))
     return 0
 
 

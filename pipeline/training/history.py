@@ -24,6 +24,12 @@ def stops_early(history: History, patience: int) -> bool:
     return bool(patience and history) and history[-1]["epoch"] - best_row(history)["epoch"] >= patience
 
 
+def read_history(folder: Path) -> list[dict[str, str]]:
+    """The rows of ``history.csv``."""
+    with (folder / HISTORY).open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
 def write_history(folder: Path, history: History) -> None:
     """Write ``history.csv`` atomically; its columns are those of the first row."""
     stream = io.StringIO(newline="")

@@ -149,6 +149,7 @@ class TrainingLoop:
             best["score"],
             best["epoch"],
             seconds,
+            tuple(self._history),
         )
 
 

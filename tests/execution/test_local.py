@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.config import UserError
 from pipeline.execution import local
+from pipeline.execution.progress_page import ProgressPage
 from pipeline.execution.task import TrainTask
 from tests.conftest import TINY, Chain
 
@@ -20,7 +21,7 @@ def test_finished_experiments_are_skipped_and_an_error_stops_only_its_own_experi
 ):
     trained = []
 
-    def failing(tasks: list[TrainTask], jobs: int) -> None:
+    def failing(tasks: list[TrainTask], jobs: int, page: ProgressPage) -> None:
         experiment = tasks[0].experiment
         trained.append((experiment, [task.fold for task in tasks]))
         if experiment == "kernel":

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from pipeline import config
-from pipeline.reporting import experiment_charts, experiment_page, figures, groups
+from pipeline.reporting import experiment_page, figures, groups
 from pipeline.reporting.experiment import Experiment
 from pipeline.reporting.galleries import Tiles
+from pipeline.reporting.settings import late_epoch
 from pipeline.scoring.validation import validate
 from pipeline.training.loop import loss_of_epoch
 from tests.browser import browser, look, set_dark
@@ -147,7 +148,7 @@ def test_the_late_loss_begins_where_training_begins_it(epochs: int, start: float
     train = config.TrainSettings(epochs=epochs, late_loss_start=start)
     late = [epoch + 1 for epoch in range(epochs) if loss_of_epoch(train, epoch) == train.late_loss]
     # From the first epoch on, it is not a change.
-    assert experiment_charts.late_epoch(train, epochs) == (late[0] if late and late[0] > 1 else None)
+    assert late_epoch(train, epochs) == (late[0] if late and late[0] > 1 else None)
 
 
 def test_the_page_has_the_warnings(experiment: Experiment):

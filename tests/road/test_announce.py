@@ -62,7 +62,7 @@ def test_a_first_training_is_announced_whole(context: Contexts, capsys: pytest.C
         "dataset demo, 40 labelled and 12 test tiles",
         "device 2 processor cores; tensorflow, float32",
         "training folds 0, 1 x 4 epochs",
-        "time no estimate: no fold with such settings is trained here, and no cost of it is known",
+        "time no estimate before the first steps: no such fold is trained here, and no cost is known",
     ]
 
 

@@ -38,7 +38,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
     """What would be trained, experiment by experiment; each training is interrupted at once."""
     started: list[tuple[str, list[int]]] = []
 
-    def interrupted(tasks: Sequence[TrainTask], jobs: int) -> None:
+    def interrupted(tasks: Sequence[TrainTask], jobs: int, page: object) -> None:
         started.append((tasks[0].experiment, [task.fold for task in tasks]))
         raise KeyboardInterrupt
 

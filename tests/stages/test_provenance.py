@@ -59,7 +59,3 @@ def test_the_commit_is_unknown_outside_a_checkout_and_where_git_does_not_work(mo
     assert provenance.git_commit() is None
     monkeypatch.setattr(provenance, "CHECKOUT", None)
     assert provenance.git_commit() is None
-
-
-def test_the_processor_has_a_name():
-    assert provenance.cpu_name()

@@ -88,3 +88,7 @@ def test_the_number_of_cores_is_that_of_the_resources(monkeypatch: pytest.Monkey
     assert machine.cores() >= 1
     assert applied(Resources(3), monkeypatch)[machine.CORES] == "3"
     assert machine.cores() == 3
+
+
+def test_the_processor_has_a_name():
+    assert machine.cpu_name()

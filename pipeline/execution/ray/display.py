@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.artifacts import Freshness
-from pipeline.execution.messages import epoch_line, resumed_line, reused_line
+from pipeline.execution.first_estimate import FirstEstimate
+from pipeline.execution.messages import epoch_line, estimate_line, resumed_line, reused_line
+from pipeline.execution.progress_page import ProgressPage
 from pipeline.execution.ray.chunks import count_test_tiles
 from pipeline.execution.ray.jobs import Job
 from pipeline.execution.ray.resources import TaskResources
@@ -46,6 +48,9 @@ class Display:
             self._machines[job.number] = value
             self._done[job.number] = 0
 
+    def waited(self) -> None:
+        """Called now and then, whether there are events or not."""
+
     def line(self, job: Job[FoldTask], text: str) -> None:
         """Print a line about a task."""
         self._progress.echo(f"{job.task.experiment} {text}" if self._named else text)
@@ -70,17 +75,34 @@ class PredictionDisplay(Display):
 
 
 class TrainingDisplay(Display):
-    """A bar over the steps of all folds, or the lines of a run without Ray."""
+    """A bar over the steps of all folds, or the lines of a run without Ray.
+
+    Args:
+        jobs: the folds.
+        resources: of each.
+        freshness: what is done.
+        named: whether lines begin with the experiment's name.
+        pages: of the experiments, by their names; they show the same in a browser.
+    """
 
     def __init__(
-        self, jobs: Sequence[Job[TrainTask]], resources: TaskResources, freshness: Freshness, named: bool
+        self,
+        jobs: Sequence[Job[TrainTask]],
+        resources: TaskResources,
+        freshness: Freshness,
+        named: bool,
+        pages: Mapping[str, ProgressPage],
     ) -> None:
+        self._pages = pages
+        self._estimates = {job.task.experiment: (job.number, FirstEstimate()) for job in reversed(jobs)}
         self._epochs = {job.number: job.task.settings.train.epochs for job in jobs}
         self._steps = {job.number: _estimated_steps(job.task, freshness) for job in jobs}
         self._before = dict.fromkeys(self._epochs, 0)
         cpus, gpus = resources.cpus, resources.gpus
         each = f"{gpus:g} GPU" if gpus else f"{cpus} core{'s' if cpus > 1 else ''}"
         at_once = min(resources.slots, len(jobs))
+        for page in pages.values():
+            page.at_once = at_once
         echo(f"train: {len(jobs)} fold{'s' if len(jobs) > 1 else ''}, {at_once} at once, {each} each")
         super().__init__("train", self._total(), "steps", named)
 
@@ -99,15 +121,33 @@ class TrainingDisplay(Display):
         elif kind == "step":
             epoch, step, self._steps[job.number] = value
             self._advance(job, epoch, step)
+            self._estimate(job, epoch, step)
         elif kind == "epoch":
             self._progress.note(f"fold {fold} epoch {value.epoch}/{value.epochs} score {value.score:.3f}")
             if not self._progress.drawn:
                 self.line(job, epoch_line(value, self._progress.remaining()))
+            if page := self._pages.get(job.task.experiment):
+                page.epoch(value, self._progress.echo)
+
+    def waited(self) -> None:
+        """Bring the pages up to date."""
+        for page in self._pages.values():
+            page.renew(self._progress.echo)
 
     def done(self, job: Job[TrainTask], line: str) -> None:
         """Show that a fold is done, with a line about its result."""
         self._advance(job, self._epochs[job.number], 0)
         self.line(job, line)
+        if page := self._pages.get(job.task.experiment):
+            page.look(self._progress.echo)
+
+    def _estimate(self, job: Job[FoldTask], epoch: int, step: int) -> None:
+        """Print a first estimate, by one fold of each experiment."""
+        number, estimate = self._estimates[job.task.experiment]
+        steps, epochs = self._steps[job.number], self._epochs[job.number]
+        if number == job.number and (seconds := estimate.step(epoch, step, steps)):
+            early = bool(job.task.settings.train.early_stopping)
+            self.line(job, estimate_line(job.task.fold, seconds, epochs - epoch, None, early))
 
     def _advance(self, job: Job[FoldTask], epoch: int, step: int) -> None:
         self._done[job.number] = (epoch - self._before[job.number]) * self._steps[job.number] + step

@@ -65,6 +65,7 @@ def run_jobs(
         with suppress(ray.exceptions.RayActorError):
             for number, kind, value in ray.get(progress.take.remote()):
                 display.show(jobs[number], kind, value)
+        display.waited()
         for each in ready:
             job = running.pop(each)
             try:

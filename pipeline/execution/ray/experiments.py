@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
 from pipeline.artifacts import Artifact, Freshness, locked, remove_backup, updating
 from pipeline.config import ClusterSettings, UserError
 from pipeline.execution.messages import fold_line
+from pipeline.execution.progress_page import ProgressPage
 from pipeline.execution.ray.chunks import chunk_starts, join_chunks, split_evenly
 from pipeline.execution.ray.cluster import connected
 from pipeline.execution.ray.display import PredictionDisplay, TrainingDisplay
@@ -22,12 +24,15 @@ from pipeline.execution.task import FoldTask, PredictTask, TrainTask
 from pipeline.system.progress import echo
 
 
-def train(tasks: Sequence[TrainTask], place: ClusterSettings) -> None:
+def train(
+    tasks: Sequence[TrainTask], place: ClusterSettings, pages: Mapping[str, ProgressPage] = MappingProxyType({})
+) -> None:
     """Train folds and predict their out-of-fold tiles, except what is done already.
 
     Args:
         tasks: folds of one or several experiments, all below one root folder.
         place: where.
+        pages: show the progress; of the experiments, by their names.
 
     Raises:
         UserError: Ray is not installed, there is no cluster, or folds failed; the others are done.
@@ -50,7 +55,7 @@ def train(tasks: Sequence[TrainTask], place: ClusterSettings) -> None:
         jobs = [Job(number, task, input_fingerprints(task, freshness)) for number, task in enumerate(tasks)]
         ray = stack.enter_context(connected(place))
         resources = request_resources(ray, place, len(jobs))
-        display = stack.enter_context(TrainingDisplay(jobs, resources, freshness, named))
+        display = stack.enter_context(TrainingDisplay(jobs, resources, freshness, named, pages))
 
         def done(job: Job[TrainTask]) -> None:
             task = job.task

@@ -1,0 +1,19 @@
+"""What the pages derive from an experiment's settings."""
+
+from __future__ import annotations
+
+import math
+
+from pipeline.config import Settings, TrainSettings, differences
+
+
+def changed_rows(settings: Settings) -> list[dict[str, str]]:
+    """A row for each setting that differs from its default."""
+    changes = differences(settings).items()
+    return [{"setting": key, "default": str(old), "here": str(new)} for key, (old, new) in changes]
+
+
+def late_epoch(train: TrainSettings, epochs: int) -> int | None:
+    """The first epoch with the late loss, counted from 1; None where none of the first ``epochs`` has it."""
+    first = math.ceil(train.late_loss_start * train.epochs) + 1
+    return first if train.late_loss and 1 < first <= epochs else None
