@@ -35,8 +35,9 @@ class Pairs(NamedTuple):
 def find_pairs(images: np.ndarray, axis: Axis, max_ratio: float = MAX_RATIO) -> Pairs:
     """Find the pairs of tiles that were cut next to each other.
 
-    The search compares every tile with every other, in blocks: 22,000 tiles take seconds to a minute, and some tens of
-    MB. Of a tile that occurs twice, and of constant tiles, no pair is found.
+    Every tile is compared with every other, in blocks: the competition's 22,000 tiles take less than a minute on two
+    cores, in memory that grows with the number of tiles, not with its square. No pair is found of constant tiles, nor
+    of a tile that occurs twice.
 
     Args:
         images: (n, height, width) uint8 grey values, may be memory-mapped.

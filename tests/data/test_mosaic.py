@@ -67,6 +67,17 @@ def test_of_a_tile_that_occurs_twice_no_pair_is_found(images: np.ndarray) -> Non
     assert as_set(twice, "vertical") == {pair for pair in BELOW if 4 not in pair}
 
 
+def test_two_borders_that_are_nearest_to_the_same_make_one_pair() -> None:
+    draw = np.random.default_rng(2)
+    upper = draw.normal(0, 40, (5, 61)).astype(np.float32)
+    lower = upper + draw.normal(0, 1, upper.shape).astype(np.float32)
+    lower = np.roll(lower, 1, axis=0)
+    # Border 4 comes near to the neighbour of border 0, which is nearer to border 0.
+    upper[4] = upper[0] + draw.normal(0, 10, 61)
+    found = match(upper, lower)
+    assert sorted(zip(found.first.tolist(), found.second.tolist(), strict=True)) == [(0, 1), (1, 2), (2, 3), (3, 4)]
+
+
 def test_a_tile_is_not_its_own_neighbour(images: np.ndarray) -> None:
     lines = borders(images, "vertical")[0]
     assert all(first != second for first, second, _ in zip(*match(lines, lines, 1), strict=True))
