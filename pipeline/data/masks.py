@@ -15,5 +15,5 @@ def is_vertical(masks: np.ndarray) -> np.ndarray:
         (n,) bool: the mask has pixels with and without salt, and every column is all salt or has none.
     """
     first_rows = masks[:, :1, :]  # (n, 1, width)
-    bands = np.array([bool((mask == mask[0]).all()) for mask in masks])
+    bands = np.array([(mask == mask[0]).all() for mask in masks], bool)
     return bands & (first_rows.min(axis=(1, 2)) != first_rows.max(axis=(1, 2)))
