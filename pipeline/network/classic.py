@@ -1,9 +1,11 @@
 """The U-Net of the article "UNet - Line by Line Explanation", in plain Keras.
 
-Jeremy Zhang, Towards Data Science, 2019. The variables are named as in the Kaggle kernels of the TGS competition. Given
-the same weights, it computes what ``unet.build_unet`` builds for the experiment ``article``, with one difference:
-``build_unet`` returns logits, and this network applies the sigmoid itself, as the article does, and returns
-probabilities. A test compares the two; nothing else uses this module.
+Jeremy Zhang, Towards Data Science, 2019, https://towardsdatascience.com/unet-line-by-line-explanation-9b191c76baf5. The
+variables are named as in the Kaggle kernels of the TGS competition, for example
+https://www.kaggle.com/code/phoenigs/u-net-dropout-augmentation-stratification. Given the same weights, it computes what
+``unet.build_unet`` builds for the experiment ``article``, with one difference: ``build_unet`` returns logits, and this
+network applies the sigmoid itself, as the article does, and returns probabilities. A test compares the two; besides it,
+only the notebook ``unet_line_by_line.ipynb`` uses this module.
 """
 
 from keras import Input, Model
