@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.artifacts import Artifact, Layout, results
 from pipeline.config import stored
+from pipeline.execution import executors
 from pipeline.execution.task import TrainTask
 from pipeline.stages import prepare, split
 from pipeline.stages.stage import Context, Stage
@@ -51,16 +52,8 @@ def make(*contexts: Context) -> None:
     work = [_pending(context) for context in contexts]
     for tasks in work:
         echo(f"train: experiment {tasks[0].experiment}, {fold_names(task.fold for task in tasks)}")
-    cluster = contexts[0].cluster
-    if cluster is not None:
-        from pipeline.execution.ray import experiments
-
-        experiments.train([task for tasks in work for task in tasks], cluster)
-        return
-    from pipeline.execution import local
-
-    for tasks in work:
-        local.train(tasks, contexts[0].jobs)
+    first = contexts[0]
+    executors.train(work, first.jobs, first.cluster, first.kaggle)
 
 
 def task(layout: Layout, fold: int) -> TrainTask:
