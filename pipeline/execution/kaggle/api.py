@@ -15,7 +15,6 @@ from pipeline.config.schema.kaggle import NO_ACCELERATOR
 from pipeline.data.sources.kaggle import TOKENS
 from pipeline.data.sources.kaggle.client import call_kaggle, sign_in
 from pipeline.data.sources.kaggle.messages import http_status
-from pipeline.data.sources.kaggle.timeouts import SilenceError, time_limit
 from pipeline.execution.kaggle.errors import explain_kernel_error
 from pipeline.execution.kaggle.names import Kernel
 
@@ -152,15 +151,11 @@ class KernelApi:
         """
         pieces: list[str] = []
         try:
-            with _call("log of the kernel"):
-                try:
-                    with time_limit(STREAM_SECONDS):
-                        for event in self._api.kernels_logs_stream(kernel.ref):
-                            pieces.append(_piece(event))
-                except SilenceError:
-                    pass  # the kernel has printed nothing more
+            with _call("log of the kernel", longest=STREAM_SECONDS):
+                for event in self._api.kernels_logs_stream(kernel.ref):
+                    pieces.append(_piece(event))
         except UserError:
-            pass
+            pass  # the kernel has printed nothing more, or the next question brings it
         return "".join(pieces).splitlines()
 
     def log(self, kernel: Kernel) -> list[str]:

@@ -34,17 +34,23 @@ def fetch_trained(api: KernelApi, training: Training, kernel: Kernel, tasks: Seq
         tasks: the folds that are wanted; those that are not the kernel's are left out.
 
     Returns:
-        The tasks that are done now.
+        The tasks whose networks are in place now.
 
     Raises:
-        UserError: what arrived is damaged; nothing of it is in place.
+        UserError: what arrived is damaged, or another training; nothing of it is in place.
     """
     found = []
     with _archives(api, training, kernel, "train", tasks) as archives:
         for task, archive in archives:
-            if _place(archive, task.trained, task.root) and _place(archive, task.out_of_fold, task.root):
-                remove_backup(task.trained)
-                found.append(task)
+            if not _place(archive, task.trained, task.root):
+                raise UserError(
+                    f"{archive.name} of kernel {kernel.ref} was made of other tiles or settings than those here; if "
+                    "the tiles were made again meanwhile, run the same command again"
+                )
+            # The views that are averaged may have changed since: then this machine predicts.
+            _place(archive, task.out_of_fold, task.root)
+            remove_backup(task.trained)
+            found.append(task)
     return found
 
 
@@ -75,12 +81,15 @@ def _archives(
 
 
 def _place(archive: Path, artifact: Artifact, root: Path) -> bool:
-    """Put an artifact of a zip in place, unless it is another one than is asked for.
+    """Put an artifact of a zip in place, unless it was made with other settings or inputs than those here.
 
-    The files are compared with the hashes of their manifest first. The manifest comes last.
+    Its files are compared with the hashes of its manifest, which comes last.
 
     Returns:
         Whether it is in place.
+
+    Raises:
+        UserError: it is damaged.
     """
     prefix, arrived = artifact.folder.relative_to(root).as_posix(), archive.with_suffix("")
     try:
@@ -88,7 +97,6 @@ def _place(archive: Path, artifact: Artifact, root: Path) -> bool:
             content = files.read(f"{prefix}/{artifact.manifest_name}")
             manifest = parse_manifest(content)
             if manifest is None or not Freshness().fits(artifact, manifest):
-                echo(f"{artifact.name}: kernels' {artifact.manifest_name} is of other settings or tiles; not taken")
                 return False
             names = [*manifest.outputs, *manifest.extras]
             arrived.mkdir(exist_ok=True)

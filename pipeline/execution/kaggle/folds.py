@@ -41,6 +41,9 @@ def train(tasks: Sequence[TrainTask], place: KaggleSettings) -> None:
             local.train(here)
         if there := [task for task in tasks if task not in here]:
             train_at_kaggle(there, place)
+            now = Freshness()
+            if rest := [task for task in there if not now.state(task.out_of_fold).done]:
+                local.train(rest)
 
 
 def predict(tasks: Sequence[PredictTask]) -> None:

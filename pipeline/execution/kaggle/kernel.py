@@ -41,7 +41,7 @@ def main(job: dict[str, Any], payload: str) -> None:
 
     Args:
         job: what to do, see ``script.make_job``.
-        payload: a zip of the wheel, the experiment's settings and the split; compressed with LZMA, as base 85.
+        payload: a zip of the wheel (as .xz), the experiment's settings and the split; in base 85.
     """
     run = Run(job)
     try:
@@ -105,8 +105,8 @@ class Run:
                 self._zip(f"test-fold-{fold}.zip", [test / f"fold-{fold}.{suffix}" for suffix in ("json", "npy")])
 
     def _unpack(self, payload: str) -> None:
-        archive = zipfile.ZipFile(BytesIO(lzma.decompress(base64.b85decode("".join(payload.split())))))
-        with zipfile.ZipFile(BytesIO(archive.read(self.job["wheel"]))) as wheel:
+        archive = zipfile.ZipFile(BytesIO(base64.b85decode("".join(payload.split()))))
+        with zipfile.ZipFile(BytesIO(lzma.decompress(archive.read(self.job["wheel"])))) as wheel:
             wheel.extractall(self.code)
         path = self.code / self.job["settings"]
         path.parent.mkdir(parents=True, exist_ok=True)

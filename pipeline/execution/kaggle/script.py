@@ -6,8 +6,9 @@ import base64
 import json
 import lzma
 import os
-import textwrap
+import zipfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ SECONDS = 11 * 3600
 """Seconds after which a kernel stops training. Kaggle ends it after 12 hours, and what it has left may be lost."""
 LARGEST = 1_000_000
 """Most bytes of a script; the limit of Kaggle's editor is about one MiB."""
+WIDTH = 120
+"""Letters of a line of the package's text."""
 
 
 def make_script(tasks: Sequence[TrainTask], sources: Sequence[str], place: KaggleSettings, wheels: str = "") -> str:
@@ -44,14 +47,14 @@ def make_script(tasks: Sequence[TrainTask], sources: Sequence[str], place: Kaggl
     first = tasks[0]
     _check_weights(first, place)
     split = first.split
-    files = {wheel_name(): make_wheel(), "settings.toml": to_toml(first.settings).encode()}
+    files = {wheel_name(): _compressed_wheel(), "settings.toml": to_toml(first.settings).encode()}
     for name in (*split.outputs, split.manifest_name):
         path = split.folder / name
         files[path.relative_to(first.root).as_posix()] = path.read_bytes()
-    payload = base64.b85encode(lzma.compress(zipped(files), preset=9)).decode()
+    payload = base64.b85encode(zipped(files, zipfile.ZIP_DEFLATED)).decode()
     source = Path(__file__).with_name("kernel.py").read_text(encoding="utf-8")
     job = json.dumps(make_job(tasks, sources, place, wheels))
-    text = "\n".join(textwrap.wrap(payload, 120))
+    text = "\n".join(payload[start : start + WIDTH] for start in range(0, len(payload), WIDTH))
     # json.loads, because JSON's true is no Python; base 85 has neither quotation marks nor backslashes.
     script = f'{source}\n\nmain(json.loads({job!r}), """\n{text}\n""")\n'
     if len(script) > LARGEST:
@@ -92,6 +95,12 @@ def make_job(
         "gpu": place.accelerator != NO_ACCELERATOR,
         "seconds": SECONDS,
     }
+
+
+@cache
+def _compressed_wheel() -> bytes:
+    # As a whole: a zip compresses each of its small files alone, to twice the size.
+    return lzma.compress(make_wheel())
 
 
 def _check_weights(task: TrainTask, place: KaggleSettings) -> None:

@@ -142,7 +142,8 @@ class Trainer:
         self._watch.log(kernel, log)
         for task in persistently(lambda: fetch_trained(self._api, self._training, kernel, wanted)):
             del self._left[task.fold]
-            self._watch.done(task.fold, fold_line(task, Freshness()))
+            now = Freshness()
+            self._watch.done(task.fold, fold_line(task, now) if now.state(task.out_of_fold).done else "")
         missing = [task for task in wanted if task.fold in self._left]
         if missing and not any(line.startswith(STOPPED) for line in log):
             known = recall(self._training).get(kernel)

@@ -104,10 +104,8 @@ class Watch:
         self._progress.advance(sum(self._epochs.values()))
 
     def done(self, fold: int, line: str) -> None:
-        """Show the result of a fold."""
+        """Show the result of a fold, where there is a line about it."""
         self._epochs[fold] = self._each
         self._progress.advance(sum(self._epochs.values()))
-        self._progress.echo(line)
-
-    def echo(self, line: str) -> None:
-        self._progress.echo(line)
+        if line:
+            self._progress.echo(line)

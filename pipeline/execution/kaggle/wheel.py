@@ -54,12 +54,12 @@ def requirements() -> list[str]:
     return [each for each in metadata.requires(PROJECT) or () if "extra ==" not in each]
 
 
-def zipped(files: dict[str, bytes]) -> bytes:
-    """A zip of files that is the same for the same files, not compressed."""
+def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    """A zip of files that is the same for the same files."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), content)
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), content, compression)
     return stream.getvalue()
 
 
