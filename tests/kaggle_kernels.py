@@ -63,6 +63,9 @@ class Kernels:
         """Whether the list of kernels names them."""
         self.owner = "somebody"
         self.refresh = "2026-01-03T00:00:00Z"
+        self.datasets: dict[str, list[str]] = {}
+        """Private datasets -> what is answered about their status, the last one for ever."""
+        self.created: list[dict[str, Any]] = []
         self._lock = threading.Lock()
         kaggle.services |= {
             "SaveKernel": self._save,
@@ -70,6 +73,12 @@ class Kernels:
             "GetKernelSessionStatus": self._status,
             "ListKernelSessionOutput": self._output,
             "GetAcceleratorQuotaStatistics": lambda body: {"quotaRefreshTime": self.refresh},
+            "GetDatasetStatus": self._dataset_status,
+            "StartBlobUpload": lambda body: {
+                "token": f"token-of-{body['name']}",
+                "createUrl": "http://localhost/storage/upload",
+            },
+            "CreateDataset": self._create_dataset,
         }
         kaggle.pages |= {STORAGE: self._file, STREAM: self._stream}
 
@@ -132,6 +141,17 @@ class Kernels:
         events = [json.dumps({"stream_name": "stdout", "time": 1.0, "data": f"{line}\n"}) for line in run.lines]
         return "text/event-stream", "".join(f"data: {event}\n\n" for event in [*events, "END_OF_LOG"]).encode()
 
+    def _dataset_status(self, body: dict[str, Any]) -> dict[str, Any]:
+        statuses = self.datasets.get(f"{body['ownerSlug']}/{body['datasetSlug']}")
+        if statuses is None:
+            return {"code": 403, "message": "Permission 'datasets.get' was denied"}
+        return {"status": statuses.pop(0) if len(statuses) > 1 else statuses[0]}
+
+    def _create_dataset(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.created.append(body)
+        self.datasets[f"{body['ownerSlug']}/{body['slug']}"] = ["BLOBS_RECEIVED", "READY"]
+        return {"status": "ok", "error": ""}
+
     def _run(self, body: dict[str, Any]) -> Run | None:
         return self.runs.get(f"{body['userName']}/{body['kernelSlug']}")
 
@@ -172,7 +192,6 @@ class Machine:
         """Gives the output of earlier kernels."""
         self.patches: list[str] = []
         """Code that is put before the call of ``main``, for the next kernels."""
-        self.environment: dict[str, str] = {}
 
     def __call__(self, run: Run) -> None:
         """Start a kernel."""
@@ -196,6 +215,7 @@ class Machine:
         before, call, after = run.asked["text"].rpartition("\n\nmain(")
         script = place / "script.py"
         script.write_text(f"{before}\n{self.patches.pop(0) if self.patches else ''}{call}{after}")
+        (place / "scratch").mkdir()
         # Nothing of this checkout, no credentials, and pip may not change anything.
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("KAGGLE", "PYTHON"))}
         ran = subprocess.run(
@@ -204,7 +224,13 @@ class Machine:
             capture_output=True,
             text=True,
             timeout=300,
-            env={**kept, "PIPELINE_KAGGLE": str(place), "PIP_DRY_RUN": "1", "PIP_NO_INDEX": "1", **self.environment},
+            env={
+                **kept,
+                "PIPELINE_KAGGLE": str(place),
+                "TMPDIR": str(place / "scratch"),
+                "PIP_DRY_RUN": "1",
+                "PIP_NO_INDEX": "1",
+            },
         )
         run.lines = (ran.stdout + ran.stderr).splitlines()
         run.files = {path.name: path.read_bytes() for path in (place / "working").iterdir()}

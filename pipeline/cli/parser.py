@@ -149,6 +149,13 @@ def _add_execution(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--folds-per-kernel", type=_positive, metavar="N", help="of a kernel at Kaggle (default: all of them)"
     )
+    command.add_argument(
+        "--no-internet",
+        dest="internet",
+        action="store_const",
+        const=False,
+        help="kernels at Kaggle install from a private dataset of wheels",
+    )
 
 
 def _add_upload(command: argparse.ArgumentParser) -> None:
@@ -193,14 +200,15 @@ def _cluster(options: argparse.Namespace) -> ClusterSettings | None:
 
 def _kaggle(options: argparse.Namespace) -> KaggleSettings | None:
     """How kernels run, if folds run at Kaggle."""
-    names = ("accelerator", "folds_per_kernel")
+    names = ("accelerator", "folds_per_kernel", "internet")
     given = {name: getattr(options, name) for name in names if getattr(options, name, None) not in (None, "")}
     if getattr(options, "executor", "local") == "kaggle":
         if options.jobs > 1:
             raise UserError("--jobs is for the local executor; a kernel at Kaggle trains a fold on each of its GPUs")
         return KaggleSettings(**given)
     if given:
-        raise UserError(f"--{next(iter(given)).replace('_', '-')} needs --executor kaggle")
+        option = next(iter(given)).replace("_", "-").replace("internet", "no-internet")
+        raise UserError(f"--{option} needs --executor kaggle")
     return None
 
 

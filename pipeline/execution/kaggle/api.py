@@ -173,6 +173,34 @@ class KernelApi:
         with _call("download of the kernel's output"):
             self._api.kernels_output(kernel.ref, str(folder), file_pattern=pattern, force=True, quiet=True)
 
+    def dataset_status(self, dataset: str) -> str | None:
+        """What Kaggle says of a dataset: ``ready``, ``failed`` or another word; None where there is none."""
+        import requests
+
+        with _call("status of the dataset"):
+            try:
+                return str(self._api.dataset_status(dataset)).lower()
+            except requests.HTTPError as error:
+                # 403 stands for a private one of this name, which does not exist.
+                if http_status(error) in (403, 404):
+                    return None
+                raise
+
+    def create_dataset(self, dataset: str, folder: Path) -> None:
+        """Upload the files of a folder as a private dataset.
+
+        Raises:
+            UserError: Kaggle did not take it.
+        """
+        slug = dataset.partition("/")[2]
+        metadata = {"id": dataset, "title": slug, "licenses": [{"name": "other"}]}
+        (folder / "dataset-metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+        with _call("upload of the dataset"):
+            answer = self._api.dataset_create_new(str(folder), public=False, quiet=True)
+        if answer.error or str(answer.status).lower() == "error":
+            reason = " ".join(str(answer.error or "no reason given").split())[:200]
+            raise UserError(f"Kaggle did not take the dataset {dataset} ({reason}); run the same command again")
+
     def quota_refresh(self) -> str:
         """When the hours of GPU are given again, as text; empty where Kaggle does not say."""
         try:

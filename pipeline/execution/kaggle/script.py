@@ -17,8 +17,9 @@ from pipeline.config import EXPERIMENTS, KaggleSettings, UserError, experiment_p
 from pipeline.config.datasets import Source, dataset
 from pipeline.config.schema.kaggle import NO_ACCELERATOR
 from pipeline.data.sources.kaggle import COMPETITION
+from pipeline.execution.kaggle.dependencies import kernel_requirements
 from pipeline.execution.kaggle.names import training_of
-from pipeline.execution.kaggle.wheel import make_wheel, requirements, wheel_name, zipped
+from pipeline.execution.kaggle.wheel import make_wheel, wheel_name, zipped
 from pipeline.execution.task import TrainTask
 
 SECONDS = 11 * 3600
@@ -42,10 +43,9 @@ def make_script(tasks: Sequence[TrainTask], sources: Sequence[str], place: Kaggl
         wheels: slug of the dataset with wheels of the dependencies, which is mounted.
 
     Raises:
-        UserError: the settings name a file of this machine, or the script is too large for Kaggle.
+        UserError: the script is too large for Kaggle.
     """
     first = tasks[0]
-    _check_weights(first, place)
     split = first.split
     files = {wheel_name(): _compressed_wheel(), "settings.toml": to_toml(first.settings).encode()}
     for name in (*split.outputs, split.manifest_name):
@@ -87,7 +87,7 @@ def make_job(
         "sources": list(sources),
         "wheel": wheel_name(),
         "wheels": wheels,
-        "requirements": requirements(),
+        "requirements": kernel_requirements(),
         "environment": {
             "KERAS_BACKEND": os.environ.get("KERAS_BACKEND") or "tensorflow",
             "NO_ALBUMENTATIONS_UPDATE": "1",
@@ -97,13 +97,12 @@ def make_job(
     }
 
 
-@cache
-def _compressed_wheel() -> bytes:
-    # As a whole: a zip compresses each of its small files alone, to twice the size.
-    return lzma.compress(make_wheel())
+def check_weights(task: TrainTask, place: KaggleSettings) -> None:
+    """Refuse a training whose initial weights a kernel cannot get.
 
-
-def _check_weights(task: TrainTask, place: KaggleSettings) -> None:
+    Raises:
+        UserError: they are a file of this machine, or are downloaded and there is no internet.
+    """
     weights = task.settings.network.weights
     if weights not in ("none", "imagenet"):
         raise UserError(
@@ -111,5 +110,11 @@ def _check_weights(task: TrainTask, place: KaggleSettings) -> None:
         )
     if weights == "imagenet" and not place.internet:
         raise UserError(
-            "network.weights = imagenet are downloaded at Kaggle, which needs internet there: leave --no-internet out"
+            "network.weights = imagenet are downloaded at Kaggle, which needs internet there: leave NO_INTERNET out"
         )
+
+
+@cache
+def _compressed_wheel() -> bytes:
+    # As a whole: a zip compresses each of its small files alone, to twice the size.
+    return lzma.compress(make_wheel())

@@ -11,12 +11,13 @@ from pipeline.config import KaggleSettings, UserError
 from pipeline.config.datasets import Source, dataset
 from pipeline.data.sources.kaggle import COMPETITION, UnreachableError
 from pipeline.execution.kaggle.api import KernelApi, Status
+from pipeline.execution.kaggle.dependencies import wheels_dataset
 from pipeline.execution.kaggle.errors import explain_failure, explain_refusal, is_busy
 from pipeline.execution.kaggle.fetch import fetch_trained
 from pipeline.execution.kaggle.kernel import ERROR, STOPPED
 from pipeline.execution.kaggle.names import Kernel, Training, next_run, parse, training_of
 from pipeline.execution.kaggle.records import forget, recall, remember
-from pipeline.execution.kaggle.script import make_script
+from pipeline.execution.kaggle.script import check_weights, make_script
 from pipeline.execution.kaggle.watch import Watch, persistently, poll
 from pipeline.execution.messages import fold_line
 from pipeline.execution.task import TrainTask
@@ -37,6 +38,7 @@ def train_at_kaggle(tasks: Sequence[TrainTask], place: KaggleSettings) -> None:
     Raises:
         UserError: kernels could not be started or failed.
     """
+    check_weights(tasks[0], place)
     with Watch(tasks) as watch:
         Trainer(KernelApi(), tasks, place, watch).run()
 
@@ -173,11 +175,13 @@ class Trainer:
         kernel = Kernel(self._api.owner, self._training.prefix, folds, next_run(before))
         sources = [each for each in self._ended if {*each.folds} & {*folds}]
         mounted = dataset(self._training.dataset).source is not Source.SURVEY
-        script = make_script(tasks, [each.slug for each in sources], self._place)
+        wheels = [] if self._place.internet else [wheels_dataset(self._api)]
+        slugs = [each.slug for each in sources]
+        script = make_script(tasks, slugs, self._place, *(each.partition("/")[2] for each in wheels))
         remember(self._training, kernel)
         try:
             competitions = [COMPETITION] if mounted else []
-            answer = self._api.push(kernel, script, self._place, competitions, [], [each.ref for each in sources])
+            answer = self._api.push(kernel, script, self._place, competitions, wheels, [each.ref for each in sources])
         except UnreachableError:
             raise  # it may have arrived: the next command finds out
         except UserError:
