@@ -223,7 +223,7 @@ class Machine:
             cwd=place,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             env={
                 **kept,
                 "PIPELINE_KAGGLE": str(place),

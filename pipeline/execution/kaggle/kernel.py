@@ -62,6 +62,7 @@ class Run:
         self.code, self.root, self.out = scratch / "code", scratch / "root", FOLDER / "working"
         self.experiment = self.root / "data" / job["dataset"] / "experiments" / job["experiment"]
         self.errors: list[str] = []
+        self.stopping = False
 
     def prepare(self, payload: str) -> None:
         """Unpack, install what is missing, and make the tiles."""
@@ -158,7 +159,9 @@ class Run:
     def _continue(self, slug: str) -> None:
         """Take over what an earlier kernel has left of these folds."""
         folder = _find(slug)
-        for fold in self.job["folds"] if folder else ():
+        if folder is None:
+            return
+        for fold in self.job["folds"]:
             for path in (folder / f"{kind}-fold-{fold}.zip" for kind in ("started", "train", "test")):
                 if path.is_file():
                     with zipfile.ZipFile(path) as archive:
@@ -212,16 +215,20 @@ class Run:
             except subprocess.TimeoutExpired:
                 self.collect()
                 if stoppable and self.is_over():
+                    self.stopping = True
                     _stop(process)
         reader.join()
+        self.stopping = False
         return process.returncode
 
     def _print(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            print(line, end="", flush=True)
             if line.startswith("error: "):
                 self.errors.append(line.removeprefix("error: ").strip())
+                if self.stopping:
+                    continue  # it says that it was interrupted
+            print(line, end="", flush=True)
 
     def _zip(self, name: str, paths: list[Path]) -> None:
         """Write a zip of files below the root folder, unless it is there."""

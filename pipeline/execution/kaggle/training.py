@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline.artifacts import Freshness
 from pipeline.config import KaggleSettings, UserError
@@ -56,7 +57,9 @@ def find_kernels(api: KernelApi, training: Training) -> tuple[list[Kernel], set[
             f"this training has kernels of the user {other} at Kaggle, and you are signed in as {api.owner}; sign in "
             f"as {other}, or remove {training.records} to start again"
         )
-    listed = {kernel for ref in api.newest() if (kernel := parse(ref, training.prefix)) and kernel.owner == api.owner}
+    found = filter(None, (parse(ref, training.prefix) for ref in api.newest()))
+    # Kaggle may write the user's name with other capital letters than the credentials.
+    listed = {replace(kernel, owner=api.owner) for kernel in found if kernel.owner.lower() == api.owner.lower()}
     return sorted(known | listed, key=lambda kernel: kernel.run), listed
 
 

@@ -132,7 +132,7 @@ def test_a_command_killed_while_it_fetches_fetches_the_rest(
 ):
     from pipeline.execution.kaggle import fetch
 
-    place, placed = fetch._place, []
+    place, placed = fetch._place, list[bool]()
 
     def killed(*arguments: object) -> bool:
         if len(placed) == 3:  # the second fold's network is in place, and its predictions are not
