@@ -19,7 +19,7 @@ from pipeline.execution.kaggle.kernel import ERROR, STOPPED
 from pipeline.execution.kaggle.names import Kernel, Training, next_run, parse, training_of
 from pipeline.execution.kaggle.records import forget, recall, remember
 from pipeline.execution.kaggle.script import check_weights, make_script
-from pipeline.execution.kaggle.watch import Watch, persistently, poll
+from pipeline.execution.kaggle.watch import EPOCH, Watch, persistently, poll
 from pipeline.execution.messages import fold_line
 from pipeline.execution.task import TrainTask
 
@@ -81,6 +81,8 @@ class Trainer:
         self._running: list[Kernel] = []
         self._errors: list[str] = []
         self._missed: Counter[Kernel] = Counter()
+        self._newest: Counter[int] = Counter()
+        """Fold -> number of its newest kernel."""
         self._batch_size = tasks[0].settings.train.batch_size
 
     def run(self) -> None:
@@ -103,6 +105,8 @@ class Trainer:
     def _find(self) -> None:
         """Look at the kernels of earlier commands."""
         known, listed = find_kernels(self._api, self._training)
+        for kernel in known:
+            self._newest |= Counter(dict.fromkeys(kernel.folds, kernel.run))
         for kernel in known:
             status = self._api.status(kernel) if {*kernel.folds} & {*self._left} else None
             if status is not None:
@@ -149,11 +153,12 @@ class Trainer:
             del self._left[task.fold]
             now = Freshness()
             self._watch.done(task.fold, fold_line(task, now) if now.state(task.out_of_fold).done else "")
-        missing = [task for task in wanted if task.fold in self._left]
-        if missing and not any(line.startswith(STOPPED) for line in log):
+        # What became of a fold in an earlier kernel is of no interest once a later one trains it.
+        missing = [fold for fold in kernel.folds if fold in self._left and self._newest[fold] == kernel.run]
+        if missing and (reason := _reason(status, log)):
             known = recall(self._training).get(kernel)
             if known is None or not known.failure:
-                self._fail(kernel, _reason(status, log))
+                self._fail(kernel, reason)
 
     def _fail(self, kernel: Kernel, reason: str) -> None:
         """Record a failure, so that the next command starts another kernel; this one leaves its folds alone."""
@@ -192,6 +197,7 @@ class Trainer:
             raise
         if not answer.problem:
             self._running.append(kernel)
+            self._newest |= Counter(dict.fromkeys(folds, kernel.run))
             return True
         if answer.started:
             remember(self._training, kernel, answer.problem)  # it cannot do its work, and ends soon
@@ -205,7 +211,9 @@ class Trainer:
 
 
 def _reason(status: Status, log: Sequence[str]) -> str:
-    """Why a kernel did not train all of its folds."""
+    """Why a kernel did not train all of its folds; empty where it had no time, and the next one continues."""
+    if any(line.startswith(STOPPED) for line in log):
+        return "" if any(map(EPOCH.match, log)) else "not even one epoch ended before its time was over"
     own = [line.removeprefix(ERROR) for line in log if line.startswith(ERROR)]
     if own:
         return own[-1]

@@ -21,7 +21,8 @@ POLL = "PIPELINE_POLL"
 DEFAULT_POLL = 30.0
 TRIES = 12
 """Questions in a row that may fail; the pause doubles up to ten times the usual one."""
-_EPOCH = re.compile(r"fold (\d+)  epoch +(\d+)/")
+EPOCH = re.compile(r"fold (\d+)  epoch +(\d+)/")
+"""The line of an epoch in a log."""
 _SHOWN = re.compile(rf"fold \d+|{NOTE}|warning: |error: ")
 """Beginnings of the lines of a log that are shown."""
 
@@ -92,7 +93,7 @@ class Watch:
     def log(self, kernel: Kernel, lines: Sequence[str]) -> None:
         """Show the new lines of a kernel's log."""
         for line in lines[self._seen.get(kernel, 0) :]:
-            if found := _EPOCH.match(line):
+            if found := EPOCH.match(line):
                 fold = int(found[1])
                 self._epochs[fold] = max(self._epochs.get(fold, 0), int(found[2]))
                 self._progress.note(f"fold {fold} epoch {found[2]}/{self._each}")

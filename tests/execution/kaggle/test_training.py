@@ -25,6 +25,10 @@ from tests.kaggle_kernels import STREAM, Kernels, Run, results
 from tests.kaggle_server import COMPETITION, SECRET, Kaggle
 
 
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_one_private_kernel_trains_all_folds_and_its_artifacts_are_put_in_place(home: Home, kernels: Kernels):
     printed = home.train()
     assert home.done() == [0, 1, 2]
@@ -75,11 +79,8 @@ def test_a_fold_of_this_machine_is_predicted_here(home: Home, kernels: Kernels, 
 def test_a_killed_command_finds_its_kernel(
     home: Home, kernels: Kernels, monkeypatch: pytest.MonkeyPatch, listed: bool, recorded: bool
 ):
-    def killed(seconds: float) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.execution.kaggle.training.time.sleep", killed)
+        patch.setattr("pipeline.execution.kaggle.training.time.sleep", interrupt)
         with pytest.raises(KeyboardInterrupt):
             home.train()
     assert home.done() == []
@@ -95,11 +96,8 @@ def test_a_killed_command_finds_its_kernel(
 def test_a_command_killed_before_its_kernel_was_pushed_pushes_it(
     home: Home, kernels: Kernels, monkeypatch: pytest.MonkeyPatch
 ):
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(KernelApi, "push", killed)
+        patch.setattr(KernelApi, "push", interrupt)
         with pytest.raises(KeyboardInterrupt):
             home.train()
     assert list((home.layout.experiment_folder / "kaggle").glob("*.json"))
@@ -182,7 +180,7 @@ def test_what_a_kernel_has_no_time_for_the_next_one_continues(home: Home, far: H
         folds = run.job["folds"]
         run.files = results(far.root, run, folds[0])
         if folds[1:]:
-            run.lines = [f"{STOPPED}no time left"]
+            run.lines = [f"fold {folds[1]}  epoch  30/48  loss 0.5", f"{STOPPED}no time left"]
             run.files[f"started-fold-{folds[1]}.zip"] = b"its backup"
 
     kernels.work = work
@@ -191,6 +189,29 @@ def test_what_a_kernel_has_no_time_for_the_next_one_continues(home: Home, far: H
     assert [run.job["folds"] for run in kernels.pushed] == [[0, 1, 2], [1, 2], [2]]
     assert [len(run.asked.get("kernelDataSources", [])) for run in kernels.pushed] == [0, 1, 2]
     assert kernels.pushed[1].job["sources"] == [kernels.pushed[0].slug]
+
+
+def test_a_kernel_without_time_for_one_epoch_is_one_line(home: Home, kernels: Kernels):
+    kernels.work = lambda run: run.lines.append(f"{STOPPED}no time left")
+    assert "not even one epoch" in home.refused()
+    assert len(kernels.pushed) == 1
+
+
+def test_a_failed_kernel_does_not_count_once_a_later_one_trains_its_folds(
+    home: Home, kernels: Kernels, monkeypatch: pytest.MonkeyPatch
+):
+    work = kernels.work
+    kernels.work = lambda run: setattr(run, "statuses", ["ERROR"])
+    home.refused()
+    kernels.work = work
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.execution.kaggle.training.time.sleep", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            home.train()
+    shutil.rmtree(home.layout.experiment_folder / "kaggle")
+    home.train()
+    assert home.done() == [0, 1, 2]
+    assert len(kernels.pushed) == 2
 
 
 # ---- What goes wrong ------------------------------------------------------------------------------------------------
@@ -263,11 +284,8 @@ def test_a_kernel_that_fails_is_one_line_and_the_next_command_starts_another(
 def test_a_kernel_that_failed_while_nobody_waited_is_reported_first(
     home: Home, kernels: Kernels, monkeypatch: pytest.MonkeyPatch
 ):
-    def killed(seconds: float) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.execution.kaggle.training.time.sleep", killed)
+        patch.setattr("pipeline.execution.kaggle.training.time.sleep", interrupt)
         with pytest.raises(KeyboardInterrupt):
             home.train()
     kernels.pushed[0].statuses, kernels.pushed[0].files = ["ERROR"], {}
