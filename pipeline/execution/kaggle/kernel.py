@@ -30,6 +30,8 @@ INTERVAL = 10.0
 SECONDS_TO_STOP = 120
 """Seconds that training has to end once it is asked to."""
 MIB = 2**20
+CUDA = {"tensorflow": "and-cuda", "jax": "cuda12"}
+"""Extras of the frameworks that install the CUDA libraries."""
 
 
 class KernelError(Exception):
@@ -66,9 +68,10 @@ class Run:
 
     def prepare(self, payload: str) -> None:
         """Unpack, install what is missing, and make the tiles."""
+        if self.job["gpu"] and not _gpus():
+            raise KernelError("no GPU: Kaggle gave this kernel none")
         self._unpack(payload)
         self._install()
-        self._check_gpu()
         for slug in self.job["sources"]:
             self._continue(slug)
         self._tiles()
@@ -127,12 +130,14 @@ class Run:
                 raise KernelError(f"the dataset {self.job['wheels']} is not mounted")
             pip += ["--no-index", "--find-links", str(folder)]
         self._pip([*pip, *self.job["requirements"]])
-        if self.job["gpu"]:
-            backend = os.environ["KERAS_BACKEND"]
-            code = f"from pipeline.system import gpu_packages; print(gpu_packages.missing({backend!r}))"
-            ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-            if wanted := ran.stdout.strip():
-                self._pip([*pip, wanted])
+        backend = os.environ["KERAS_BACKEND"]
+        if self.job["gpu"] and not self._gpus_of_framework():
+            # A framework that is newer than the image's needs the CUDA libraries that belong to it.
+            version = self._answer(f"from importlib.metadata import version; print(version({backend!r}))")
+            if backend in CUDA:
+                self._pip([*pip, f"{backend}[{CUDA[backend]}]=={version}"])
+            if not self._gpus_of_framework():
+                raise KernelError(f"no GPU: {backend} does not find the {len(_gpus())} of this machine")
 
     def _pip(self, command: list[str]) -> None:
         ran = subprocess.run(command, capture_output=True, text=True)
@@ -143,18 +148,17 @@ class Run:
             reason = "no internet" if offline else (lines or ["pip failed"])[-1].removeprefix("ERROR: ")
             raise KernelError(f"packages cannot be installed: {reason}")
 
-    def _check_gpu(self) -> None:
-        if not self.job["gpu"]:
-            return
-        if not _gpus():
-            raise KernelError("no GPU: Kaggle gave this kernel none")
-        code = "from pipeline.network import device; print('GPUS', len(device.gpus()))"
+    def _gpus_of_framework(self) -> int:
+        found = self._answer("from pipeline.network import device; print(len(device.gpus()))")
+        print(f"{NOTE}GPUs that {os.environ['KERAS_BACKEND']} finds: {found}", flush=True)
+        return int(found) if found.isdigit() else 0
+
+    def _answer(self, code: str) -> str:
+        """The last word that some code prints in a process of its own."""
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        found = ran.stdout.strip().rpartition("GPUS ")[2]
-        if not found.isdigit() or not int(found):
+        if ran.returncode:
             print(ran.stderr[-2000:], flush=True)
-            raise KernelError(f"no GPU: {os.environ['KERAS_BACKEND']} does not find the {len(_gpus())} of this machine")
-        print(f"{NOTE}{found} GPU{'s' if int(found) > 1 else ''}", flush=True)
+        return (ran.stdout.split() or [""])[-1]
 
     def _continue(self, slug: str) -> None:
         """Take over what an earlier kernel has left of these folds."""
