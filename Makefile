@@ -11,6 +11,9 @@ ADDRESS    ?=
 STORE      ?=
 CPUS       ?=
 GPUS       ?=
+ACCELERATOR      ?=
+FOLDS_PER_KERNEL ?=
+NO_INTERNET      ?=
 DRY_RUN    ?=
 WAIT       ?=
 NO_WAIT    ?=
@@ -25,11 +28,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
 # Passed through the environment, so that the shell does not interpret quotation marks in them.
-export DATASET EXPERIMENT FOLDS ARCHIVE SET JOBS TILE EXECUTOR ADDRESS STORE CPUS GPUS WAIT
+export DATASET EXPERIMENT FOLDS ARCHIVE SET JOBS TILE EXECUTOR ADDRESS STORE CPUS GPUS ACCELERATOR FOLDS_PER_KERNEL WAIT
 CHOICE   = --dataset "$$DATASET" $(if $(EXPERIMENT),--experiment "$$EXPERIMENT") --folds "$$FOLDS" $(if $(SET),--set "$$SET")
 OPTIONS  = $(CHOICE) --jobs "$$JOBS" $(if $(ARCHIVE),--archive "$$ARCHIVE") $(PLACE)
 PLACE    = --executor "$$EXECUTOR" $(if $(ADDRESS),--address "$$ADDRESS") $(if $(STORE),--store "$$STORE") \
-	$(if $(CPUS),--cpus-per-fold "$$CPUS") $(if $(GPUS),--gpus-per-fold "$$GPUS")
+	$(if $(CPUS),--cpus-per-fold "$$CPUS") $(if $(GPUS),--gpus-per-fold "$$GPUS") \
+	$(if $(ACCELERATOR),--accelerator "$$ACCELERATOR") $(if $(FOLDS_PER_KERNEL),--folds-per-kernel "$$FOLDS_PER_KERNEL") \
+	$(if $(call enabled,NO_INTERNET),--no-internet)
 enabled  = $(filter-out 0 no false,$($(1)))
 UPLOAD   = $(if $(call enabled,DRY_RUN),--dry-run) $(if $(call enabled,NO_WAIT),--no-wait) $(if $(WAIT),--wait "$$WAIT") \
 	$(if $(call enabled,FORCE),--force)
@@ -39,7 +44,7 @@ PYTHON3 ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 
 # A variable of the command line that nothing reads is refused: make train FOLD=0 would train every fold.
-CHOICES   = DATASET EXPERIMENT FOLDS ARCHIVE SET JOBS EXECUTOR ADDRESS STORE CPUS GPUS DRY_RUN WAIT NO_WAIT FORCE RETRAIN TILE
+CHOICES   = DATASET EXPERIMENT FOLDS ARCHIVE SET JOBS EXECUTOR ADDRESS STORE CPUS GPUS ACCELERATOR FOLDS_PER_KERNEL NO_INTERNET DRY_RUN WAIT NO_WAIT FORCE RETRAIN TILE
 VARIABLES = $(CHOICES) VENV PYTHON PYTHON3
 FOREIGN   = SHELL MAKE% FUZZ_% PIPELINE_% KERAS_% KAGGLE_% TF_% XLA_% JAX_% CUDA_% NVIDIA_% RAY_% OMP_% PIP_% \
 	%_PROXY %_proxy NO_ALBUMENTATIONS_UPDATE PYTHON%

@@ -52,6 +52,10 @@ class Kaggle:
         self.sent = 0
         """Bytes of the archive that were sent, though not all of them need have been read."""
         self.uploaded: dict[str, bytes] = {}
+        self.services: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+        """Method -> what answers it, for services beside that of the competition (``tests.kaggle_kernels``)."""
+        self.pages: dict[str, Callable[[str], tuple[str, bytes]]] = {}
+        """Beginning of a path -> what returns the type and the content of a page."""
         outer = self
 
         class Handler(_Handler):
@@ -113,6 +117,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json({"active": body["token"] == TOKEN, "username": "somebody"})
         if not self._known():
             return self._json({"code": 401, "message": "Unauthenticated"}, 401)
+        if method in self.kaggle.services:
+            answer = self.kaggle.services[method](body)
+            return self._json(answer, answer.get("code", 200))
         if body.get("competitionName") != COMPETITION:
             return self._json({"code": 404, "message": "Not found"}, 404)
         answers: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -124,7 +131,11 @@ class _Handler(BaseHTTPRequestHandler):
         return answers[method](body)
 
     def do_GET(self) -> None:
-        self._download()
+        path = urlparse(self.path).path
+        for start, page in self.kaggle.pages.items():
+            if path.startswith(start):
+                return self._page(page, path, start)
+        return self._download()
 
     def do_PUT(self) -> None:
         content = self.rfile.read(int(self.headers["Content-Length"] or 0))
@@ -147,6 +158,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
+
+    def _page(self, page: Callable[[str], tuple[str, bytes]], path: str, start: str) -> None:
+        self.kaggle.calls.append(start)
+        kind, content = page(path)
+        if start in self.kaggle.refuse:
+            return self._refuse(start)
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: self.kaggle.stall.get(start, len(content))])
+        if start in self.kaggle.stall:
+            self._fall_silent()
+        return None
 
     def _refuse(self, what: str) -> None:
         status, message = self.kaggle.refuse[what]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline import __version__, config
-from pipeline.config import ROOT, SCRIPT, ClusterSettings, UserError
+from pipeline.config import ROOT, SCRIPT, ClusterSettings, KaggleSettings, UserError
 from pipeline.config.datasets import DEFAULT_DATASET, DEMO, TGS, dataset
 from pipeline.road.select import Selection
 from pipeline.stages import ROAD
@@ -116,6 +116,7 @@ def selection(options: argparse.Namespace) -> Selection:
         archive=getattr(options, "archive", None),
         jobs=getattr(options, "jobs", 1),
         cluster=_cluster(options),
+        kaggle=_kaggle(options),
         retrain=getattr(options, "retrain", False),
     )
 
@@ -138,13 +139,29 @@ def _add_selection(command: argparse.ArgumentParser) -> None:
 def _add_execution(command: argparse.ArgumentParser) -> None:
     command.add_argument("--archive", type=_path, metavar="PATH", help="a zip or folder to take the tiles from")
     command.add_argument("--jobs", type=_positive, default=1, metavar="N", help="folds at once (default 1)")
-    command.add_argument("--executor", choices=("local", "ray"), default="local", help="what runs the folds")
+    command.add_argument("--executor", choices=("local", "ray", "kaggle"), default="local", help="where the folds run")
     command.add_argument(
         "--address", default="", help="of a running Ray cluster, or auto (default: this machine alone)"
     )
     command.add_argument("--store", default="", metavar="URL", help="of artifacts, where machines do not share --root")
     command.add_argument("--cpus-per-fold", type=_positive, metavar="N", help="cores of a Ray task")
     command.add_argument("--gpus-per-fold", type=_share, metavar="X", help="GPUs of a Ray task, 0.5 for half of one")
+    command.add_argument(
+        "--accelerator",
+        default="",
+        metavar="NAME",
+        help=f"of a kernel at Kaggle (default {KaggleSettings().accelerator}, a pair of GPUs), or none",
+    )
+    command.add_argument(
+        "--folds-per-kernel", type=_positive, metavar="N", help="of a kernel at Kaggle (default: all of them)"
+    )
+    command.add_argument(
+        "--no-internet",
+        dest="internet",
+        action="store_const",
+        const=False,
+        help="kernels at Kaggle install from a private dataset of wheels",
+    )
 
 
 def _add_upload(command: argparse.ArgumentParser) -> None:
@@ -184,6 +201,20 @@ def _cluster(options: argparse.Namespace) -> ClusterSettings | None:
         return ClusterSettings(**given)
     if given:
         raise UserError(f"--{next(iter(given)).replace('_', '-')} needs --executor ray")
+    return None
+
+
+def _kaggle(options: argparse.Namespace) -> KaggleSettings | None:
+    """How kernels run, if folds run at Kaggle."""
+    names = ("accelerator", "folds_per_kernel", "internet")
+    given = {name: getattr(options, name) for name in names if getattr(options, name, None) not in (None, "")}
+    if getattr(options, "executor", "local") == "kaggle":
+        if options.jobs > 1:
+            raise UserError("--jobs is for the local executor; a kernel at Kaggle trains a fold on each of its GPUs")
+        return KaggleSettings(**given)
+    if given:
+        option = next(iter(given)).replace("_", "-").replace("internet", "no-internet")
+        raise UserError(f"--{option} needs --executor kaggle")
     return None
 
 

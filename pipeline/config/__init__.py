@@ -23,6 +23,7 @@ from pipeline.config.schema.augment import AugmentSettings
 from pipeline.config.schema.base import TILE
 from pipeline.config.schema.cluster import ClusterSettings
 from pipeline.config.schema.data import ExtraChannels, InputSettings, SplitSettings, SurveySettings
+from pipeline.config.schema.kaggle import KaggleSettings
 from pipeline.config.schema.network import Application, NetworkSettings
 from pipeline.config.schema.predict import PredictSettings, Rule, SubmitSettings, ViewName
 from pipeline.config.schema.settings import Settings
@@ -44,6 +45,7 @@ __all__ = [
     "Dataset",
     "ExtraChannels",
     "InputSettings",
+    "KaggleSettings",
     "LossName",
     "NetworkSettings",
     "PredictSettings",

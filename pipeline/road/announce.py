@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline import config
 from pipeline.artifacts import Artifact, Freshness, reusable_from, started
 from pipeline.config import differences
+from pipeline.config.schema.kaggle import NO_ACCELERATOR
 from pipeline.road.estimate import estimate, parameters
 from pipeline.stages import Context, prepare, train
 from pipeline.system import backends, environment, gpu_packages, machine
@@ -33,7 +34,7 @@ def announce(contexts: Sequence[Context]) -> None:
     plans = [(context, folds) for context in contexts if (folds := _to_train(context))]
     if not plans:
         return
-    gpus = [] if plans[0][0].cluster is not None else machine.gpus()
+    gpus = [] if _elsewhere(plans[0][0]) else machine.gpus()
     install = gpu_packages.missing(backends.selected()) if gpus else ""
     for context, folds in plans:
         echo("")
@@ -120,23 +121,31 @@ def _tiles(context: Context) -> str:
 def _device(context: Context, gpus: Sequence[str]) -> str:
     if context.cluster is not None:
         return f"Ray at {context.cluster.address}" if context.cluster.address else "Ray on this machine"
+    if context.kaggle is not None:
+        gpu = context.kaggle.accelerator != NO_ACCELERATOR
+        return f"kernels at Kaggle with {context.kaggle.accelerator}" if gpu else "kernels at Kaggle without a GPU"
     if gpus:
         return f"GPU{'s' if len(gpus) > 1 else ''} {', '.join(gpus)}"
     cores = machine.cores()
     return f"{cores} processor core{'s' if cores > 1 else ''}"
 
 
+def _elsewhere(context: Context) -> bool:
+    """Whether other machines train."""
+    return context.cluster is not None or context.kaggle is not None
+
+
 def _precision(context: Context, gpus: Sequence[str]) -> str:
     """As ``network.device.precision``, without the framework; ``auto`` where other machines choose."""
     wanted = context.layout.settings.train.precision
-    if wanted != "auto" or context.cluster is not None:
+    if wanted != "auto" or _elsewhere(context):
         return wanted
     units = backends.selected() == "tensorflow" and machine.has_bfloat16_units()
     return "bfloat16" if gpus or units else "float32"
 
 
 def _time(context: Context, folds: Sequence[int], precision: str, gpu: bool) -> str:
-    found = estimate(context, len(folds), precision, gpu)
+    found = estimate(context, len(folds), precision, gpu or context.kaggle is not None)
     if found is None:
         return "no estimate before the first steps: no such fold is trained here, and no cost is known"
     in_turn = " for one fold after the other" if context.jobs > 1 or context.cluster is not None else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline import config
 from pipeline.artifacts import Blend, Freshness, Layout
-from pipeline.config import ClusterSettings, UserError
+from pipeline.config import ClusterSettings, KaggleSettings, UserError
 from pipeline.config.datasets import dataset
 from pipeline.road.request import requested_folds
 from pipeline.stages import Context
@@ -30,6 +30,7 @@ class Selection:
     archive: Path | None = None
     jobs: int = 1
     cluster: ClusterSettings | None = None
+    kaggle: KaggleSettings | None = None
     retrain: bool = False
 
     @property
@@ -65,6 +66,7 @@ def context(selection: Selection, experiment: str) -> Context:
         archive=selection.archive,
         jobs=selection.jobs,
         cluster=selection.cluster,
+        kaggle=selection.kaggle,
         assignments=selection.assignments,
         retrain=selection.retrain,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.artifacts import Artifact, Layout, results
+from pipeline.execution import executors
 from pipeline.execution.task import PredictTask, parts_folder
 from pipeline.stages import prepare, train
 from pipeline.stages.stage import Context, Stage
@@ -29,16 +30,8 @@ def artifact(layout: Layout, fold: int) -> Artifact:
 def make(*contexts: Context) -> None:
     """Fill ``data/<dataset>/experiments/<experiment>/test`` for each experiment."""
     work = [_pending(context) for context in contexts]
-    cluster = contexts[0].cluster
-    if cluster is not None:
-        from pipeline.execution.ray import experiments
-
-        experiments.predict([task for tasks in work for task in tasks], cluster)
-        return
-    from pipeline.execution import local
-
-    for tasks in work:
-        local.predict(tasks, contexts[0].jobs)
+    first = contexts[0]
+    executors.predict(work, first.jobs, first.cluster, first.kaggle)
 
 
 def task(layout: Layout, fold: int) -> PredictTask:

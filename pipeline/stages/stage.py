@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.artifacts import Artifact, Freshness, Layout, Manifest
-from pipeline.config import ClusterSettings
+from pipeline.config import ClusterSettings, KaggleSettings
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Context:
     """Folds that are trained at the same time."""
     cluster: ClusterSettings | None = None
     """Where folds run, if on Ray."""
+    kaggle: KaggleSettings | None = None
+    """How kernels run, if folds run at Kaggle."""
     assignments: tuple[str, ...] = ()
     """Values of ``--set``."""
     retrain: bool = False

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts import Artifact, Layout, results
 from pipeline.config import stored
+from pipeline.execution import executors
 from pipeline.execution.task import TrainTask
 from pipeline.stages import prepare, provenance, split
 from pipeline.stages.stage import Context, Stage
-from pipeline.system import machine
+from pipeline.system import backends, machine
 from pipeline.system.progress import echo, fold_names
 from pipeline.training.files import HISTORY, weight_files
 
@@ -62,19 +61,8 @@ def make(*contexts: Context) -> None:
     work = [_pending(context) for context in contexts]
     for tasks in work:
         echo(f"train: experiment {tasks[0].experiment}, {fold_names(task.fold for task in tasks)}")
-    cluster = contexts[0].cluster
-    if cluster is not None:
-        from pipeline.execution.ray import experiments
-
-        with ExitStack() as stack:
-            pages = {each.layout.experiment: stack.enter_context(_page(each)) for each in contexts}
-            experiments.train([task for tasks in work for task in tasks], cluster, pages)
-        return
-    from pipeline.execution import local
-
-    for context, tasks in zip(contexts, work, strict=True):
-        with _page(context) as page:
-            local.train(tasks, context.jobs, page)
+    first, pages = contexts[0], {each.layout.experiment: _page(each) for each in contexts}
+    executors.train(work, pages, first.jobs, first.cluster, first.kaggle)
 
 
 def task(layout: Layout, fold: int) -> TrainTask:
@@ -113,7 +101,7 @@ def _page(context: Context) -> ProgressPage:
 
 def _machine(context: Context) -> str:
     """What the folds are trained on."""
-    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    backend = backends.selected()
     if context.cluster is not None:
         return f"Ray at {context.cluster.address or 'this machine'}, {backend}"
     cores, gpus = machine.cores(), machine.gpus()

@@ -4,7 +4,7 @@ Every error becomes one line that says what to do. What the client prints (help,
 not shown.
 """
 
-from pipeline.data.sources.kaggle.client import NoCredentialsError
+from pipeline.data.sources.kaggle.client import NoCredentialsError, UnreachableError
 from pipeline.data.sources.kaggle.competition import COMPETITION, PAGE, TOKENS
 from pipeline.data.sources.kaggle.downloads import download
 from pipeline.data.sources.kaggle.submissions import Submission, past_submissions, upload
@@ -15,6 +15,7 @@ __all__ = [
     "TOKENS",
     "NoCredentialsError",
     "Submission",
+    "UnreachableError",
     "download",
     "past_submissions",
     "upload",

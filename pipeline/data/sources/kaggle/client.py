@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import UserError
 from pipeline.data.sources.kaggle.competition import PAGE, TOKENS
-from pipeline.data.sources.kaggle.messages import explain_http_error
+from pipeline.data.sources.kaggle.messages import explain_http_error, is_temporary
 from pipeline.data.sources.kaggle.timeouts import TIMEOUT, SilenceError, time_limit, timeout_setting
 
 _WITHOUT_ACCOUNT = "without an account: make demo, or ARCHIVE=path to a zip or folder of the tiles"
@@ -19,6 +19,10 @@ _WITHOUT_ACCOUNT = "without an account: make demo, or ARCHIVE=path to a zip or f
 
 class NoCredentialsError(UserError):
     """The client finds no credentials."""
+
+
+class UnreachableError(UserError):
+    """Kaggle does not answer, or not now; the same call may succeed later."""
 
 
 def sign_in(longest: float = math.inf) -> Any:
@@ -58,15 +62,19 @@ def sign_in(longest: float = math.inf) -> Any:
 
 
 @contextlib.contextmanager
-def call_kaggle(call: str, longest: float = math.inf) -> Iterator[None]:
+def call_kaggle(
+    call: str, longest: float = math.inf, explain: Callable[[str, Any], str] = explain_http_error
+) -> Iterator[None]:
     """Call the client within the block: what it prints is dropped, and each of its errors becomes one line.
 
     Args:
         call: what is called, a noun for messages.
         longest: seconds without an answer after which the call ends, where that is less than the usual timeout.
+        explain: returns one line for an HTTP error, from ``call`` and the ``requests.HTTPError``.
 
     Raises:
-        UserError: the call failed.
+        UnreachableError: there is no connection, the timeout has passed, or the server is overloaded or fails.
+        UserError: the call failed for another reason.
     """
     import requests
 
@@ -83,13 +91,13 @@ def call_kaggle(call: str, longest: float = math.inf) -> Iterator[None]:
         raise
     except SilenceError:
         hint = f" ({TIMEOUT}=SECONDS before it sets how long to wait)" if seconds < longest else ""
-        raise UserError(
+        raise UnreachableError(
             f"Kaggle has sent nothing for {seconds:g} s during the {call}; run the same command again{again}{hint}"
         ) from None
     except requests.HTTPError as error:
-        raise UserError(explain_http_error(call, error)) from None
+        raise (UnreachableError if is_temporary(error) else UserError)(explain(call, error)) from None
     except requests.RequestException as error:
-        raise UserError(
+        raise UnreachableError(
             f"no connection to Kaggle ({type(error).__name__} during the {call}); check the network and run the same "
             f"command again{again}"
         ) from None
