@@ -59,9 +59,14 @@ def _cycles(train: TrainSettings) -> str:
         return f"train.cycles = {train.cycles} needs at least as many train.epochs, not {train.epochs}"
     if train.snapshots > (train.cycles if cyclical else 1):
         most = f"at most train.cycles = {train.cycles}" if cyclical else "train.schedule=cosine_restarts"
-        return f"train.snapshots = {train.snapshots} needs {most}: a snapshot is the best epoch of a cycle"
+        return f"train.snapshots = {train.snapshots} needs {most}: a snapshot is an epoch of a cycle"
     if train.snapshots > 1 and train.early_stopping:
         return "train.snapshots needs train.early_stopping=0: each cycle must be completed"
+    if train.keep == "last" and train.early_stopping:
+        return (
+            "train.keep = last keeps the weights of the last epoch, and train.early_stopping ends the training after "
+            "epochs without a better score; set train.early_stopping to 0, or train.keep to best"
+        )
     return ""
 
 

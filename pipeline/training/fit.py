@@ -29,8 +29,8 @@ def fit_fold(run: FoldRun, data: FoldData) -> dict[str, Any]:
     """Train one fold, from the first epoch or from where a killed run stopped, and write its best weights and history.
 
     The weights that are kept are those of the epoch with the best competition score on the validation tiles, at the
-    threshold 0.5. With ``train.ema_momentum`` or ``train.swa_start`` the averaged weights are scored and kept. With
-    ``train.snapshots`` the best epoch of each of the last cycles is kept (a snapshot ensemble, Huang et al. 2017,
+    threshold 0.5, or with ``train.keep = "last"`` those of the last epoch. With ``train.ema_momentum`` or ``train.swa_start`` the averaged weights are scored and kept. With
+    ``train.snapshots`` one epoch of each of the last cycles is kept (a snapshot ensemble, Huang et al. 2017,
     https://arxiv.org/abs/1704.00109, who keep the last epoch of each).
 
     Args:

@@ -21,7 +21,7 @@ from pipeline.training.epoch import train_one_epoch
 from pipeline.training.fold import FoldRun
 from pipeline.training.history import History, best_row, stops_early
 from pipeline.training.pseudo_labels import PseudoLabels, predict_labels
-from pipeline.training.snapshots import is_best, kept_epochs
+from pipeline.training.snapshots import is_kept, kept_epochs
 from pipeline.training.tensorboard import TensorBoardLog
 from pipeline.training.validation import Validation
 
@@ -126,11 +126,11 @@ class TrainingLoop:
             return self._pseudo.renew(epoch, partial(predict_labels, predictor))
 
     def _score(self, epoch: int) -> float:
-        """Score the network, or the average of its weights; save the weights that are scored if they are the best."""
+        """Score the network, or the average of its weights; save the weights that are scored if they are to be kept."""
         self._average.add(self._model, epoch)
         with averaged(self._model), self._average.in_place(self._model, self._batches.images):
             score = self._validation.score(self._model)
-            if is_best(self._train, self._history, epoch, score):
+            if is_kept(self._train, self._history, epoch, score):
                 self._checkpoint.save_best(arrays_of(self._model.weights), epoch)
         return score
 

@@ -14,6 +14,7 @@ from pipeline.config import UserError, load
         (["train.snapshots=2"], "train.schedule=cosine_restarts"),
         (["train.schedule=cosine_restarts", "train.cycles=2", "train.snapshots=3"], "at most train.cycles = 2"),
         (["train.schedule=cosine_restarts", "train.snapshots=2", "train.early_stopping=3"], "train.early_stopping=0"),
+        (["train.keep=last", "train.early_stopping=3"], "set train.early_stopping to 0, or train.keep to best"),
         (["train.swa_start=0.75"], "train.ema_momentum"),
         (
             ["train.schedule=cosine_restarts", "train.snapshots=2", "train.swa_start=0.75", "train.ema_momentum=0"],

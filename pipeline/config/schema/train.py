@@ -59,8 +59,11 @@ class TrainSettings(Section, frozen=True):
     cycles: Annotated[int, Meta(ge=1, le=1000)] = 4
     """With ``cosine_restarts``: number of cosine cycles, of lengths as equal as whole epochs allow."""
     snapshots: Annotated[int, Meta(ge=1, le=1000)] = 1
-    """Number of the last cycles of which the best weights are kept; their probabilities are averaged. 1 keeps the best
-    epoch of the whole run."""
+    """Number of the last cycles of each of which the weights of one epoch are kept; their probabilities are averaged. 1
+    keeps one epoch of the whole run."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's weights are kept, of the run or of each cycle of ``snapshots``: ``best``, that with the best score on
+    the fold's validation tiles, or ``last``, which no validation tile has chosen."""
     plateau_patience: Count = 5
     """With ``plateau``: epochs without a better score after which the rate is reduced."""
     plateau_factor: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.1

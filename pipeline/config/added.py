@@ -1,0 +1,29 @@
+"""Settings that were added later, with the values that mean what was done before they existed.
+
+Manifests, fingerprints and the identity of backups leave out a setting with its value of before, so that nothing that
+exists becomes stale and a training that was stopped before the setting existed resumes. The value is written here
+rather than read from the schema: the default may change later.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+BEFORE: dict[str, dict[str, Any]] = {
+    "train": {"keep": "best"},
+}
+"""By section: name of a setting -> its value of before, as JSON has it."""
+
+
+def without_added(section: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a section without those that have their values of before."""
+    before = BEFORE.get(section, {})
+    return {name: value for name, value in values.items() if name not in before or value != before[name]}
+
+
+def with_added(settings: dict[str, Any]) -> dict[str, Any]:
+    """Stored settings, section -> name -> value, together with the added settings that they leave out."""
+    return {
+        section: BEFORE[section] | values if section in BEFORE and isinstance(values, dict) else values
+        for section, values in settings.items()
+    }
