@@ -62,8 +62,8 @@ class TrainSettings(Section, frozen=True):
     """Number of the last cycles of each of which the weights of one epoch are kept; their probabilities are averaged. 1
     keeps one epoch of the whole run."""
     keep: Literal["best", "last"] = "best"
-    """Which epoch's weights are kept, of the run or of each cycle of ``snapshots``: ``best``, that with the best score on
-    the fold's validation tiles, or ``last``, which no validation tile has chosen."""
+    """Which epoch's weights are kept, of the run or of each cycle of ``snapshots``: ``best``, that with the best score
+    on the fold's validation tiles, or ``last``, which no validation tile has chosen."""
     plateau_patience: Count = 5
     """With ``plateau``: epochs without a better score after which the rate is reduced."""
     plateau_factor: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.1
@@ -72,6 +72,10 @@ class TrainSettings(Section, frozen=True):
     """Number of epochs without a better score after which training stops; 0 turns it off."""
     ema_momentum: FractionBelowOne = 0.997
     """Momentum of the exponential moving average of the weights, which is then scored and kept; 0 turns it off."""
+    ema_statistics: Literal["raw", "averaged", "recomputed"] = "raw"
+    """Batch norm statistics of the weights that ``ema_momentum`` averages: ``raw``, those of the weights that are
+    trained; ``averaged``, the moving average of the batches' statistics with the momentum ``ema_momentum``; or
+    ``recomputed`` from training tiles before each scoring, as ``swa_start`` always does."""
     swa_start: FractionBelowOne = 0.0
     """Fraction of the epochs after which the weights at the end of each epoch are averaged with equal weight
     (stochastic weight averaging), and the average is scored and kept; 0 turns it off. Suits a constant or a cyclical
