@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 BEFORE: dict[str, dict[str, Any]] = {
+    "network": {"empty_gate": "logit"},
     "train": {"keep": "best", "ema_statistics": "raw"},
 }
 """By section: name of a setting -> its value of before, as JSON has it."""

@@ -163,6 +163,8 @@ def test_dropout_is_where_the_settings_put_it():
         {"deep_supervision": 0.5},
         {"empty_head": 0.1},
         {"empty_head": 0.1, "deep_supervision": 0.5, "stem": "stride2"},
+        {"empty_head": 0.1, "empty_gate": "features", "stem": "stride2"},
+        {"empty_head": 0.1, "empty_gate": "features", "norm": "batch"},
     ],
 )
 def test_every_setting_builds_with_the_predicted_output_size(changes: dict):

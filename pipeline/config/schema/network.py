@@ -103,5 +103,8 @@ class NetworkSettings(Section, frozen=True):
     deep_supervision: NonNegative = 0.1
     """Weight of the loss at each coarser level of the expansive path; 0 turns it off."""
     empty_head: NonNegative = 0.1
-    """Weight of the loss of a head that classifies tiles as with or without salt and gates the mask; 0 turns it
-    off."""
+    """Weight of the loss of a head that classifies tiles as with or without salt; 0 turns it off."""
+    empty_gate: Literal["logit", "none", "features"] = "logit"
+    """What the head of ``empty_head`` does to the mask: ``logit`` adds the tile's logit, where it is negative, to each
+    pixel's at prediction; ``none`` leaves the mask unchanged; ``features`` passes the head's features to the last
+    convolution, in training too."""
