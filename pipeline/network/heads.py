@@ -12,7 +12,7 @@ TILE_DROPOUT = 0.5
 """Dropout rate of the pooled features that the empty-tile head reads."""
 
 
-def hypercolumn(factory: LayerFactory, levels: list[Tensor], width: int) -> Tensor:
+def hypercolumn(factory: LayerFactory, levels: list[Tensor], width: int, dropout: float = 0.0) -> Tensor:
     """All levels of the expansive path at the size of the finest (Hariharan et al. 2015, https://arxiv.org/abs/1411.5752).
 
     The coarser levels are reduced to ``width`` channels before they are upsampled, while they are still small.
@@ -21,6 +21,7 @@ def hypercolumn(factory: LayerFactory, levels: list[Tensor], width: int) -> Tens
         factory: of the network's layers.
         levels: (batch, h / 2**k, w / 2**k, channels), coarse to fine.
         width: channels of the output.
+        dropout: rate of the concatenated levels.
 
     Returns:
         (batch, h, w, width).
@@ -31,7 +32,8 @@ def hypercolumn(factory: LayerFactory, levels: list[Tensor], width: int) -> Tens
         x = factory.convolution(x, width, f"column{number}", kernel=1)
         factor = finest.shape[1] // x.shape[1]
         columns.append(keras.layers.UpSampling2D(factor, interpolation="bilinear", name=f"column{number}_upsample")(x))
-    return factory.convolution(keras.layers.Concatenate(name="columns")(columns), width, "columns_merge")
+    x = factory.dropout(keras.layers.Concatenate(name="columns")(columns), (dropout,), 0, "columns_dropout")
+    return factory.convolution(x, width, "columns_merge")
 
 
 def tile_features(factory: LayerFactory, bottom: Tensor, channels: int) -> Tensor:

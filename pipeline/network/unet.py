@@ -104,7 +104,7 @@ def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "gre
             x = scse(factory, x, name)
         levels.append(x)
     if settings.hypercolumn:
-        x = hypercolumn(factory, levels, widths[0])
+        x = hypercolumn(factory, levels, widths[0], settings.hypercolumn_dropout)
 
     # ---- Back to full resolution, with the image itself as the last skip -------------------------------------------
     if settings.stem != "none":

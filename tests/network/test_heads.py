@@ -69,3 +69,16 @@ def test_without_the_gate_the_logit_leaves_the_mask_unchanged_and_the_features_r
 def test_without_a_head_its_gate_changes_nothing():
     plain, other = (build_unet(network(empty_gate=gate), 16) for gate in ("logit", "features"))
     assert [layer.name for layer in plain.layers] == [layer.name for layer in other.layers]
+
+
+@pytest.mark.parametrize("kind", ["element", "spatial"])
+def test_the_hypercolumn_has_its_own_dropout(kind: str):
+    def dropouts(**changes) -> dict[str, tuple[type, float]]:
+        model = build_unet(
+            network(hypercolumn=True, dropout_kind=kind, dropout=(0,), decoder_dropout=(0,), **changes), 16
+        )
+        return {each.name: (type(each), each.rate) for each in model.layers if "dropout" in each.name}
+
+    layer = {"element": keras.layers.Dropout, "spatial": keras.layers.SpatialDropout2D}[kind]
+    assert dropouts() == {}
+    assert dropouts(hypercolumn_dropout=0.4) == {"columns_dropout": (layer, 0.4)}

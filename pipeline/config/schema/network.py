@@ -100,6 +100,8 @@ class NetworkSettings(Section, frozen=True):
     """``scse``: channel and spatial attention on each level of the expansive path."""
     hypercolumn: bool = True
     """The last convolution gets the output of every level of the expansive path, not only of the finest."""
+    hypercolumn_dropout: FractionBelowOne = 0.0
+    """Dropout rate of the concatenated levels of ``hypercolumn``, of the kind ``dropout_kind``."""
     deep_supervision: NonNegative = 0.1
     """Weight of the loss at each coarser level of the expansive path; 0 turns it off."""
     empty_head: NonNegative = 0.1
