@@ -104,6 +104,8 @@ class NetworkSettings(Section, frozen=True):
     """Dropout rate of the concatenated levels of ``hypercolumn``, of the kind ``dropout_kind``."""
     deep_supervision: NonNegative = 0.1
     """Weight of the loss at each coarser level of the expansive path; 0 turns it off."""
+    deep_supervision_tiles: Literal["all", "salt"] = "all"
+    """Tiles with the losses of ``deep_supervision``: ``all``, or only those with ``salt``."""
     empty_head: NonNegative = 0.1
     """Weight of the loss of a head that classifies tiles as with or without salt; 0 turns it off."""
     empty_gate: Literal["logit", "none", "features"] = "logit"
