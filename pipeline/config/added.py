@@ -10,7 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 BEFORE: dict[str, dict[str, Any]] = {
-    "network": {"empty_gate": "logit", "hypercolumn_dropout": 0.0, "deep_supervision_tiles": "all"},
+    "network": {
+        "empty_gate": "logit",
+        "hypercolumn_dropout": 0.0,
+        "deep_supervision_tiles": "all",
+        "encoder_attention": "none",
+    },
     "train": {"keep": "best", "ema_statistics": "raw"},
 }
 """By section: name of a setting -> its value of before, as JSON has it."""

@@ -76,6 +76,8 @@ def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "gre
         for level in range(len(skips), settings.levels):
             for number in range(settings.blocks):
                 x = block(factory, x, widths[level], _name(f"down{level + 1}", number, settings.blocks))
+            if settings.encoder_attention == "scse":
+                x = scse(factory, x, f"down{level + 1}")
             skips.append(x)
             x = keras.layers.MaxPooling2D(2, name=f"down{level + 1}_pool")(x)  # half the height and width
             x = factory.dropout(x, settings.dropout, level, f"down{level + 1}_dropout")
@@ -83,6 +85,8 @@ def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "gre
         # ---- Bottom: the smallest image, the most channels ----------------------------------------------------------
         for number in range(settings.blocks):
             x = block(factory, x, widths[-1], _name("bottom", number, settings.blocks))
+        if settings.encoder_attention == "scse":
+            x = scse(factory, x, "bottom")
     elif settings.encoder in APPLICATIONS:
         *skips, x = application_encoder(factory, settings, grey, extras)
     else:

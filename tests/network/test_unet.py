@@ -157,6 +157,8 @@ def test_dropout_is_where_the_settings_put_it():
         {"levels": 1},
         {"stem": "stride4"},
         {"attention": "scse", "norm": "batch"},
+        {"encoder_attention": "scse", "stem": "stride2"},
+        {"encoder_attention": "scse", "padding": "valid"},
         {"hypercolumn": True},
         {"hypercolumn": True, "levels": 1},
         {"hypercolumn": True, "stem": "stride2", "levels": 3},

@@ -98,6 +98,9 @@ class NetworkSettings(Section, frozen=True):
     """Kernel size of the transposed convolution."""
     attention: Literal["none", "scse"] = "scse"
     """``scse``: channel and spatial attention on each level of the expansive path."""
+    encoder_attention: Literal["none", "scse"] = "none"
+    """The same on each level of the contracting path. A backbone of ``keras.applications`` is left unchanged; the
+    attention is on those of its features that the expansive path gets."""
     hypercolumn: bool = True
     """The last convolution gets the output of every level of the expansive path, not only of the finest."""
     hypercolumn_dropout: FractionBelowOne = 0.0
