@@ -15,6 +15,7 @@ BEFORE: dict[str, dict[str, Any]] = {
         "hypercolumn_dropout": 0.0,
         "deep_supervision_tiles": "all",
         "encoder_attention": "none",
+        "context": "none",
     },
     "train": {"keep": "best", "ema_statistics": "raw"},
 }

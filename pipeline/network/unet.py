@@ -14,6 +14,7 @@ import keras
 from pipeline.config import ExtraChannels, NetworkSettings
 from pipeline.config.geometry import APPLICATIONS, output_size
 from pipeline.network.blocks import concatenate_skip, plain_block, residual_block, scse
+from pipeline.network.context import CONTEXTS
 from pipeline.network.encoders.applications import application_encoder
 from pipeline.network.encoders.resnet import resnet_encoder
 from pipeline.network.heads import concatenate_tile, hypercolumn, tile_features, with_auxiliary_outputs
@@ -91,6 +92,8 @@ def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "gre
         *skips, x = application_encoder(factory, settings, grey, extras)
     else:
         *skips, x = resnet_encoder(factory, settings, x, skips, widths)
+    if settings.context != "none":
+        x = CONTEXTS[settings.context](factory, x)
     bottom = x
 
     # ---- Expansive path: transposed convolution, concatenation with the skip, convolution, convolution -------------

@@ -42,6 +42,8 @@ def tiles(count: int, size: int = 32) -> np.ndarray:
         NetworkSettings(width=4, levels=2, empty_gate="features"),
         NetworkSettings(width=4, levels=2, encoder_attention="scse"),
         NetworkSettings(width=4, levels=2, encoder="resnet34", encoder_attention="scse"),
+        NetworkSettings(width=4, levels=1, context="pyramid"),
+        NetworkSettings(width=4, levels=1, context="dilated"),
     ],
     ids=[
         "residual",
@@ -53,6 +55,8 @@ def tiles(count: int, size: int = 32) -> np.ndarray:
         "features of the tile",
         "scse",
         "resnet34 with scse",
+        "pyramid",
+        "dilated",
     ],
 )
 def test_the_folded_model_has_no_batch_norm_and_the_same_outputs(settings: NetworkSettings):

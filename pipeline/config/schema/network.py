@@ -101,6 +101,9 @@ class NetworkSettings(Section, frozen=True):
     encoder_attention: Literal["none", "scse"] = "none"
     """The same on each level of the contracting path. A backbone of ``keras.applications`` is left unchanged; the
     attention is on those of its features that the expansive path gets."""
+    context: Literal["none", "pyramid", "dilated"] = "none"
+    """Module at the bottom, between the two paths: ``pyramid`` pools the features over grids of 1, 2, 3 and 6 cells a
+    side (PSPNet), ``dilated`` applies dilated convolutions side by side (ASPP)."""
     hypercolumn: bool = True
     """The last convolution gets the output of every level of the expansive path, not only of the finest."""
     hypercolumn_dropout: FractionBelowOne = 0.0
