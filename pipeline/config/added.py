@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 BEFORE: dict[str, dict[str, Any]] = {
+    "augment": {"cutout": 0.0, "cutout_size": 30, "resized_crop": 0.0, "resized_crop_area": [0.64, 1.0]},
     "network": {
         "empty_gate": "logit",
         "hypercolumn_dropout": 0.0,

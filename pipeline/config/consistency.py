@@ -13,7 +13,7 @@ from pipeline.config.schema.predict import Rule, ViewName
 from pipeline.config.schema.settings import Settings
 from pipeline.config.schema.train import TrainSettings
 
-_RANGES = (("augment", "scale"), ("augment", "gamma_limit"))
+_RANGES = (("augment", "scale"), ("augment", "resized_crop_area"), ("augment", "gamma_limit"))
 """Settings whose two values are the ends of a range."""
 
 
