@@ -18,7 +18,7 @@ BEFORE: dict[str, dict[str, Any]] = {
         "encoder_attention": "none",
         "context": "none",
     },
-    "train": {"keep": "best", "ema_statistics": "raw"},
+    "train": {"keep": "best", "ema_statistics": "raw", "exclude": []},
 }
 """By section: name of a setting -> its value of before, as JSON has it."""
 

@@ -11,7 +11,7 @@ from pipeline.config.errors import UserError
 from pipeline.config.schema.network import NetworkSettings
 from pipeline.config.schema.predict import Rule, ViewName
 from pipeline.config.schema.settings import Settings
-from pipeline.config.schema.train import TrainSettings
+from pipeline.config.schema.train import ExcludedTiles, TrainSettings
 
 _RANGES = (("augment", "scale"), ("augment", "resized_crop_area"), ("augment", "gamma_limit"))
 """Settings whose two values are the ends of a range."""
@@ -33,12 +33,14 @@ def normalized(settings: Settings, where: str) -> Settings:
             raise UserError(
                 f"{where}: {section}.{name} = [{low}, {high}]: the first value must not be larger than the second"
             )
+    excluded = _in_order(settings.train.exclude, ExcludedTiles, "train.exclude", where)
+    train = msgspec.structs.replace(settings.train, exclude=excluded)
     views = _in_order(settings.predict.tta, ViewName, "predict.tta", where)
     predict = msgspec.structs.replace(settings.predict, tta=views)
     submit = settings.submit
     if submit.rules != "auto":
         submit = msgspec.structs.replace(submit, rules=_in_order(submit.rules, Rule, "submit.rules", where))
-    return msgspec.structs.replace(settings, predict=predict, submit=submit)
+    return msgspec.structs.replace(settings, train=train, predict=predict, submit=submit)
 
 
 def _in_order(names: tuple[str, ...], known: Any, key: str, where: str) -> tuple[Any, ...]:

@@ -20,6 +20,8 @@ LossName = Literal[
     "bce_symmetric_lovasz",
     "weighted_border",
 ]
+ExcludedTiles = Literal["constant", "tiny"]
+"""Kinds of labelled tiles; see ``pipeline/data/exclusion.py``."""
 
 
 class TrainSettings(Section, frozen=True):
@@ -29,6 +31,9 @@ class TrainSettings(Section, frozen=True):
     """Passes over the training tiles."""
     batch_size: Count = 8
     """Tiles per step."""
+    exclude: tuple[ExcludedTiles, ...] = ()
+    """Labelled tiles that are not trained on: ``constant``, whose image has one grey value, and ``tiny``, whose mask
+    has 1 to 24 pixels of salt. They are scored like all others."""
     loss: LossName = "bce_dice"
     """Loss of the mask: binary cross-entropy (``bce``), Dice, focal, the Lovász hinge with elu + 1 (``lovasz``), with a
     hinge as in its paper (``lovasz_hinge``), or for both salt and background (``symmetric_lovasz``), sums of them
