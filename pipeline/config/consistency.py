@@ -57,6 +57,13 @@ def contradiction(train: TrainSettings, network: NetworkSettings) -> str:
 
 def _cycles(train: TrainSettings) -> str:
     cyclical = train.schedule == "cosine_restarts"
+    first = first_cycle_epochs(train)
+    if cyclical and train.cycles > 1 and train.first_cycle and not 1 <= first <= train.epochs - train.cycles + 1:
+        return (
+            f"train.first_cycle = {train.first_cycle} of {train.epochs} train.epochs is {first}, which leaves "
+            f"{train.epochs - first} for {train.cycles - 1} more of train.cycles; each needs at least one, so set more "
+            "train.epochs, fewer train.cycles, or another train.first_cycle"
+        )
     if cyclical and train.cycles > train.epochs:
         return f"train.cycles = {train.cycles} needs at least as many train.epochs, not {train.epochs}"
     if train.snapshots > (train.cycles if cyclical else 1):
@@ -70,6 +77,11 @@ def _cycles(train: TrainSettings) -> str:
             "epochs without a better score; set train.early_stopping to 0, or train.keep to best"
         )
     return ""
+
+
+def first_cycle_epochs(train: TrainSettings) -> int:
+    """Epochs of the first cycle, for a ``train.first_cycle`` above 0."""
+    return round(train.first_cycle * train.epochs)
 
 
 def _averages(train: TrainSettings) -> str:

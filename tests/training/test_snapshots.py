@@ -39,6 +39,11 @@ def test_the_best_epoch_of_the_run_or_of_each_of_the_last_cycles_is_kept(train: 
     assert [row["epoch"] - 1 for row in kept_rows(train, rows(*SCORES))] == kept
 
 
+def test_the_short_cycles_after_a_long_one_are_kept():
+    train = TrainSettings(epochs=6, schedule="cosine_restarts", cycles=3, snapshots=2, first_cycle=0.65, keep="last")
+    assert kept_epochs(train, rows(*SCORES)) == [4, 5]
+
+
 def test_cycles_that_have_not_started_keep_nothing():
     assert kept_epochs(TWO_OF_THREE, rows(*SCORES[:2])) == []
     assert kept_epochs(TWO_OF_THREE, rows(*SCORES[:3])) == [2]

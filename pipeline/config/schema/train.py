@@ -63,6 +63,9 @@ class TrainSettings(Section, frozen=True):
     """With ``one_cycle``: the initial rate is the peak divided by this."""
     cycles: Annotated[int, Meta(ge=1, le=1000)] = 4
     """With ``cosine_restarts``: number of cosine cycles, of lengths as equal as whole epochs allow."""
+    first_cycle: FractionBelowOne = 0.0
+    """With two or more ``cycles``: fraction of the epochs that the first one takes, so that a long cycle is followed by
+    short, equal ones; 0 makes all equal."""
     snapshots: Annotated[int, Meta(ge=1, le=1000)] = 1
     """Number of the last cycles of each of which the weights of one epoch are kept; their probabilities are averaged. 1
     keeps one epoch of the whole run."""
