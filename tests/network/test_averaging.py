@@ -118,10 +118,6 @@ def test_statistics_of_the_moving_average_are_recomputed_and_everything_is_resto
         plain = arrays_of(model.weights)
     with averaged(model, batches):
         found = arrays_of(model.weights)
-        expected = arrays_of(model.weights)
-        recompute_batch_norm_statistics(model, batches())
-        for one, again in zip(expected, arrays_of(model.weights), strict=True):
-            np.testing.assert_allclose(one, again, rtol=0.1, atol=0.05)  # other draws of dropout
     for value, before in zip(arrays_of(model.variables), raw, strict=True):
         np.testing.assert_array_equal(value, before)
     same = [np.array_equal(one, other) for one, other in zip(plain, found, strict=True)]
