@@ -235,7 +235,8 @@ def _into_experiment(row: dict[str, Any]) -> None:
     path = experiment_path(row["experiment"])
     lines = path.read_text(encoding="utf-8").splitlines()
     head = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    begin = next((number for number, line in enumerate(lines[:head]) if line.startswith("# Measured")), head)
+    measured = ("# Measured", "# Not measured")
+    begin = next((number for number, line in enumerate(lines[:head]) if line.startswith(measured)), head)
     path.write_text("\n".join([*lines[:begin], *header(row), *lines[head:]]) + "\n", encoding="utf-8")
 
 
