@@ -21,6 +21,7 @@ from typing import Any
 
 from pipeline.artifacts import Freshness, Layout, read_manifest, split_name
 from pipeline.config import Settings, all_experiment_names, experiment_path, load, stored
+from pipeline.config.added import with_added
 from pipeline.config.datasets import DEFAULT_DATASET
 from pipeline.reporting.comparison import difference
 from pipeline.stages import prepare, split, train
@@ -153,7 +154,7 @@ def changed(then: dict[str, Any], now: dict[str, Any]) -> bool:
             because the rungs set the post-processing themselves. A removed setting does not count.
         now: all settings of the experiment.
     """
-    plain = stored(Settings())
+    then, now, plain = with_added(then), with_added(now), with_added(stored(Settings()))
     for section, values in then.items():
         missing = now[section] if section in AFTER_TRAINING else plain[section]
         if any(value != values.get(key, missing[key]) for key, value in now[section].items()):
@@ -234,7 +235,8 @@ def _into_experiment(row: dict[str, Any]) -> None:
     path = experiment_path(row["experiment"])
     lines = path.read_text(encoding="utf-8").splitlines()
     head = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    begin = next((number for number, line in enumerate(lines[:head]) if line.startswith("# Measured")), head)
+    measured = ("# Measured", "# Not measured")
+    begin = next((number for number, line in enumerate(lines[:head]) if line.startswith(measured)), head)
     path.write_text("\n".join([*lines[:begin], *header(row), *lines[head:]]) + "\n", encoding="utf-8")
 
 

@@ -12,6 +12,7 @@ from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.integrity import quick_error
 from pipeline.artifacts.manifest import Manifest, read_manifest
 from pipeline.config import Settings, diff, stored
+from pipeline.config.added import with_added
 from pipeline.config.renamed import current_name
 
 
@@ -98,7 +99,8 @@ def changed_settings(artifact: Artifact, manifest: Manifest) -> dict[str, tuple[
     """What differs between a manifest's settings and those of now: dotted key -> (value then, value now)."""
     if manifest.settings == artifact.settings:
         return {}
-    changed = diff(_completed(manifest.settings, artifact.settings), artifact.settings)
+    now = with_added(artifact.settings)
+    changed = diff(_completed(with_added(manifest.settings), now), now)
     return {current_name(key): values for key, values in changed.items()}
 
 
@@ -127,7 +129,7 @@ def _misfit(artifact: Artifact, manifest: Manifest) -> str:
 def _completed(then: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """Settings of an older manifest, with those that there were not yet at their defaults."""
     completed = dict(then)
-    for section, plain in stored(Settings()).items():
+    for section, plain in with_added(stored(Settings())).items():
         if isinstance(then.get(section), dict) and isinstance(now.get(section), dict):
             completed[section] = {key: plain[key] for key in now[section] if key in plain} | then[section]
     return completed

@@ -27,7 +27,7 @@ from pipeline.config.schema.kaggle import KaggleSettings
 from pipeline.config.schema.network import Application, NetworkSettings
 from pipeline.config.schema.predict import PredictSettings, Rule, SubmitSettings, ViewName
 from pipeline.config.schema.settings import Settings
-from pipeline.config.schema.train import LossName, TrainSettings
+from pipeline.config.schema.train import ExcludedTiles, LossName, TrainSettings
 from pipeline.config.serialise import as_dict, diff, differences, fingerprint, stored, to_toml
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "AugmentSettings",
     "ClusterSettings",
     "Dataset",
+    "ExcludedTiles",
     "ExtraChannels",
     "InputSettings",
     "KaggleSettings",

@@ -11,9 +11,9 @@ from pipeline.config.errors import UserError
 from pipeline.config.schema.network import NetworkSettings
 from pipeline.config.schema.predict import Rule, ViewName
 from pipeline.config.schema.settings import Settings
-from pipeline.config.schema.train import TrainSettings
+from pipeline.config.schema.train import ExcludedTiles, TrainSettings
 
-_RANGES = (("augment", "scale"), ("augment", "gamma_limit"))
+_RANGES = (("augment", "scale"), ("augment", "resized_crop_area"), ("augment", "gamma_limit"))
 """Settings whose two values are the ends of a range."""
 
 
@@ -33,12 +33,14 @@ def normalized(settings: Settings, where: str) -> Settings:
             raise UserError(
                 f"{where}: {section}.{name} = [{low}, {high}]: the first value must not be larger than the second"
             )
+    excluded = _in_order(settings.train.exclude, ExcludedTiles, "train.exclude", where)
+    train = msgspec.structs.replace(settings.train, exclude=excluded)
     views = _in_order(settings.predict.tta, ViewName, "predict.tta", where)
     predict = msgspec.structs.replace(settings.predict, tta=views)
     submit = settings.submit
     if submit.rules != "auto":
         submit = msgspec.structs.replace(submit, rules=_in_order(submit.rules, Rule, "submit.rules", where))
-    return msgspec.structs.replace(settings, predict=predict, submit=submit)
+    return msgspec.structs.replace(settings, train=train, predict=predict, submit=submit)
 
 
 def _in_order(names: tuple[str, ...], known: Any, key: str, where: str) -> tuple[Any, ...]:
@@ -55,14 +57,31 @@ def contradiction(train: TrainSettings, network: NetworkSettings) -> str:
 
 def _cycles(train: TrainSettings) -> str:
     cyclical = train.schedule == "cosine_restarts"
+    first = first_cycle_epochs(train)
+    if cyclical and train.cycles > 1 and train.first_cycle and not 1 <= first <= train.epochs - train.cycles + 1:
+        return (
+            f"train.first_cycle = {train.first_cycle} of {train.epochs} train.epochs is {first}, which leaves "
+            f"{train.epochs - first} for {train.cycles - 1} more of train.cycles; each needs at least one, so set more "
+            "train.epochs, fewer train.cycles, or another train.first_cycle"
+        )
     if cyclical and train.cycles > train.epochs:
         return f"train.cycles = {train.cycles} needs at least as many train.epochs, not {train.epochs}"
     if train.snapshots > (train.cycles if cyclical else 1):
         most = f"at most train.cycles = {train.cycles}" if cyclical else "train.schedule=cosine_restarts"
-        return f"train.snapshots = {train.snapshots} needs {most}: a snapshot is the best epoch of a cycle"
+        return f"train.snapshots = {train.snapshots} needs {most}: a snapshot is an epoch of a cycle"
     if train.snapshots > 1 and train.early_stopping:
         return "train.snapshots needs train.early_stopping=0: each cycle must be completed"
+    if train.keep == "last" and train.early_stopping:
+        return (
+            "train.keep = last keeps the weights of the last epoch, and train.early_stopping ends the training after "
+            "epochs without a better score; set train.early_stopping to 0, or train.keep to best"
+        )
     return ""
+
+
+def first_cycle_epochs(train: TrainSettings) -> int:
+    """Epochs of the first cycle, for a ``train.first_cycle`` above 0."""
+    return round(train.first_cycle * train.epochs)
 
 
 def _averages(train: TrainSettings) -> str:

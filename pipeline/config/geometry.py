@@ -112,6 +112,7 @@ def _check(settings: NetworkSettings) -> None:
         "network.encoder": encoder != "unet",
         "network.hypercolumn": settings.hypercolumn,
         "network.deep_supervision": settings.deep_supervision > 0,
+        "network.empty_gate": settings.empty_head > 0 and settings.empty_gate == "features",
     }
     for name, needs_padding in padded.items():
         if needs_padding and settings.padding == "valid":

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.config.added import without_added
 from pipeline.config.renamed import STORED_NAMES
 from pipeline.config.schema.base import Section
 from pipeline.config.schema.settings import Settings
@@ -19,23 +20,25 @@ def as_dict(settings: Section) -> dict[str, Any]:
 
 
 def stored(settings: Section) -> dict[str, Any]:
-    """Settings as manifests hold them and fingerprints hash them: as ``as_dict``, with the names of ``STORED_NAMES``.
+    """Settings as manifests hold them and fingerprints hash them.
+
+    As ``as_dict``, with the names of ``STORED_NAMES`` and without the added settings that have their values of before.
 
     Args:
         settings: all sections, or one.
     """
     plain = as_dict(settings)
     if isinstance(settings, Settings):
-        return {section: _with_stored_names(section, values) for section, values in plain.items()}
-    return _with_stored_names(_SECTION_NAMES[type(settings)], plain)
+        return {section: _as_stored(section, values) for section, values in plain.items()}
+    return _as_stored(_SECTION_NAMES[type(settings)], plain)
 
 
 _SECTION_NAMES = {type(getattr(Settings(), name)): name for name in Settings.__struct_fields__}
 
 
-def _with_stored_names(section: str, values: dict[str, Any]) -> dict[str, Any]:
+def _as_stored(section: str, values: dict[str, Any]) -> dict[str, Any]:
     names = STORED_NAMES.get(section, {})
-    return {names.get(name, name): value for name, value in values.items()}
+    return {names.get(name, name): value for name, value in without_added(section, values).items()}
 
 
 def differences(settings: Settings, base: Settings | None = None) -> dict[str, tuple[Any, Any]]:

@@ -16,9 +16,11 @@ import pandas as pd
 
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Freshness, remove_backup
-from pipeline.config import Settings
+from pipeline.config import Settings, UserError
 from pipeline.data import tiles as tiles_store
+from pipeline.data.exclusion import excluded
 from pipeline.data.folds import fold_of_tiles
+from pipeline.data.tiles import Tiles
 from pipeline.execution.memory import explaining_full_memory
 from pipeline.execution.task import PredictTask, TrainTask
 from pipeline.prediction import CHUNK
@@ -40,12 +42,7 @@ def train_fold(task: TrainTask, callback: FoldCallback | None = None) -> None:
         if Freshness().state(artifact).done:  # another process has trained it since the caller looked
             return
         seen = artifacts.inputs_now(artifact)
-        data = FoldData(
-            LabelledTiles(tiles.train_images, tiles.train_masks, _depths(task.settings, tiles.train)),
-            training=np.flatnonzero(fold_of_tile != task.fold),
-            validation=np.flatnonzero(fold_of_tile == task.fold),
-            unlabelled=UnlabelledTiles(tiles.test_images, _depths(task.settings, tiles.test)),
-        )
+        data = fold_data(task.settings, task.fold, tiles, fold_of_tile)
         run = FoldRun(
             task.settings,
             task.fold,
@@ -58,6 +55,23 @@ def train_fold(task: TrainTask, callback: FoldCallback | None = None) -> None:
             result = fit_fold(run, data)
         artifacts.commit(artifact, result, started, seen=seen)
         remove_backup(artifact)
+
+
+def fold_data(settings: Settings, fold: int, tiles: Tiles, fold_of_tile: np.ndarray) -> FoldData:
+    """The tiles of one fold: trained on are those of the other folds, without those of ``train.exclude``.
+
+    Raises:
+        UserError: no tile is left to train on.
+    """
+    training = np.flatnonzero((fold_of_tile != fold) & ~excluded(tiles.train, settings.train.exclude))
+    if not len(training):
+        raise UserError(f"train.exclude leaves no tile to train fold {fold} on; set train.exclude=[]")
+    return FoldData(
+        LabelledTiles(tiles.train_images, tiles.train_masks, _depths(settings, tiles.train)),
+        training=training,
+        validation=np.flatnonzero(fold_of_tile == fold),
+        unlabelled=UnlabelledTiles(tiles.test_images, _depths(settings, tiles.test)),
+    )
 
 
 def predict_out_of_fold(task: TrainTask) -> None:

@@ -13,9 +13,10 @@ def fold_line(task: TrainTask, freshness: Freshness) -> str:
     if not trained or not predicted:
         return f"fold {task.fold}: not trained"
     epochs = trained.result.get("kept_epochs", [trained.result["best_epoch"]])
-    best = f"best epoch {epochs[0]}" if len(epochs) == 1 else f"snapshots of epochs {', '.join(map(str, epochs))}"
+    kept = task.settings.train.keep
+    which = f"{kept} epoch {epochs[0]}" if len(epochs) == 1 else f"snapshots of epochs {', '.join(map(str, epochs))}"
     return (
-        f"fold {task.fold}: {best} of {trained.result['epochs']}, "
+        f"fold {task.fold}: {which} of {trained.result['epochs']}, "
         f"out-of-fold score {predicted.result['score_at_half']:.4f} at 0.5, "
         f"{format_duration(trained.result['seconds'])}"
     )

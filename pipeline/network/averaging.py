@@ -15,20 +15,55 @@ from pipeline.network.optimizers import average_variables
 TILES = 512
 """Training tiles from which the batch norm statistics of averaged weights are computed; all, where there are fewer."""
 
+Images = Callable[[int], Iterable[np.ndarray]]
+"""``images(n)`` yields at least n training tiles in batches, (batch, size, size, channels) float32."""
+
 
 @contextmanager
-def averaged(model: keras.Model) -> Iterator[None]:
-    """Replace the weights by their moving average inside the ``with`` block; do nothing where averaging is off."""
-    averages = average_variables(model)
-    raw = arrays_of(model.trainable_variables[: len(averages)])
+def averaged(model: keras.Model, images: Images | None = None) -> Iterator[None]:
+    """Replace the weights by their moving average inside the ``with`` block; do nothing where averaging is off.
+
+    Args:
+        model: being trained.
+        images: where given, the batch norm statistics are recomputed from these tiles. They must be the same at each
+            call, or a resumed training would end differently from an uninterrupted one.
+    """
+    with _in_place(model, arrays_of(average_variables(model)), images):
+        yield
+
+
+@contextmanager
+def _in_place(model: keras.Model, averages: list[np.ndarray], images: Images | None) -> Iterator[None]:
+    """Replace the trainable weights by their averages, if there are any; afterwards restore all that was changed."""
+    changed = model.trainable_variables if averages else []
+    if averages and images is not None:  # forward passes also change statistics and the random state of dropout
+        metrics = {id(variable) for variable in model.metrics_variables}
+        changed = [each for each in model.variables if id(each) not in metrics]
+    raw = arrays_of(changed)
+    # Through NumPy: JAX reuses the memory of a step's inputs for its outputs, so two variables must not share any.
     for weight, average in zip(model.trainable_variables, averages, strict=bool(averages)):
-        # Through NumPy: JAX reuses the memory of a step's inputs for its outputs, so two variables must not share any.
-        weight.assign(keras.ops.convert_to_numpy(average.value))
+        weight.assign(average)
     try:
+        if averages and images is not None:
+            recompute_batch_norm_statistics(model, images(TILES))
         yield
     finally:
-        for weight, value in zip(model.trainable_variables, raw, strict=bool(averages)):
-            weight.assign(value)
+        for variable, value in zip(changed, raw, strict=True):
+            variable.assign(value)
+
+
+def average_batch_norm_statistics(model: keras.Model, momentum: float) -> None:
+    """Give the batch norm statistics the momentum of the weights' moving average. Call it before the first step.
+
+    At step t the weights' average is the sum of (1 - m) m**k times the weights at step t - k. With this momentum the
+    statistics are the same sum of the batches' statistics, each of which was computed with the weights of its step.
+
+    Args:
+        model: whose trainable batch norms are changed; their statistics are used outside training only.
+        momentum: of the moving average.
+    """
+    for norm in _trainable_norms(model):
+        norm.momentum = momentum
 
 
 class StochasticAverage:
@@ -63,7 +98,7 @@ class StochasticAverage:
         self.arrays = [mean + (weight - mean) / count for mean, weight in zip(means, weights, strict=True)]
 
     @contextmanager
-    def in_place(self, model: keras.Model, images: Callable[[int], Iterable[np.ndarray]]) -> Iterator[None]:
+    def in_place(self, model: keras.Model, images: Images) -> Iterator[None]:
         """Replace the weights by their mean inside the ``with`` block; do nothing before the first averaged epoch.
 
         The batch norm statistics belong to the raw weights, so they are recomputed for the mean. Afterwards all raw
@@ -71,21 +106,10 @@ class StochasticAverage:
 
         Args:
             model: being trained.
-            images: ``images(n)`` yields at least n training tiles in batches, (batch, size, size, 1) float32. They must
-                be the same at each call, or a resumed training would end differently from an uninterrupted one.
+            images: training tiles. They must be the same at each call, as for ``averaged``.
         """
-        metrics = {id(variable) for variable in model.metrics_variables}
-        variables = [each for each in model.variables if self.arrays and id(each) not in metrics]
-        raw = arrays_of(variables)
-        for weight, mean in zip(model.trainable_variables, self.arrays, strict=bool(self.arrays)):
-            weight.assign(mean)
-        try:
-            if self.arrays:
-                recompute_batch_norm_statistics(model, images(TILES))
+        with _in_place(model, self.arrays, images):
             yield
-        finally:
-            for variable, value in zip(variables, raw, strict=True):
-                variable.assign(value)
 
 
 def recompute_batch_norm_statistics(model: keras.Model, images: Iterable[np.ndarray]) -> None:
@@ -97,11 +121,7 @@ def recompute_batch_norm_statistics(model: keras.Model, images: Iterable[np.ndar
         model: built.
         images: batches of (batch, size, size, 1) float32.
     """
-    norms = [
-        layer
-        for layer in model._flatten_layers(include_self=False)
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-    ]
+    norms = _trainable_norms(model)
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
@@ -114,6 +134,14 @@ def recompute_batch_norm_statistics(model: keras.Model, images: Iterable[np.ndar
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+
+
+def _trainable_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    return [
+        layer
+        for layer in model._flatten_layers(include_self=False)
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
 
 
 def arrays_of(variables: Iterable[keras.Variable]) -> list[np.ndarray]:

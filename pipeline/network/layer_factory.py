@@ -41,17 +41,25 @@ class LayerFactory:
         return kind(seed=self.next_seed())
 
     def convolution(
-        self, x: Tensor, channels: int, name: str, kernel: int = 3, stride: int = 1, activate: bool = True
+        self,
+        x: Tensor,
+        channels: int,
+        name: str,
+        kernel: int = 3,
+        stride: int = 1,
+        activate: bool = True,
+        dilation: int = 1,
     ) -> Tensor:
         """Convolution, norm (if the network has one) and ReLU: (b, h, w, c) -> (b, h', w', channels)."""
         has_norm = self._settings.norm != "none"
-        # A 1x1 convolution and the stem keep the image's size in any case; only a 3x3 one follows the setting.
-        padding = self._settings.padding if kernel == 3 and stride == 1 else "same"
+        # A 1x1 or dilated convolution and the stem keep the image's size in any case; other 3x3 follow the setting.
+        padding = self._settings.padding if kernel == 3 and stride == dilation == 1 else "same"
         x = keras.layers.Conv2D(
             channels,
             kernel,
             strides=stride,
             padding=padding,
+            dilation_rate=dilation,
             use_bias=not has_norm,  # a norm subtracts any bias again
             kernel_initializer=self.initializer(),
             name=name,

@@ -15,6 +15,7 @@ import keras
 from keras import ops
 
 from pipeline.config import TrainSettings
+from pipeline.config.consistency import first_cycle_epochs
 
 
 def learning_rate(settings: TrainSettings, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
@@ -59,7 +60,7 @@ def _cosine(
 class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
     """Half a cosine down from the peak in each cycle, then a restart at the peak (SGDR, section 3).
 
-    All cycles have the same length and height, T_mult = 1 in the paper.
+    All cycles have the same height. In the paper each cycle is T_mult times as long as the one before.
 
     Args:
         peak: rate at the start of a cycle.
@@ -89,7 +90,11 @@ class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
 
 def cycle_edges(settings: TrainSettings) -> list[int]:
     """The first epoch of each cycle, counted from 0, and the number of epochs at the end."""
-    return [cycle * settings.epochs // settings.cycles for cycle in range(settings.cycles + 1)]
+    epochs, cycles = settings.epochs, settings.cycles
+    if not settings.first_cycle or cycles == 1:
+        return [cycle * epochs // cycles for cycle in range(cycles + 1)]
+    first = first_cycle_epochs(settings)
+    return [0, *(first + cycle * (epochs - first) // (cycles - 1) for cycle in range(cycles))]
 
 
 def plateau_rate(settings: TrainSettings, scores: Sequence[float]) -> float:

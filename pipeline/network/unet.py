@@ -14,14 +14,17 @@ import keras
 from pipeline.config import ExtraChannels, NetworkSettings
 from pipeline.config.geometry import APPLICATIONS, output_size
 from pipeline.network.blocks import concatenate_skip, plain_block, residual_block, scse
+from pipeline.network.context import CONTEXTS
 from pipeline.network.encoders.applications import application_encoder
 from pipeline.network.encoders.resnet import resnet_encoder
-from pipeline.network.heads import hypercolumn, with_auxiliary_outputs
+from pipeline.network.heads import concatenate_tile, hypercolumn, tile_features, with_auxiliary_outputs
 from pipeline.network.layer_factory import LayerFactory
 from pipeline.network.layers import Coordinates, Tensor
 
 STEM_CHANNELS = 16
 """Channels at full resolution, for a network with a stem of stride 2 or 4."""
+TILE_CHANNELS = 64
+"""Features of the whole tile, with ``empty_gate = "features"``."""
 
 
 def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "grey", seed: int = 0) -> keras.Model:
@@ -74,6 +77,8 @@ def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "gre
         for level in range(len(skips), settings.levels):
             for number in range(settings.blocks):
                 x = block(factory, x, widths[level], _name(f"down{level + 1}", number, settings.blocks))
+            if settings.encoder_attention == "scse":
+                x = scse(factory, x, f"down{level + 1}")
             skips.append(x)
             x = keras.layers.MaxPooling2D(2, name=f"down{level + 1}_pool")(x)  # half the height and width
             x = factory.dropout(x, settings.dropout, level, f"down{level + 1}_dropout")
@@ -81,10 +86,14 @@ def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "gre
         # ---- Bottom: the smallest image, the most channels ----------------------------------------------------------
         for number in range(settings.blocks):
             x = block(factory, x, widths[-1], _name("bottom", number, settings.blocks))
+        if settings.encoder_attention == "scse":
+            x = scse(factory, x, "bottom")
     elif settings.encoder in APPLICATIONS:
         *skips, x = application_encoder(factory, settings, grey, extras)
     else:
         *skips, x = resnet_encoder(factory, settings, x, skips, widths)
+    if settings.context != "none":
+        x = CONTEXTS[settings.context](factory, x)
     bottom = x
 
     # ---- Expansive path: transposed convolution, concatenation with the skip, convolution, convolution -------------
@@ -102,7 +111,7 @@ def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "gre
             x = scse(factory, x, name)
         levels.append(x)
     if settings.hypercolumn:
-        x = hypercolumn(factory, levels, widths[0])
+        x = hypercolumn(factory, levels, widths[0], settings.hypercolumn_dropout)
 
     # ---- Back to full resolution, with the image itself as the last skip -------------------------------------------
     if settings.stem != "none":
@@ -111,11 +120,16 @@ def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "gre
         )(x)
         x = factory.norm_relu(x, "full_upsample")
         x = concatenate_skip(x, scaled, "full")
-        x = factory.convolution(x, STEM_CHANNELS, "full_conv")
+    tile = None
+    if settings.empty_head and settings.empty_gate == "features":
+        tile = tile_features(factory, bottom, TILE_CHANNELS)
+        x = concatenate_tile(x, tile)
+    if settings.stem != "none" or tile is not None:
+        x = factory.convolution(x, STEM_CHANNELS if settings.stem != "none" else widths[0], "full_conv")
 
     # ---- A 1x1 convolution: one logit for each pixel, in float32 even where the rest computes in half precision ----
     logits = factory.logits(x, "logits")
-    return keras.Model(image, with_auxiliary_outputs(factory, settings, logits, bottom, levels), name="unet")
+    return keras.Model(image, with_auxiliary_outputs(factory, settings, logits, bottom, levels, tile), name="unet")
 
 
 def _split_input(image: Tensor, extra: ExtraChannels) -> tuple[Tensor, Tensor | None]:

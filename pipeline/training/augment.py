@@ -16,6 +16,10 @@ import numpy as np
 
 from pipeline.config import TILE, AugmentSettings
 
+CUTOUT_GREY = 128
+"""Grey value of cutout's square. The paper fills it with 0 after normalization, which is the mean (DeVries and Taylor
+2017, https://arxiv.org/abs/1708.04552); 128 is what the input scaling of a network with norms maps to 0."""
+
 
 class Augmenter:
     """The training policy, for one thread: each call reseeds it, so threads must not share it.
@@ -81,6 +85,17 @@ def _policy(settings: AugmentSettings) -> list[albu.BasicTransform]:
             ),
         ),
         (
+            settings.resized_crop,
+            albu.RandomResizedCrop(
+                (TILE, TILE),
+                scale=settings.resized_crop_area,
+                ratio=(1.0, 1.0),
+                # Not INTER_NEAREST: it rounds to the corner of a pixel, which shifts the mask against the image.
+                mask_interpolation=cv2.INTER_NEAREST_EXACT,
+                p=settings.resized_crop,
+            ),
+        ),
+        (
             settings.affine,
             albu.Affine(
                 translate_percent=(-settings.shift, settings.shift),
@@ -110,6 +125,18 @@ def _policy(settings: AugmentSettings) -> list[albu.BasicTransform]:
         (
             settings.gamma,
             albu.RandomGamma(tuple(100 * limit for limit in settings.gamma_limit), p=settings.gamma),
+        ),
+        (
+            # Last, so that no other step moves or changes the square.
+            settings.cutout,
+            albu.CoarseDropout(
+                num_holes_range=(1, 1),
+                hole_height_range=(settings.cutout_size, settings.cutout_size),
+                hole_width_range=(settings.cutout_size, settings.cutout_size),
+                fill=CUTOUT_GREY,
+                fill_mask=None,
+                p=settings.cutout,
+            ),
         ),
     ]
     return [step for probability, step in geometry + values if probability > 0]

@@ -9,8 +9,8 @@ HISTORY = "history.csv"
 
 
 def weight_files(settings: TrainSettings) -> tuple[str, ...]:
-    """Names of a fold's files of weights: of the best epoch, or of the best epoch of each of the last cycles."""
+    """Names of a fold's files of weights: of the best or last epoch of the run, or of each of the last cycles."""
     if settings.snapshots == 1:
-        return ("best.weights.h5",)
+        return (f"{settings.keep}.weights.h5",)
     last = range(settings.cycles - settings.snapshots + 1, settings.cycles + 1)
-    return tuple(f"best-of-cycle-{cycle}.weights.h5" for cycle in last)
+    return tuple(f"{settings.keep}-of-cycle-{cycle}.weights.h5" for cycle in last)

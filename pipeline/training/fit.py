@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from pipeline.config import TrainSettings
+from pipeline.network.averaging import average_batch_norm_statistics
 from pipeline.network.device import workers
 from pipeline.network.optimizers import make_optimizer
 from pipeline.prediction.build import make_network, make_predictor
@@ -29,9 +30,10 @@ def fit_fold(run: FoldRun, data: FoldData) -> dict[str, Any]:
     """Train one fold, from the first epoch or from where a killed run stopped, and write its best weights and history.
 
     The weights that are kept are those of the epoch with the best competition score on the validation tiles, at the
-    threshold 0.5. With ``train.ema_momentum`` or ``train.swa_start`` the averaged weights are scored and kept. With
-    ``train.snapshots`` the best epoch of each of the last cycles is kept (a snapshot ensemble, Huang et al. 2017,
-    https://arxiv.org/abs/1704.00109, who keep the last epoch of each).
+    threshold 0.5, or with ``train.keep = "last"`` those of the last epoch. With ``train.ema_momentum`` or
+    ``train.swa_start`` the averaged weights are scored and kept. With ``train.snapshots`` one epoch of each of the last
+    cycles is kept (a snapshot ensemble, Huang et al. 2017, https://arxiv.org/abs/1704.00109, who keep the last epoch of
+    each).
 
     Args:
         run: settings, fold, folder, callback.
@@ -65,6 +67,8 @@ def fit_fold(run: FoldRun, data: FoldData) -> dict[str, Any]:
         stack.enter_context(closing(batches))
         compile_network(model, make_optimizer(train, len(batches)), train.loss, settings.network)
         model.optimizer.build(model.trainable_variables)
+        if train.ema_statistics == "averaged" and train.ema_momentum:
+            average_batch_norm_statistics(model, train.ema_momentum)
         history = TrainingLoop(run, model, batches, validation, checkpoint, pseudo).train()
 
     # ---- Write the fold's files from the checkpoint -----------------------------------------------------------------

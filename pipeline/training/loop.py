@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from pipeline.training.epoch import train_one_epoch
 from pipeline.training.fold import FoldRun
 from pipeline.training.history import History, best_row, stops_early
 from pipeline.training.pseudo_labels import PseudoLabels, predict_labels
-from pipeline.training.snapshots import is_best, kept_epochs
+from pipeline.training.snapshots import is_kept, kept_epochs
 from pipeline.training.tensorboard import TensorBoardLog
 from pipeline.training.validation import Validation
 
@@ -89,6 +90,7 @@ class TrainingLoop:
         self._set_loss(loss_of_epoch(self._train, epoch))
         if self._train.schedule == "plateau":
             self._model.optimizer.learning_rate = plateau_rate(self._train, [row["score"] for row in self._history])
+        self._batches.start(epoch)  # what follows may read the epoch's first tiles, in a resumed run too
         pseudo_rows = self._label(epoch)
         self._batches.start(epoch, weighted=self._loss == "weighted_border", others=pseudo_rows)
         learning_rate = float(keras.ops.convert_to_numpy(self._model.optimizer.learning_rate))
@@ -121,16 +123,20 @@ class TrainingLoop:
         if self._pseudo is None or epoch < max(1, math.ceil(self._train.pseudo_start * self._train.epochs)):
             return None
         predictor = self._validation.predictor
-        with averaged(self._model):
+        with self._averaged():
             predictor.copy_weights_from(self._model)
             return self._pseudo.renew(epoch, partial(predict_labels, predictor))
 
+    def _averaged(self) -> AbstractContextManager[None]:
+        """The weights' moving average in place of the weights, with the statistics of ``train.ema_statistics``."""
+        return averaged(self._model, self._batches.images if self._train.ema_statistics == "recomputed" else None)
+
     def _score(self, epoch: int) -> float:
-        """Score the network, or the average of its weights; save the weights that are scored if they are the best."""
+        """Score the network, or the average of its weights; save the weights that are scored if they are to be kept."""
         self._average.add(self._model, epoch)
-        with averaged(self._model), self._average.in_place(self._model, self._batches.images):
+        with self._averaged(), self._average.in_place(self._model, self._batches.images):
             score = self._validation.score(self._model)
-            if is_best(self._train, self._history, epoch, score):
+            if is_kept(self._train, self._history, epoch, score):
                 self._checkpoint.save_best(arrays_of(self._model.weights), epoch)
         return score
 

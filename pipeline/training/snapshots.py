@@ -1,4 +1,8 @@
-"""Which epochs' weights are kept: the best of the run, or the best of each of the last cycles (``train.snapshots``)."""
+"""Which epochs' weights are kept.
+
+That of the run, or of each of the last cycles (``train.snapshots``), with the best score or the last one
+(``train.keep``).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ from pipeline.training.history import History, best_row
 def kept_rows(train: TrainSettings, history: History) -> History:
     """The rows of the epochs whose weights are kept, in the order of ``files.weight_files``."""
     rows = [[row for row in history if row["epoch"] - 1 in epochs] for epochs in _epoch_ranges(train)]
+    if train.keep == "last":
+        return [row for row in history if row["epoch"] - 1 in _last_epochs(train)]
     return [best_row(each) for each in rows if each]
 
 
@@ -21,23 +27,32 @@ def kept_epochs(train: TrainSettings, history: History) -> list[int]:
     return [row["epoch"] - 1 for row in kept_rows(train, history)]
 
 
-def is_best(train: TrainSettings, history: History, epoch: int, score: float) -> bool:
-    """Whether the weights of an epoch are to be kept, because its score is better than all before in its range.
+def is_kept(train: TrainSettings, history: History, epoch: int, score: float) -> bool:
+    """Whether the weights of an epoch are to be kept for now.
+
+    They are if its score is better than all before in its range, or, with ``train.keep = "last"``, if it is the last of
+    its range.
 
     Args:
-        train: ``epochs``, ``cycles``, ``snapshots``.
+        train: ``epochs``, ``cycles``, ``snapshots``, ``keep``.
         history: of the epochs before.
         epoch: counted from 0.
         score: of the epoch.
     """
+    if train.keep == "last":
+        return epoch in _last_epochs(train)
     for epochs in _epoch_ranges(train):
         if epoch in epochs:
             return score > max((row["score"] for row in history if row["epoch"] - 1 in epochs), default=-math.inf)
     return False
 
 
+def _last_epochs(train: TrainSettings) -> list[int]:
+    return [epochs[-1] for epochs in _epoch_ranges(train)]
+
+
 def _epoch_ranges(train: TrainSettings) -> list[range]:
-    """Ranges of epochs, counted from 0, of each of which the best is kept: all epochs, or each of the last cycles."""
+    """Ranges of epochs, counted from 0, of each of which one is kept: all epochs, or each of the last cycles."""
     if train.snapshots == 1:
         return [range(train.epochs)]
     return [range(*edges) for edges in pairwise(cycle_edges(train))][-train.snapshots :]

@@ -11,9 +11,12 @@ from pipeline.config import UserError, load
     ("assignments", "message"),
     [
         (["train.schedule=cosine_restarts", "train.cycles=6", "train.epochs=5"], "at least as many train.epochs"),
+        (["train.schedule=cosine_restarts", "train.epochs=9", "train.first_cycle=0.9"], "leaves 1 for 3 more"),
+        (["train.schedule=cosine_restarts", "train.epochs=9", "train.first_cycle=0.01"], "another train.first_cycle"),
         (["train.snapshots=2"], "train.schedule=cosine_restarts"),
         (["train.schedule=cosine_restarts", "train.cycles=2", "train.snapshots=3"], "at most train.cycles = 2"),
         (["train.schedule=cosine_restarts", "train.snapshots=2", "train.early_stopping=3"], "train.early_stopping=0"),
+        (["train.keep=last", "train.early_stopping=3"], "set train.early_stopping to 0, or train.keep to best"),
         (["train.swa_start=0.75"], "train.ema_momentum"),
         (
             ["train.schedule=cosine_restarts", "train.snapshots=2", "train.swa_start=0.75", "train.ema_momentum=0"],

@@ -33,6 +33,7 @@ from pipeline.config.messages import explain
         ("predict.tta=[]", "predict.tta must be a list in brackets of one or more items"),
         ("submit.rules=[fill_hole]", "'fill_holes'"),
         ("submit.rules=some", "'auto'"),
+        ("train.exclude=[tiny,tiny]", "train.exclude names 'tiny' more than once"),
         ("submit.rules=[fill_holes,fill_holes]", "submit.rules names 'fill_holes' more than once"),
         ("submit.threshold=2", "submit.threshold must be a number above 0 and below 1 or 'auto', not 2"),
         ("train.tensorboard=yes", "true or false"),

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from pipeline.config import load
-from pipeline.network.averaging import TILES, StochasticAverage, arrays_of, recompute_batch_norm_statistics
+from pipeline.network.averaging import (
+    TILES,
+    StochasticAverage,
+    arrays_of,
+    average_batch_norm_statistics,
+    averaged,
+    recompute_batch_norm_statistics,
+)
+from pipeline.network.optimizers import make_optimizer
 from pipeline.network.unet import build_unet
 
 pytestmark = pytest.mark.backends
@@ -92,3 +100,44 @@ def test_a_network_without_batch_norm_reads_no_tile():
         yield
 
     recompute_batch_norm_statistics(model, never())
+
+
+def trained_with_moving_average() -> keras.Model:
+    train = load("unet", ["train.ema_momentum=0.9", "train.epochs=2"]).train
+    model = build_unet(SETTINGS.network, SETTINGS.input.size, seed=3)
+    model.compile(optimizer=make_optimizer(train, 4), loss="mse", jit_compile=keras.backend.backend() == "jax")
+    for batch in batches():
+        model.train_on_batch(batch, np.zeros((3, 112, 112, model.output_shape[-1]), np.float32))
+    return model
+
+
+def test_statistics_of_the_moving_average_are_recomputed_and_everything_is_restored():
+    model = trained_with_moving_average()
+    raw = arrays_of(model.variables)
+    with averaged(model):
+        plain = arrays_of(model.weights)
+    with averaged(model, batches):
+        found = arrays_of(model.weights)
+    for value, before in zip(arrays_of(model.variables), raw, strict=True):
+        np.testing.assert_array_equal(value, before)
+    same = [np.array_equal(one, other) for one, other in zip(plain, found, strict=True)]
+    trainable = {id(each) for each in model.trainable_variables}
+    assert same == [id(weight) in trainable for weight in model.weights]
+    with averaged(model, batches):  # a second time with the same result
+        assert all(map(np.array_equal, arrays_of(model.weights), found))
+
+
+def test_averaged_statistics_have_the_momentum_of_the_weights_average():
+    image = keras.Input((4, 4, 2))
+    frozen = keras.layers.BatchNormalization(momentum=0.5, trainable=False)
+    model = keras.Model(image, frozen(keras.layers.BatchNormalization(momentum=0.5, name="norm")(image)))
+    average_batch_norm_statistics(model, 0.9)
+    model.compile(optimizer="sgd", loss="mse", jit_compile=keras.backend.backend() == "jax")
+    tiles = [np.random.default_rng(seed).normal(seed, 1, (5, 4, 4, 2)).astype(np.float32) for seed in range(3)]
+    for each in tiles:
+        model.train_on_batch(each, each)
+    expected = np.zeros(2)
+    for each in tiles:
+        expected = 0.9 * expected + 0.1 * each.mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(arrays_of([model.get_layer("norm").moving_mean])[0], expected, rtol=1e-4, atol=1e-5)
+    assert frozen.momentum == 0.5

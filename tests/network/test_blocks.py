@@ -1,4 +1,4 @@
-"""Blocks: scSE attention."""
+"""Blocks: scSE attention, in the expansive path and in the contracting path."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from tests.network.helpers import network
 
 
 @pytest.mark.backends
-def test_attention_weighs_channels_and_pixels():
-    model = build_unet(network(attention="scse"), 32)
-    assert sum(layer.name.endswith("_scse") for layer in model.layers) == 2
+@pytest.mark.parametrize(
+    ("where", "encoder", "levels"),
+    [("attention", "unet", 2), ("encoder_attention", "unet", 3), ("encoder_attention", "resnet34", 3)],
+)
+def test_attention_weighs_channels_and_pixels(where: str, encoder: str, levels: int):
+    model = build_unet(network(encoder=encoder, **{where: "scse"}), 32)
+    assert sum(layer.name.endswith("_scse") for layer in model.layers) == levels
     for layer in model.layers:  # two weights of one half add up to the identity
         if layer.name.endswith(("_spatial", "_excite")):
             layer.set_weights([weight * 0 for weight in layer.get_weights()])
-    same = build_unet(network(), 32)
+    same = build_unet(network(encoder=encoder), 32)
     for layer in same.layers:
         if layer.weights:
             layer.set_weights(model.get_layer(layer.name).get_weights())

@@ -39,8 +39,25 @@ def tiles(count: int, size: int = 32) -> np.ndarray:
         NetworkSettings(width=4, levels=2, norm="none", residual=False),
         NetworkSettings(width=4, levels=2, attention="scse", hypercolumn=True, deep_supervision=0.5, empty_head=0.1),
         NetworkSettings(width=4, levels=2, encoder="se_resnet34"),
+        NetworkSettings(width=4, levels=2, empty_gate="features"),
+        NetworkSettings(width=4, levels=2, encoder_attention="scse"),
+        NetworkSettings(width=4, levels=2, encoder="resnet34", encoder_attention="scse"),
+        NetworkSettings(width=4, levels=1, context="pyramid"),
+        NetworkSettings(width=4, levels=1, context="dilated"),
     ],
-    ids=["residual", "plain", "group norm", "no norm", "everything", "se_resnet34"],
+    ids=[
+        "residual",
+        "plain",
+        "group norm",
+        "no norm",
+        "everything",
+        "se_resnet34",
+        "features of the tile",
+        "scse",
+        "resnet34 with scse",
+        "pyramid",
+        "dilated",
+    ],
 )
 def test_the_folded_model_has_no_batch_norm_and_the_same_outputs(settings: NetworkSettings):
     model = perturbed(build_unet(settings, 32, seed=1))

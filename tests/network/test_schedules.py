@@ -80,6 +80,15 @@ def test_epochs_are_split_into_cycles_as_evenly_as_possible():
     assert sorted(np.diff(edges)) == [2, 2, 3, 3]
 
 
+def test_a_long_first_cycle_is_followed_by_equal_ones():
+    common = ("train.schedule=cosine_restarts", "train.epochs=10", "train.first_cycle=0.4", "train.cycles=4")
+    assert cycle_edges(load("unet", [*common]).train) == [0, 4, 6, 8, 10]
+    assert cycle_edges(load("unet", [*common, "train.cycles=1"]).train) == [0, 10]
+    found = rates(*common, "train.min_lr_ratio=0", "train.warmup_epochs=0")
+    np.testing.assert_allclose(found[[0, 40, 60, 80]], 0.1)
+    np.testing.assert_allclose(found[[20, 50, 70, 90]], 0.05, rtol=1e-5)
+
+
 def test_plateau_reduces_the_rate_when_the_score_stops_rising():
     train = load("unet", ["train.plateau_patience=2", "train.plateau_factor=0.1", "train.min_lr_ratio=0.01"]).train
     assert plateau_rate(train, []) == train.learning_rate

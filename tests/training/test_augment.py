@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from pipeline.config import AugmentSettings
-from pipeline.training.augment import Augmenter
+from pipeline.training.augment import CUTOUT_GREY, Augmenter, albu
 from tests.conftest import blobs
 
-EVERYTHING = AugmentSettings(flip=0.5, affine=1, elastic=0.7, grid=0.7, crop=1, intensity=1, gamma=1)
+EVERYTHING = AugmentSettings(
+    flip=0.5, affine=1, elastic=0.7, grid=0.7, crop=1, resized_crop=0.7, intensity=1, gamma=1, cutout=0.7
+)
 NOTHING = AugmentSettings(flip=0, affine=0, elastic=0, grid=0, crop=0, intensity=0, gamma=0)
 
 
@@ -50,7 +53,7 @@ def test_views_keep_shape_type_and_values():
         assert set(np.unique(mask)) <= {0, 1}
 
 
-@pytest.mark.parametrize("step", ["flip", "affine", "elastic", "grid", "crop"])
+@pytest.mark.parametrize("step", ["flip", "affine", "elastic", "grid", "crop", "resized_crop"])
 def test_each_geometric_step_moves_image_and_mask_together(step: str):
     masks = blobs(2)[1]
     image = masks[1] * 200
@@ -64,7 +67,7 @@ def test_each_geometric_step_moves_image_and_mask_together(step: str):
     assert moved
 
 
-@pytest.mark.parametrize("step", ["intensity", "gamma"])
+@pytest.mark.parametrize("step", ["intensity", "gamma", "cutout"])
 def test_each_step_on_values_leaves_the_mask_unchanged(step: str):
     images, masks = blobs(2)
     augmenter = only(step)
@@ -78,3 +81,55 @@ def test_no_step_changes_nothing():
     image, mask = Augmenter(NOTHING)(images[1], masks[1], (0, 0, 0))
     np.testing.assert_array_equal(image, images[1])
     np.testing.assert_array_equal(mask, masks[1])
+
+
+def test_a_resized_crop_shows_a_part_of_the_tile():
+    rows = np.repeat(np.arange(101, dtype=np.uint8)[:, None], 101, axis=1)
+    crop = Augmenter(AugmentSettings(flip=0, affine=0, grid=0, intensity=0, resized_crop=1))
+    spans = [np.ptp(crop(rows, rows, (0, 0, draw))[0].astype(int)) for draw in range(30)]
+    assert 78 <= min(spans) < 85  # 0.8 of the side
+    assert 90 < max(spans) <= 100
+
+
+@pytest.mark.parametrize("size", [30, 7])
+def test_cutout_covers_one_square_and_leaves_every_other_step_as_it_is(size: int):
+    images, masks = blobs(2)
+    without, with_cutout = Augmenter(AugmentSettings()), Augmenter(AugmentSettings(cutout=1, cutout_size=size))
+    squares = set()
+    for draw in range(8):
+        image, mask = without(images[1], masks[1], (0, 0, draw))
+        covered, same = with_cutout(images[1], masks[1], (0, 0, draw))
+        np.testing.assert_array_equal(mask, same)
+        rows, columns = np.nonzero(covered != image)
+        assert np.ptp(rows) < size
+        assert np.ptp(columns) < size
+        assert set(covered[covered != image]) == {CUTOUT_GREY}
+        assert (covered == CUTOUT_GREY).sum() >= size * size
+        squares.add((rows.min(), columns.min()))
+    assert len(squares) > 4
+
+
+def test_steps_that_are_off_leave_the_draws_of_the_others_unchanged():
+    images, masks = blobs(2)
+    border, chosen = cv2.BORDER_REFLECT_101, AugmentSettings()
+    before = albu.Compose(
+        [
+            albu.HorizontalFlip(p=chosen.flip),
+            albu.Affine(
+                translate_percent=(-chosen.shift, chosen.shift),
+                scale=chosen.scale,
+                rotate=(-chosen.rotate, chosen.rotate),
+                shear=(-chosen.shear, chosen.shear),
+                border_mode=border,
+                p=chosen.affine,
+            ),
+            albu.GridDistortion(distort_limit=chosen.grid_limit, border_mode=border, p=chosen.grid),
+            albu.RandomBrightnessContrast(chosen.brightness, chosen.contrast, p=chosen.intensity),
+        ]
+    )
+    for draw in range(10):
+        before.set_random_seed(int(np.random.SeedSequence((0, 0, draw)).generate_state(1)[0]))
+        expected = before(image=images[1], mask=masks[1])
+        image, mask = Augmenter(chosen)(images[1], masks[1], (0, 0, draw))
+        np.testing.assert_array_equal(image, expected["image"])
+        np.testing.assert_array_equal(mask, expected["mask"])

@@ -156,6 +156,17 @@ class Snapshot(FoldCallback):
         ),
         (("train.swa_start=0.2", "train.schedule=cosine_restarts", "train.cycles=2"), 3, 2),
         (("train.pseudo_fraction=0.5", "train.pseudo_start=0.3", "train.ema_momentum=0.9"), 3, 2),
+        (
+            (
+                *("train.schedule=cosine_restarts", "train.cycles=2", "train.first_cycle=0.25", "train.snapshots=2"),
+                *("train.keep=last", "train.ema_momentum=0.9", "train.ema_statistics=recomputed"),
+                *("train.pseudo_fraction=0.5", "train.pseudo_start=0.3", "augment.cutout=0.5"),
+                *("network.norm=batch", "network.empty_head=0.1", "network.empty_gate=features"),
+                *("network.hypercolumn=true", "network.hypercolumn_dropout=0.3"),
+            ),
+            2,
+            1,
+        ),
     ],
 )
 def test_a_killed_run_resumes_and_ends_as_an_uninterrupted_one(

@@ -6,7 +6,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from pipeline.config.schema.base import Fraction, NonNegative, Positive, Section
+from pipeline.config.schema.base import TILE, Fraction, NonNegative, Positive, Section
+
+Share = Annotated[float, Meta(gt=0.0, le=1.0)]
 
 
 class AugmentSettings(Section, frozen=True):
@@ -38,6 +40,10 @@ class AugmentSettings(Section, frozen=True):
     """Probability of reflecting ``crop_border`` pixels around the tile and cropping 101x101 at random."""
     crop_border: Annotated[int, Meta(ge=0, le=100)] = 10
     """Pixels that ``crop`` reflects around the tile, so also the largest shift."""
+    resized_crop: Fraction = 0.0
+    """Probability of cropping a square at random and resizing it to 101x101."""
+    resized_crop_area: tuple[Share, Share] = (0.64, 1.0)
+    """Smallest and largest area of ``resized_crop``, as a fraction of the tile's; 0.64 is 0.8 of its side."""
     intensity: Fraction = 0.5
     """Probability of a random brightness and contrast."""
     brightness: Fraction = 0.15
@@ -48,3 +54,7 @@ class AugmentSettings(Section, frozen=True):
     """Probability of a random gamma correction."""
     gamma_limit: tuple[Positive, Positive] = (0.7, 1.4)
     """Smallest and largest exponent of ``gamma``; 1 changes nothing."""
+    cutout: Fraction = 0.0
+    """Probability of covering a square of the image with middle grey; the mask is unchanged."""
+    cutout_size: Annotated[int, Meta(ge=1, le=TILE)] = 30
+    """Side of the square of ``cutout`` in pixels."""

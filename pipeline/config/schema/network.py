@@ -98,10 +98,23 @@ class NetworkSettings(Section, frozen=True):
     """Kernel size of the transposed convolution."""
     attention: Literal["none", "scse"] = "scse"
     """``scse``: channel and spatial attention on each level of the expansive path."""
+    encoder_attention: Literal["none", "scse"] = "none"
+    """The same on each level of the contracting path. A backbone of ``keras.applications`` is left unchanged; the
+    attention is on those of its features that the expansive path gets."""
+    context: Literal["none", "pyramid", "dilated"] = "none"
+    """Module at the bottom, between the two paths: ``pyramid`` pools the features over grids of 1, 2, 3 and 6 cells a
+    side (PSPNet), ``dilated`` applies dilated convolutions side by side (ASPP)."""
     hypercolumn: bool = True
     """The last convolution gets the output of every level of the expansive path, not only of the finest."""
+    hypercolumn_dropout: FractionBelowOne = 0.0
+    """Dropout rate of the concatenated levels of ``hypercolumn``, of the kind ``dropout_kind``."""
     deep_supervision: NonNegative = 0.1
     """Weight of the loss at each coarser level of the expansive path; 0 turns it off."""
+    deep_supervision_tiles: Literal["all", "salt"] = "all"
+    """Tiles with the losses of ``deep_supervision``: ``all``, or only those with ``salt``."""
     empty_head: NonNegative = 0.1
-    """Weight of the loss of a head that classifies tiles as with or without salt and gates the mask; 0 turns it
-    off."""
+    """Weight of the loss of a head that classifies tiles as with or without salt; 0 turns it off."""
+    empty_gate: Literal["logit", "none", "features"] = "logit"
+    """What the head of ``empty_head`` does to the mask: ``logit`` adds the tile's logit, where it is negative, to each
+    pixel's at prediction; ``none`` leaves the mask unchanged; ``features`` passes the head's features to the last
+    convolution, in training too."""

@@ -20,6 +20,8 @@ LossName = Literal[
     "bce_symmetric_lovasz",
     "weighted_border",
 ]
+ExcludedTiles = Literal["constant", "tiny"]
+"""Kinds of labelled tiles; see ``pipeline/data/exclusion.py``."""
 
 
 class TrainSettings(Section, frozen=True):
@@ -29,6 +31,9 @@ class TrainSettings(Section, frozen=True):
     """Passes over the training tiles."""
     batch_size: Count = 8
     """Tiles per step."""
+    exclude: tuple[ExcludedTiles, ...] = ()
+    """Labelled tiles that are not trained on: ``constant``, whose image has one grey value, and ``tiny``, whose mask
+    has 1 to 24 pixels of salt. They are scored like all others."""
     loss: LossName = "bce_dice"
     """Loss of the mask: binary cross-entropy (``bce``), Dice, focal, the Lovász hinge with elu + 1 (``lovasz``), with a
     hinge as in its paper (``lovasz_hinge``), or for both salt and background (``symmetric_lovasz``), sums of them
@@ -58,9 +63,15 @@ class TrainSettings(Section, frozen=True):
     """With ``one_cycle``: the initial rate is the peak divided by this."""
     cycles: Annotated[int, Meta(ge=1, le=1000)] = 4
     """With ``cosine_restarts``: number of cosine cycles, of lengths as equal as whole epochs allow."""
+    first_cycle: FractionBelowOne = 0.0
+    """With two or more ``cycles``: fraction of the epochs that the first one takes, so that a long cycle is followed by
+    short, equal ones; 0 makes all equal."""
     snapshots: Annotated[int, Meta(ge=1, le=1000)] = 1
-    """Number of the last cycles of which the best weights are kept; their probabilities are averaged. 1 keeps the best
-    epoch of the whole run."""
+    """Number of the last cycles of each of which the weights of one epoch are kept; their probabilities are averaged. 1
+    keeps one epoch of the whole run."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's weights are kept, of the run or of each cycle of ``snapshots``: ``best``, that with the best score
+    on the fold's validation tiles, or ``last``, which no validation tile has chosen."""
     plateau_patience: Count = 5
     """With ``plateau``: epochs without a better score after which the rate is reduced."""
     plateau_factor: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.1
@@ -69,6 +80,10 @@ class TrainSettings(Section, frozen=True):
     """Number of epochs without a better score after which training stops; 0 turns it off."""
     ema_momentum: FractionBelowOne = 0.997
     """Momentum of the exponential moving average of the weights, which is then scored and kept; 0 turns it off."""
+    ema_statistics: Literal["raw", "averaged", "recomputed"] = "raw"
+    """Batch norm statistics of the weights that ``ema_momentum`` averages: ``raw``, those of the weights that are
+    trained; ``averaged``, the moving average of the batches' statistics with the momentum ``ema_momentum``; or
+    ``recomputed`` from training tiles before each scoring, as ``swa_start`` always does."""
     swa_start: FractionBelowOne = 0.0
     """Fraction of the epochs after which the weights at the end of each epoch are averaged with equal weight
     (stochastic weight averaging), and the average is scored and kept; 0 turns it off. Suits a constant or a cyclical

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.config import NetworkSettings, UserError
 from pipeline.config.geometry import STRIDES
+from pipeline.network.blocks import scse
 from pipeline.network.layer_factory import LayerFactory
 from pipeline.network.layers import Tensor
 
@@ -38,7 +39,8 @@ def application_encoder(
 
     Args:
         factory: of the network's layers.
-        settings: ``encoder`` names the backbone, ``weights`` its initial weights, ``levels`` the depth that is used.
+        settings: ``encoder`` names the backbone, ``weights`` its initial weights, ``levels`` the depth that is used,
+            ``encoder_attention`` whether its features pass through scSE.
         image: (batch, side, side, 1) grey values in 0..255.
         extras: (batch, side, side, 1 or 2) extra channels around 0, or None.
 
@@ -54,7 +56,7 @@ def application_encoder(
     finest = _features_by_halvings(backbone, image.shape[1])
     if 1 not in finest:  # ConvNeXt starts with patches of four pixels and has no finer features
         finest[1] = factory.convolution(prepared, settings.width, "encoder1", kernel=5, stride=2)
-    return _at_each_stride(finest, settings, image.shape[1])
+    return _at_each_stride(factory, finest, settings, image.shape[1])
 
 
 def _prepared_input(make: Any, image: Tensor, extras: Tensor | None) -> Tensor:
@@ -124,7 +126,9 @@ def _halvings(side: int, found: int) -> int:
     return 0
 
 
-def _at_each_stride(finest: dict[int, Tensor], settings: NetworkSettings, side: int) -> list[Tensor]:
+def _at_each_stride(
+    factory: LayerFactory, finest: dict[int, Tensor], settings: NetworkSettings, side: int
+) -> list[Tensor]:
     """The features that the expansive path needs, fine to coarse, padded to ``side / stride``."""
     features = []
     for halvings in range(1, settings.levels + 2):
@@ -133,7 +137,8 @@ def _at_each_stride(finest: dict[int, Tensor], settings: NetworkSettings, side: 
                 f"input.size = {side}: {settings.encoder} has no features at a stride of {2**halvings} for it; "
                 "take a larger input.size, or fewer network.levels"
             )
-        features.append(_padded(finest[halvings], side // 2**halvings, f"encoder{halvings}_padded"))
+        x = _padded(finest[halvings], side // 2**halvings, f"encoder{halvings}_padded")
+        features.append(scse(factory, x, f"encoder{halvings}") if settings.encoder_attention == "scse" else x)
     return features
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.config import NetworkSettings
 from pipeline.config.geometry import RESNET34
-from pipeline.network.blocks import residual_block
+from pipeline.network.blocks import residual_block, scse
 from pipeline.network.layer_factory import LayerFactory
 from pipeline.network.layers import Tensor
 
@@ -16,7 +16,7 @@ def resnet_encoder(
 
     Args:
         factory: of the network's layers.
-        settings: ``encoder``, ``levels``, ``dropout``.
+        settings: ``encoder``, ``encoder_attention``, ``levels``, ``dropout``.
         x: (batch, h, w, c), the output of the stem.
         finest: features of the stem that are finer than ``x``.
         widths: channels of each level.
@@ -33,6 +33,8 @@ def resnet_encoder(
             stride = 2 if stage and not number else 1  # the first block of a stage halves the image
             name = f"stage{stage + 1}_block{number + 1}"
             x = residual_block(factory, x, width, name, stride=stride, squeeze=squeeze)
+        if settings.encoder_attention == "scse":
+            x = scse(factory, x, f"stage{stage + 1}")
         features.append(x)
         if stage < stages - 1:
             x = factory.dropout(x, settings.dropout, stage, f"stage{stage + 1}_dropout")

@@ -36,7 +36,8 @@ class MultiOutputLoss(keras.losses.Loss):
 
     Args:
         loss: of a mask.
-        network: ``empty_head`` and ``deep_supervision`` are the weights of the auxiliary losses.
+        network: ``empty_head`` and ``deep_supervision`` are the weights of the auxiliary losses. With
+            ``deep_supervision_tiles = "salt"`` a tile without salt has no loss of the coarser levels.
     """
 
     def __init__(self, loss: keras.losses.Loss, network: NetworkSettings) -> None:
@@ -45,17 +46,18 @@ class MultiOutputLoss(keras.losses.Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         total = _per_tile(self.loss.call(y_true, y_pred[..., :1]))
+        salt = ops.cast(ops.max(y_true, axis=(1, 2, 3)) > 0.5, "float32")
         coarser = 1
         if self.network.empty_head:
             coarser = 2
-            salt = ops.cast(ops.max(y_true, axis=(1, 2, 3)) > 0.5, "float32")
             tile = ops.cast(ops.mean(y_pred[..., 1], axis=(1, 2)), "float32")
             total = total + self.network.empty_head * crossentropy(salt, tile)
         if self.network.deep_supervision:
+            tiles = salt if self.network.deep_supervision_tiles == "salt" else 1.0
             for number, channel in enumerate(range(coarser, y_pred.shape[-1]), start=1):
                 step = 2**number
                 level = self.loss.call(y_true[:, ::step, ::step], y_pred[:, ::step, ::step, channel : channel + 1])
-                total = total + self.network.deep_supervision * _per_tile(level)
+                total = total + self.network.deep_supervision * tiles * _per_tile(level)
         return total
 
 

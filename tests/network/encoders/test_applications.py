@@ -56,6 +56,16 @@ def test_a_backbone_gives_a_skip_at_every_stride_and_the_folded_model_predicts_t
     np.testing.assert_allclose(answers(folded.model, tiles), outputs, rtol=1e-2, atol=1e-2)
 
 
+def test_attention_is_on_the_features_that_the_expansive_path_gets():
+    model = build_unet(network(encoder="MobileNetV2", levels=3, encoder_attention="scse"), 64)
+    assert [f"encoder{level}_scse" in {layer.name for layer in model.layers} for level in range(1, 6)] == [
+        *[True] * 4,
+        False,
+    ]
+    assert model.get_layer("up3_concat").input[1] is model.get_layer("encoder3_scse").output
+    assert model.get_layer("up3_upsample").input is model.get_layer("encoder4_scse").output
+
+
 @pytest.mark.parametrize("encoder", ["ResNet50", "ResNet50V2", "DenseNet121", "EfficientNetB0"])
 def test_grey_tiles_are_scaled_as_by_the_backbones_preprocess_input(encoder: str):
     make = getattr(keras.applications, encoder)

@@ -1,0 +1,37 @@
+"""Settings that were added later, with the values that mean what was done before they existed.
+
+Manifests, fingerprints and the identity of backups leave out a setting with its value of before, so that nothing that
+exists becomes stale and a training that was stopped before the setting existed resumes. The value is written here
+rather than read from the schema: the default may change later.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+BEFORE: dict[str, dict[str, Any]] = {
+    "augment": {"cutout": 0.0, "cutout_size": 30, "resized_crop": 0.0, "resized_crop_area": [0.64, 1.0]},
+    "network": {
+        "empty_gate": "logit",
+        "hypercolumn_dropout": 0.0,
+        "deep_supervision_tiles": "all",
+        "encoder_attention": "none",
+        "context": "none",
+    },
+    "train": {"keep": "best", "ema_statistics": "raw", "exclude": [], "first_cycle": 0.0},
+}
+"""By section: name of a setting -> its value of before, as JSON has it."""
+
+
+def without_added(section: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a section without those that have their values of before."""
+    before = BEFORE.get(section, {})
+    return {name: value for name, value in values.items() if name not in before or value != before[name]}
+
+
+def with_added(settings: dict[str, Any]) -> dict[str, Any]:
+    """Stored settings, section -> name -> value, together with the added settings that they leave out."""
+    return {
+        section: BEFORE[section] | values if section in BEFORE and isinstance(values, dict) else values
+        for section, values in settings.items()
+    }
