@@ -41,7 +41,7 @@ def tiles(count: int, size: int = 32) -> np.ndarray:
         NetworkSettings(width=4, levels=2, encoder="se_resnet34"),
         NetworkSettings(width=4, levels=2, empty_gate="features"),
         NetworkSettings(width=4, levels=2, encoder_attention="scse"),
-        NetworkSettings(width=4, levels=2, encoder="resnet34", encoder_attention="scse"),
+        NetworkSettings(width=4, levels=1, encoder="resnet34", encoder_attention="scse"),
         NetworkSettings(width=4, levels=1, context="pyramid"),
         NetworkSettings(width=4, levels=1, context="dilated"),
     ],
