@@ -22,8 +22,10 @@ def gpus() -> list[str]:
 
 def precision(wanted: str = TrainSettings().precision) -> str:
     """Name of the Keras dtype policy for ``train.precision``; for ``auto``, the one that suits the machine."""
-    if wanted == "auto":
-        wanted = "bfloat16" if gpus() or _has_fast_bfloat16() else "float32"
+    if wanted == "auto" and gpus():
+        wanted = machine.gpu_precision()
+    elif wanted == "auto":
+        wanted = "bfloat16" if _has_fast_bfloat16() else "float32"
     return wanted if wanted == "float32" else f"mixed_{wanted}"
 
 

@@ -140,8 +140,10 @@ def _precision(context: Context, gpus: Sequence[str]) -> str:
     wanted = context.layout.settings.train.precision
     if wanted != "auto" or _elsewhere(context):
         return wanted
+    if gpus:
+        return machine.gpu_precision()
     units = backends.selected() == "tensorflow" and machine.has_bfloat16_units()
-    return "bfloat16" if gpus or units else "float32"
+    return "bfloat16" if units else "float32"
 
 
 def _time(context: Context, folds: Sequence[int], precision: str, gpu: bool) -> str:

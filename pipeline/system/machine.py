@@ -6,10 +6,13 @@ import os
 import platform
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 CORES = "PIPELINE_CORES"
 """Environment variable with the number of cores of a process that shares the machine with others."""
+BFLOAT16_SINCE = 8.0
+"""Compute capability of the first NVIDIA GPUs with units for bfloat16."""
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OPENBLAS_NUM_THREADS")
 _JAX_MEMORY = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
 """The old and the new name of one variable; JAX does not start where both are set."""
@@ -68,11 +71,28 @@ def gpus() -> list[str]:
 
 
 def _count_gpus() -> int:
+    return sum(line.startswith("GPU ") for line in _nvidia_smi("-L"))
+
+
+def _nvidia_smi(*arguments: str) -> list[str]:
+    """The lines that NVIDIA's tool prints; none where it is missing or fails."""
     try:
-        ran = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60)
+        ran = subprocess.run(["nvidia-smi", *arguments], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in ran.stdout.splitlines()) if ran.returncode == 0 else 0
+        return []
+    return ran.stdout.splitlines() if ran.returncode == 0 else []
+
+
+@cache
+def gpu_precision() -> str:
+    """The half precision that the GPUs of this machine compute fast: ``bfloat16``, or ``float16`` on older ones.
+
+    NVIDIA's GPUs have units for bfloat16 since compute capability 8.0 (Ampere); a T4, as at Kaggle, has 7.5. Of several
+    GPUs the oldest counts, so that all folds have the same precision. Where the capability is unknown, ``bfloat16``.
+    """
+    found = _nvidia_smi("--query-gpu=compute_cap", "--format=csv,noheader")
+    capabilities = [float(line) for line in found if line.strip().replace(".", "", 1).isdigit()]
+    return "float16" if capabilities and min(capabilities) < BFLOAT16_SINCE else "bfloat16"
 
 
 def has_bfloat16_units() -> bool:

@@ -26,3 +26,22 @@ def test_workers_are_all_cores_but_one_with_a_gpu_and_one_without(monkeypatch: p
     assert [device.workers(setting) for setting in (0, 1, 3)] == [15, 1, 3]
     monkeypatch.setenv(machine.CORES, "1")
     assert device.workers(0) == 1
+
+
+@pytest.mark.parametrize(
+    ("gpus", "units", "found"),
+    [
+        (["gpu:0"], "float16", "mixed_float16"),
+        (["gpu:0"], "bfloat16", "mixed_bfloat16"),
+        ([], "float16", "float32"),
+    ],
+)
+def test_automatic_precision_is_what_the_gpu_computes_fast(
+    monkeypatch: pytest.MonkeyPatch, gpus: list[str], units: str, found: str
+):
+    monkeypatch.setattr(device, "gpus", lambda: gpus)
+    monkeypatch.setattr(device, "_has_fast_bfloat16", lambda: False)
+    monkeypatch.setattr(machine, "gpu_precision", lambda: units)
+    assert device.precision("auto") == found
+    assert device.precision("float32") == "float32"
+    assert device.precision("bfloat16") == "mixed_bfloat16"

@@ -153,9 +153,10 @@ def test_a_gpu_that_the_backend_can_use_is_the_device(
     context: Contexts, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(machine, "gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(machine, "gpu_precision", lambda: "float16")
     monkeypatch.setattr(gpu_packages, "missing", lambda backend: "")
     lines = printed(capsys, prepared(context("unet")))
-    assert "device GPUs 0, 1; tensorflow, bfloat16" in lines
+    assert "device GPUs 0, 1; tensorflow, float16" in lines
     assert not [line for line in lines if line.startswith("warning")]
     # What was measured on a processor says nothing about a GPU.
     assert lines[-1].startswith("time no estimate")

@@ -40,6 +40,37 @@ def test_a_machine_without_nvidia_smi_has_no_gpus(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
+    ("printed", "precision"),
+    [
+        ("9.0", "bfloat16"),
+        ("8.0", "bfloat16"),
+        ("7.5", "float16"),
+        ("8.6\n7.5", "float16"),  # all folds have the same precision
+        ("12.0", "bfloat16"),
+        ("[N/A]", "bfloat16"),
+        ("Field compute_cap is not a valid field to query.", "bfloat16"),  # an old driver
+    ],
+)
+def test_the_precision_is_one_that_every_gpu_computes_fast(
+    printed: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lines = "\n".join(f"echo '{line}'" for line in printed.splitlines())
+    (tmp_path / "nvidia-smi").write_text(f'#!/bin/sh\ntest "$1" = --query-gpu=compute_cap || exit 2\n{lines}\n')
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    machine.gpu_precision.cache_clear()
+    assert machine.gpu_precision() == precision
+    machine.gpu_precision.cache_clear()
+
+
+def test_without_nvidia_smi_the_precision_is_bfloat16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    machine.gpu_precision.cache_clear()
+    assert machine.gpu_precision() == "bfloat16"
+    machine.gpu_precision.cache_clear()
+
+
+@pytest.mark.parametrize(
     ("visible", "found"),
     [
         ("1,3", ["1", "3"]),

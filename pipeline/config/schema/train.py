@@ -97,7 +97,8 @@ class TrainSettings(Section, frozen=True):
     """Fraction of the candidate test tiles that is kept: those with the most confident masks, separately among tiles
     with salt and empty tiles."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """``auto`` is bfloat16 on a GPU and on processors with matrix units for it, and float32 elsewhere."""
+    """``auto`` is bfloat16 on a GPU (float16 on one without units for bfloat16, such as a T4) and on processors with
+    matrix units for it, and float32 elsewhere."""
     workers: Annotated[int, Meta(ge=0, le=256)] = 0
     """Processes that prepare batches. 1 is a thread of the training process; 0 chooses: 1 without a GPU, otherwise the
     number of cores minus one."""
