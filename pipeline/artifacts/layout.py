@@ -3,6 +3,7 @@
     data/<dataset>/download/                              what Kaggle's client fetched
     data/<dataset>/raw/                                   the competition's files
     data/<dataset>/tiles/                                 arrays and tables
+    data/<dataset>/mosaic/                                neighbouring tiles, sections
     data/<dataset>/folds/<way of splitting>/              the fold of each tile
     data/<dataset>/experiments/<experiment>/              config.toml, scores, report
     data/<dataset>/experiments/<experiment>/fold-K/       weights, history, out-of-fold probabilities
@@ -41,6 +42,7 @@ class Layout:
         self.download_folder = self.data_folder / "download"
         self.raw_folder = self.data_folder / "raw"
         self.tiles_folder = self.data_folder / "tiles"
+        self.mosaic_folder = self.data_folder / "mosaic"
         self.split_folder = self.data_folder / "folds" / split_name(settings.split)
         self.experiments_folder = self.data_folder / "experiments"
         self.experiment_folder = self.experiments_folder / experiment
@@ -99,4 +101,6 @@ def blend_name(experiments: Iterable[str]) -> str:
 def split_name(split: SplitSettings) -> str:
     """Folder name of a way of splitting, for example ``depth-5-seed0``."""
     bins = "" if split.bins == SplitSettings().bins or split.by == "random" else f"-bins{split.bins}"
-    return f"{split.by}-{split.folds}-seed{split.seed}{bins}"
+    group = "" if split.group == "none" else f"-{split.group}"
+    ratio = "" if not group or split.mosaic_ratio == SplitSettings().mosaic_ratio else f"{split.mosaic_ratio:g}"
+    return f"{split.by}-{split.folds}-seed{split.seed}{bins}{group}{ratio}"

@@ -24,7 +24,7 @@ def run_stage(options: argparse.Namespace) -> None:
     from pipeline.road.walk import until, walk
 
     chosen, target = selection(options), get_stage(options.stage)
-    contexts = select.contexts(chosen)
+    contexts = [replace(context, asked=target.name) for context in select.contexts(chosen)]
     for context in contexts:
         # Only here: artifacts may be looked at, and removed, whatever the settings are now.
         try:

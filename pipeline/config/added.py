@@ -18,6 +18,7 @@ BEFORE: dict[str, dict[str, Any]] = {
         "encoder_attention": "none",
         "context": "none",
     },
+    "split": {"group": "none", "mosaic_ratio": 0.5},
     "train": {"keep": "best", "ema_statistics": "raw", "exclude": [], "first_cycle": 0.0},
 }
 """By section: name of a setting -> its value of before, as JSON has it."""

@@ -13,3 +13,5 @@ TRAIN_IMAGES, TRAIN_MASKS, TEST_IMAGES, TRAIN_TABLE, TEST_TABLE = TILE_FILES
 """The decoded arrays and tables."""
 FOLDS = "folds.csv"
 """The fold of each labelled tile."""
+PAIRS, SECTIONS = "pairs.csv", "sections.csv"
+"""Neighbouring tiles, and the section and place of each tile."""

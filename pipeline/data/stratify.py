@@ -13,7 +13,7 @@ from pipeline.config import SplitSettings, UserError
 from pipeline.data import tables
 
 
-def assign_folds(table: pd.DataFrame, split: SplitSettings) -> np.ndarray:
+def assign_folds(table: pd.DataFrame, split: SplitSettings, groups: np.ndarray | None = None) -> np.ndarray:
     """Assign each labelled tile to a fold.
 
     Args:
@@ -21,14 +21,16 @@ def assign_folds(table: pd.DataFrame, split: SplitSettings) -> np.ndarray:
         split: the number of folds, what to stratify by, the number of classes, and the seed. Depth is cut into
             quantile classes, coverage into classes of equal width with tiles without salt as one more; a class with
             fewer tiles than folds is merged with a neighbour.
+        groups: (n,) int, tiles with the same number get the same fold; the folds then differ more in size and in
+            classes. None lets each tile have its own.
 
     Returns:
         (n,) int64, the fold of each row. It depends on the tiles and the settings, not on the order of the rows.
 
     Raises:
-        UserError: there are fewer tiles than folds, or an id is listed twice.
+        UserError: there are fewer tiles, or groups, than folds, or an id is listed twice.
     """
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     if len(table) < split.folds:
         raise UserError(
@@ -39,8 +41,17 @@ def assign_folds(table: pd.DataFrame, split: SplitSettings) -> np.ndarray:
     tiles = table.iloc[order]
     classes = _merge_rare(_classes(tiles, split), split.folds)
     folds = np.empty(len(tiles), np.int64)
-    parts = StratifiedKFold(split.folds, shuffle=True, random_state=split.seed)
-    for fold, (_, rows) in enumerate(parts.split(np.zeros(len(tiles)), classes)):
+    if groups is None:
+        parts = StratifiedKFold(split.folds, shuffle=True, random_state=split.seed)
+        pieces = parts.split(np.zeros(len(tiles)), classes)
+    else:
+        if len(np.unique(groups)) < split.folds:
+            raise UserError(
+                f"{len(np.unique(groups))} sections cannot be split into {split.folds} folds: lower split.folds"
+            )
+        parts = StratifiedGroupKFold(split.folds, shuffle=True, random_state=split.seed)
+        pieces = parts.split(np.zeros(len(tiles)), classes, np.asarray(groups)[order])
+    for fold, (_, rows) in enumerate(pieces):
         folds[order[rows]] = fold
     return folds
 

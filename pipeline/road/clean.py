@@ -28,7 +28,7 @@ def clean(selection: select.Selection, what: str) -> bool:
     """
     is_stage = what in {each.name for each in ROAD}
     if is_stage:
-        context = select.context(selection, selection.only_name)
+        context = replace(select.context(selection, selection.only_name), asked=what)
         made = get_stage(what).artifacts(context)
         paths = [*_paths(get_stage(what), made), *get_stage(what).leftovers(context)]
     else:

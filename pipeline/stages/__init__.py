@@ -4,12 +4,13 @@ Every stage reads the artifacts of stages before it and writes its own; nothing 
 is a module with a ``STAGE`` (see ``stage.py``), named here in its place on the road.
 """
 
-from pipeline.stages import download, predict, prepare, report, split, submit, train, validate
+from pipeline.stages import download, mosaic, predict, prepare, report, split, submit, train, validate
 from pipeline.stages.stage import Context, Stage
 
 ROAD: tuple[Stage, ...] = (
     download.STAGE,
     prepare.STAGE,
+    mosaic.STAGE,
     split.STAGE,
     train.STAGE,
     validate.STAGE,

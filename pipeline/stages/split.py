@@ -7,8 +7,8 @@ import time
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout
 from pipeline.config import stored
-from pipeline.data.files import FOLDS
-from pipeline.stages import prepare
+from pipeline.data.files import FOLDS, SECTIONS
+from pipeline.stages import mosaic, prepare
 from pipeline.stages.stage import Context, Stage
 from pipeline.system.progress import echo
 
@@ -22,26 +22,34 @@ def artifact(layout: Layout) -> Artifact:
         manifest_name="manifest.json",
         outputs=(FOLDS,),
         settings={"split": stored(layout.settings.split)},
-        inputs=(prepare.artifact(layout),),
+        inputs=(prepare.artifact(layout), *([mosaic.artifact(layout)] if grouped(layout) else [])),
         lock_wait=600.0,
     )
+
+
+def grouped(layout: Layout) -> bool:
+    """Whether tiles that were cut next to each other are in one fold."""
+    return layout.settings.split.group == "mosaic"
 
 
 def make(context: Context) -> None:
     """Fill ``data/<dataset>/folds/<way of splitting>``."""
     from pipeline.data import folds, tiles
     from pipeline.data.fold_balance import balance_text
+    from pipeline.data.section_tables import section_of
     from pipeline.data.stratify import assign_folds
 
     layout, assigned, started = context.layout, artifact(context.layout), time.monotonic()
     with artifacts.replacing(assigned) as folder:
         seen = artifacts.inputs_now(assigned)
         table = tiles.load(layout.tiles_folder).train
-        fold_of_tile = assign_folds(table, layout.settings.split)
+        groups = section_of(mosaic.artifact(layout).folder / SECTIONS, [*table["id"]]) if grouped(layout) else None
+        fold_of_tile = assign_folds(table, layout.settings.split, groups)
         folds.write(folder / assigned.outputs[0], table, fold_of_tile)
         artifacts.commit(assigned, {"tiles": len(table)}, started, at=folder, seen=seen)
     split = layout.settings.split
-    echo(f"split: {len(table):,} tiles in {split.folds} folds, stratified by {split.by}")
+    grouping = ", neighbours together" if grouped(layout) else ""
+    echo(f"split: {len(table):,} tiles in {split.folds} folds, stratified by {split.by}{grouping}")
     echo(balance_text(table, fold_of_tile))
 
 

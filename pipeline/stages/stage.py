@@ -36,6 +36,8 @@ class Context:
     """Values of ``--set``."""
     retrain: bool = False
     """Whether finished folds may be replaced."""
+    asked: str = ""
+    """Name of the stage that the command is about."""
 
     def pending(self, stage: Stage) -> list[Artifact]:
         """The artifacts of a stage that are not done."""

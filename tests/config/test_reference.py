@@ -43,6 +43,8 @@ def test_the_values_are_those_of_the_experiment_and_of_the_command():
         '  split.by = "depth"',
         "  split.bins = 10",
         "  split.seed = 0",
+        '  split.group = "none"',
+        "  split.mosaic_ratio = 0.5",
         "  train.seed = 7  (default 0)",
     ]
     assert lines[0] == "[split] How labelled tiles are split into folds."

@@ -130,3 +130,23 @@ def test_an_id_that_comes_twice_is_refused() -> None:
     table.loc[3, "id"] = table.loc[7, "id"]
     with pytest.raises(UserError, match=str(table.loc[7, "id"])):
         assign_folds(table, SplitSettings())
+
+
+def test_a_group_is_in_one_fold_and_depths_stay_balanced() -> None:
+    table = labelled_tiles(600)
+    groups = np.random.default_rng(4).integers(0, 200, 600)
+    split = SplitSettings(folds=5, group="mosaic")
+    fold_of = assign_folds(table, split, groups)
+    assert all(len(set(fold_of[groups == group])) == 1 for group in np.unique(groups))
+    assert set(fold_of) == set(range(5))
+    assert np.ptp(np.bincount(fold_of)) <= 30
+    means = [table["depth"].to_numpy()[fold_of == fold].mean() for fold in range(5)]
+    assert np.ptp(means) < 0.1 * table["depth"].mean()
+    # The same tiles in another order get the same folds.
+    order = np.random.default_rng(5).permutation(600)
+    assert (assign_folds(table.iloc[order], split, groups[order]) == fold_of[order]).all()
+
+
+def test_fewer_groups_than_folds_are_refused() -> None:
+    with pytest.raises(UserError, match="3 sections cannot be split into 5 folds"):
+        assign_folds(labelled_tiles(60), SplitSettings(folds=5, group="mosaic"), np.arange(60) % 3)

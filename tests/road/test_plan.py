@@ -18,7 +18,8 @@ from tests.hollow import fill
 from tests.road.conftest import finish
 
 Contexts = Callable[..., Context]
-NAMES = [stage.name for stage in ROAD]
+NAMES = [stage.name for stage in ROAD if stage.name != "mosaic"]
+"""Without the stage that only runs on request."""
 
 
 def goal(context: Context, last: str = "submit") -> Goal:
@@ -40,6 +41,20 @@ def test_with_nothing_on_disk_every_stage_is_missing_in_the_order_of_the_road(co
     assert {state.kind for step in plan([goal(demo)]) for _, state in step.pending} == {"missing"}
     assert steps(goal(demo, "split")) == [(name, ["demo"]) for name in NAMES[:3]]
     assert not [*tmp_path.iterdir()]
+
+
+def test_sections_are_assembled_only_where_they_are_needed_or_asked_for(context: Contexts):
+    grouped = context("demo", "split.group=mosaic")
+    assert steps(goal(grouped, "split")) == [(name, ["demo"]) for name in ("download", "prepare", "mosaic", "split")]
+    asked = replace(context(), asked="mosaic")
+    assert steps(goal(asked, "mosaic")) == [(name, ["demo"]) for name in ("download", "prepare", "mosaic")]
+    assert steps(goal(replace(context(), asked="split"), "split"))[-1] == ("split", ["demo"])
+    assert "mosaic" not in dict(steps(goal(context(), "split")))
+    finish(grouped)
+    assert steps(goal(grouped)) == []
+    # The folds of other sections are other folds.
+    assert "split" in dict(steps(goal(context("demo", "split.group=mosaic", "split.mosaic_ratio=0.3"))))
+    assert steps(goal(context())) != []
 
 
 def test_with_everything_done_nothing_is_left_and_nothing_is_touched(context: Contexts, tmp_path: Path):

@@ -66,7 +66,7 @@ def test_every_stage_runs_once_and_then_nothing_is_left(
     finished: list[str] = []
     goal = Goal(context(), road.stages)
     walk([goal], "submit", lambda done: finished.append(done.layout.experiment))
-    assert road.made == [f"demo {stage.name}" for stage in ROAD]
+    assert road.made == [f"demo {stage.name}" for stage in ROAD if stage.name != "mosaic"]  # only on request
     assert finished == ["demo"]
     assert "up to date" not in capsys.readouterr().out
     walk([goal], "submit", nothing)

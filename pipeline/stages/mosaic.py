@@ -1,0 +1,76 @@
+"""Find tiles that were cut next to each other, and assemble the sections that they were cut from."""
+
+from __future__ import annotations
+
+import time
+
+from pipeline import artifacts
+from pipeline.artifacts import Artifact, Layout
+from pipeline.data.files import PAIRS, SECTIONS
+from pipeline.stages import prepare
+from pipeline.stages.stage import Context, Stage
+from pipeline.system.progress import echo
+
+
+def artifact(layout: Layout) -> Artifact:
+    """Pairs of neighbouring tiles, and the place of each tile in its section."""
+    return Artifact(
+        name="mosaic",
+        stage="mosaic",
+        folder=layout.mosaic_folder,
+        manifest_name="manifest.json",
+        outputs=(PAIRS, SECTIONS),
+        settings={"split": {"mosaic_ratio": layout.settings.split.mosaic_ratio}},
+        inputs=(prepare.artifact(layout),),
+        lock_wait=600.0,
+    )
+
+
+def make(context: Context) -> None:
+    """Fill ``data/<dataset>/mosaic``."""
+    import numpy as np
+
+    from pipeline.data import sections, tiles
+    from pipeline.data.mosaic import find_pairs
+    from pipeline.data.section_tables import write_pairs, write_sections
+
+    layout, assembled, started = context.layout, artifact(context.layout), time.monotonic()
+    with artifacts.replacing(assembled) as folder:
+        seen = artifacts.inputs_now(assembled)
+        store = tiles.load(layout.tiles_folder)
+        images = np.concatenate([store.train_images, store.test_images])
+        ratio = layout.settings.split.mosaic_ratio
+        pairs = {axis: find_pairs(images, axis, ratio) for axis in ("vertical", "horizontal")}
+        found = sections.assemble(pairs, len(images))
+        ids = [*store.train["id"], *store.test["id"]]
+        write_pairs(folder / PAIRS, ids, pairs, found)
+        write_sections(folder / SECTIONS, ids, found)
+        sizes = np.bincount(found.section) if len(ids) else np.zeros(0, int)
+        together = int(sizes[sizes > 1].sum())
+        result = {
+            "vertical": len(pairs["vertical"].ratio),
+            "horizontal": len(pairs["horizontal"].ratio),
+            "sections": int((sizes > 1).sum()),
+            "tiles": together,
+        }
+        artifacts.commit(assembled, result, started, at=folder, seen=seen)
+    echo(
+        f"mosaic: {result['vertical']:,} vertical and {result['horizontal']:,} horizontal pairs of neighbours; "
+        f"{together:,} of {len(ids):,} tiles in {result['sections']:,} sections of two tiles or more, "
+        f"the largest of {int(sizes.max(initial=0))}"
+    )
+
+
+STAGE = Stage(
+    name="mosaic",
+    help="find tiles that were cut next to each other (only by this command, or with split.group = mosaic)",
+    artifacts=lambda context: [artifact(context.layout)] if is_wanted(context) else [],
+    make=make,
+    shared=True,
+    owns_folder=True,
+)
+
+
+def is_wanted(context: Context) -> bool:
+    """Whether a command needs the sections: it names the stage, or the folds are made of them."""
+    return context.asked == STAGE.name or context.layout.settings.split.group == "mosaic"
