@@ -440,12 +440,13 @@ def test_a_process_of_another_host_is_named_with_its_host(first: Artifact):
 
 
 def test_stages_that_take_seconds_are_waited_for(tmp_path: Path):
-    layout = Layout(tmp_path, "demo", "unet", load("unet"))
+    layout = Layout(tmp_path, "demo", "unet", load("unet", ["split.group=mosaic"]))
     context = Context(layout, Freshness(), (0,))
     waits = {stage.name: {artifact.lock_wait for artifact in stage.artifacts(context)} for stage in ROAD}
     assert waits == {
         "download": {3600},
         "prepare": {600},
+        "mosaic": {600},
         "split": {600},
         "train": {0},
         "validate": {600},
