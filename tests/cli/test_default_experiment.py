@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.artifacts import Freshness, Layout
+from pipeline.cli.main import COMMANDS
 from pipeline.cli.parser import make_parser, selection
 from pipeline.cli.summary import next_command
 from pipeline.config import UserError, load
@@ -20,8 +21,7 @@ def parse() -> Callable[..., argparse.Namespace]:
     def nothing(options: argparse.Namespace) -> None:
         del options
 
-    names = ("submissions", "show", "status", "clean", "experiments")
-    return make_parser(nothing, dict.fromkeys(names, nothing)).parse_args
+    return make_parser(nothing, dict.fromkeys(COMMANDS, nothing)).parse_args
 
 
 @pytest.mark.parametrize(

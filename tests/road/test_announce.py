@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +14,7 @@ from pipeline.road import announce as announcing
 from pipeline.road import estimate as estimating
 from pipeline.road.announce import announce, gpu_line
 from pipeline.stages import ROAD, Context, split, train
-from pipeline.system import backends, gpu_packages, machine
+from pipeline.system import backends, environment, gpu_packages, machine
 from tests.hollow import fill
 from tests.road.conftest import finish
 
@@ -30,6 +28,7 @@ def processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     monkeypatch.setattr(machine, "gpus", lambda: [])
     monkeypatch.setattr(machine, "has_bfloat16_units", lambda: False)
+    monkeypatch.setattr(environment, "is_from_make", lambda: False)
 
 
 def prepared(context: Context) -> Context:
@@ -141,11 +140,9 @@ def test_a_backend_that_was_chosen_is_named_with_the_reason(
     assert "backend torch: KERAS_BACKEND names it" in printed(capsys, prepared(context("demo")))
 
 
-def test_in_the_environment_of_make_the_hint_is_a_target_of_make(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+def test_in_the_environment_of_make_the_hint_is_a_target_of_make(monkeypatch: pytest.MonkeyPatch):
     assert gpu_line(["0"], "x").endswith(" -m pip install x")
-    (tmp_path / ".venv.lock").touch()
+    monkeypatch.setattr(environment, "is_from_make", lambda: True)
     assert gpu_line(["0"], "x").endswith("to use it: make .venv/ready-gpu")
 
 

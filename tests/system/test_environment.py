@@ -224,3 +224,14 @@ def test_an_environment_that_make_did_not_create_is_not_locked(tmp_path: Path, m
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
     environment.hold()
     assert not list(tmp_path.iterdir())
+
+
+def test_only_the_environment_of_make_in_the_current_folder_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    assert not environment.is_from_make()
+    (tmp_path / ".venv.lock").touch()
+    assert environment.is_from_make()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert not environment.is_from_make()
