@@ -12,7 +12,6 @@ other seeds (``NAME-seed1``).
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import re
 import tomllib
@@ -24,6 +23,7 @@ from pipeline.config import Settings, all_experiment_names, experiment_path, loa
 from pipeline.config.added import with_added
 from pipeline.config.datasets import DEFAULT_DATASET
 from pipeline.reporting.comparison import difference
+from pipeline.reporting.leaderboard_entries import SCORES, read_scores
 from pipeline.stages import prepare, split, train
 
 HERE = Path(__file__).parent
@@ -88,8 +88,7 @@ def measured(root: Path, dataset: str) -> list[dict[str, Any]]:
             print(f"{name}: left out, its settings have changed since it was trained and scored")
             continue
         results = [fitted.result for fitted, _ in made if fitted]
-        with (layout.experiment_folder / "scores.csv").open(newline="", encoding="utf-8") as stream:
-            scores[name] = {each["id"]: float(each["score"]) for each in csv.DictReader(stream)}
+        scores[name] = read_scores(layout.experiment_folder / SCORES)
         cv = validated.result["cv"]
         rows.append(
             {

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.system.machine import cpu_name
+
 
 def described() -> dict[str, str]:
     """Processor, memory, system and versions, as plain text."""
@@ -35,11 +37,11 @@ def described() -> dict[str, str]:
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
         flags = next(line for line in lines if line.startswith("flags")).split()
     except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-    return f"{name} ({', '.join(flag for flag in ('avx2', 'avx512f', 'avx512_bf16', 'amx_bf16') if flag in flags)})"
+        return cpu_name()
+    known = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
+    return f"{cpu_name()} ({', '.join(known)})"
 
 
 def matmul_peak(multiply: Callable[[int], object], sizes: tuple[int, ...] = (2048, 4096), runs: int = 4) -> float:

@@ -9,7 +9,6 @@ by tile and prints, for each factor, the effect on the score, its standard error
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import subprocess
 import sys
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from pipeline.reporting.leaderboard_entries import SCORES, read_scores
 
 HERE = Path(__file__).parent
 GENERATOR = "+++++-+-++--++--+-+----"
@@ -151,11 +152,8 @@ def train(screen: Screen, options: argparse.Namespace) -> int:
 
 def tile_scores(root: Path, experiment: str) -> dict[str, float]:
     """Tile id -> cross-fitted score of a finished run; empty where it is not finished."""
-    path = root / "data" / DATASET / "experiments" / experiment / "scores.csv"
-    if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        return {row["id"]: float(row["score"]) for row in csv.DictReader(stream)}
+    path = root / "data" / DATASET / "experiments" / experiment / SCORES
+    return read_scores(path) if path.is_file() else {}
 
 
 def table(screen: Screen, options: argparse.Namespace) -> list[str]:

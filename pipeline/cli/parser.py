@@ -7,7 +7,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pipeline import __version__, config
 from pipeline.config import ROOT, SCRIPT, ClusterSettings, KaggleSettings, UserError
@@ -193,8 +193,7 @@ def _add_root(command: argparse.ArgumentParser) -> None:
 
 def _cluster(options: argparse.Namespace) -> ClusterSettings | None:
     """Where folds run, if on Ray."""
-    names = ("address", "store", "cpus_per_fold", "gpus_per_fold")
-    given = {name: getattr(options, name) for name in names if getattr(options, name, None) not in (None, "")}
+    given = _given(options, "address", "store", "cpus_per_fold", "gpus_per_fold")
     if getattr(options, "executor", "local") == "ray":
         if options.jobs > 1:
             raise UserError("--jobs is for the local executor; on Ray set the cores of one fold: --cpus-per-fold 4")
@@ -204,10 +203,14 @@ def _cluster(options: argparse.Namespace) -> ClusterSettings | None:
     return None
 
 
+def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The options of these names that the user has given."""
+    return {name: getattr(options, name) for name in names if getattr(options, name, None) not in (None, "")}
+
+
 def _kaggle(options: argparse.Namespace) -> KaggleSettings | None:
     """How kernels run, if folds run at Kaggle."""
-    names = ("accelerator", "folds_per_kernel", "internet")
-    given = {name: getattr(options, name) for name in names if getattr(options, name, None) not in (None, "")}
+    given = _given(options, "accelerator", "folds_per_kernel", "internet")
     if getattr(options, "executor", "local") == "kaggle":
         if options.jobs > 1:
             raise UserError("--jobs is for the local executor; a kernel at Kaggle trains a fold on each of its GPUs")

@@ -60,13 +60,24 @@ def _report(root: Path, folder: Path) -> str:
     return quote(f"../{page.relative_to(root).as_posix()}") if page.is_file() else ""
 
 
+def read_scores(path: Path) -> dict[str, float]:
+    """Tile id -> cross-fitted score, from a validation's ``scores.csv``.
+
+    Raises:
+        OSError: the file cannot be read.
+        KeyError: it lacks a column.
+        ValueError: a score is not a number.
+    """
+    with path.open(newline="", encoding="utf-8") as stream:
+        return {each["id"]: float(each["score"]) for each in csv.DictReader(stream)}
+
+
 def _scores(path: Path, manifest: Manifest) -> dict[str, float]:
     """Tile id -> cross-fitted score; empty, with a printed line, where the file differs from its manifest."""
     try:
         if measure(path) != manifest.outputs.get(SCORES):
             raise ValueError
-        with path.open(newline="", encoding="utf-8") as stream:
-            return {each["id"]: float(each["score"]) for each in csv.DictReader(stream)}
+        return read_scores(path)
     except (OSError, KeyError, ValueError) as error:
         if disk.failure(error):
             raise

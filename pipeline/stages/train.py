@@ -61,7 +61,9 @@ def make(*contexts: Context) -> None:
     work = [_pending(context) for context in contexts]
     for tasks in work:
         echo(f"train: experiment {tasks[0].experiment}, {fold_names(task.fold for task in tasks)}")
-    first, pages = contexts[0], {each.layout.experiment: _page(each) for each in contexts}
+    first = contexts[0]
+    # Kernels at Kaggle have a log instead.
+    pages = {} if first.kaggle is not None else {each.layout.experiment: _page(each) for each in contexts}
     executors.train(work, pages, first.jobs, first.cluster, first.kaggle)
 
 

@@ -16,9 +16,9 @@ from pipeline.training.history import History, best_row
 
 def kept_rows(train: TrainSettings, history: History) -> History:
     """The rows of the epochs whose weights are kept, in the order of ``files.weight_files``."""
-    rows = [[row for row in history if row["epoch"] - 1 in epochs] for epochs in _epoch_ranges(train)]
     if train.keep == "last":
         return [row for row in history if row["epoch"] - 1 in _last_epochs(train)]
+    rows = [[row for row in history if row["epoch"] - 1 in epochs] for epochs in _epoch_ranges(train)]
     return [best_row(each) for each in rows if each]
 
 
