@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
+from pipeline import config
 from pipeline.artifacts.artifact import LOCKS
 from pipeline.config import Settings, SplitSettings
 
@@ -59,6 +61,16 @@ class Layout:
     @property
     def is_blend(self) -> bool:
         return len(self.members) > 1
+
+    @cached_property
+    def teachers(self) -> tuple[Layout, ...]:
+        """The experiments that label the test tiles for this one, by name.
+
+        Raises:
+            UserError: see ``config.teachers``.
+        """
+        found = config.teachers(self.experiment, self.settings)
+        return tuple(Layout(self.root, self.dataset, name, settings) for name, settings in found.items())
 
     @property
     def folds(self) -> range:

@@ -11,7 +11,7 @@ from pipeline.cli.parser import selection
 from pipeline.config import UserError, all_experiment_names, experiment_names, geometry
 from pipeline.road import select
 from pipeline.road.clean import clean
-from pipeline.road.plan import TRAIN, Goal, trained_folds
+from pipeline.road.plan import TRAIN, Goal, trained_folds, with_teachers
 from pipeline.stages import ROAD, Context, Stage, get_stage
 from pipeline.system.progress import echo
 
@@ -25,7 +25,8 @@ def run_stage(options: argparse.Namespace) -> None:
 
     chosen, target = selection(options), get_stage(options.stage)
     contexts = [replace(context, asked=target.name) for context in select.contexts(chosen)]
-    for context in contexts:
+    trains = ROAD.index(target) >= ROAD.index(TRAIN)
+    for context in [*contexts, *(each for one in contexts for each in (select.teachers(one) if trains else ()))]:
         # Only here: artifacts may be looked at, and removed, whatever the settings are now.
         try:
             geometry.check(context.layout.settings)
@@ -38,6 +39,8 @@ def run_stage(options: argparse.Namespace) -> None:
     submits_blend = blend is not None and target.name == "submit"
     last = "report" if target.name in ("train", "validate") else "predict" if submits_blend else target.name
     goals = [Goal(context, until(last), all_trained=target is TRAIN) for context in contexts]
+    if trains:
+        goals = with_teachers(goals, until("predict"))
 
     def summarise(context: Context) -> None:
         if not (submits_blend and not context.layout.is_blend):

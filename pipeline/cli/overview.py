@@ -85,6 +85,7 @@ def experiments(root: Path, dataset_name: str, names: Sequence[str]) -> list[str
 def _row(root: Path, dataset_name: str, name: str) -> _Row:
     try:
         layout = Layout(root, dataset_name, name, config.load(name))
+        _ = layout.teachers
     except UserError:  # a file of the user's that is not valid is listed, too
         return _Row(name)
     freshness = Freshness()

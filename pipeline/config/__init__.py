@@ -16,7 +16,7 @@ from pipeline.config.experiment_files import (
     experiment_names,
     experiment_path,
 )
-from pipeline.config.loading import blend, load
+from pipeline.config.loading import blend, load, teachers
 from pipeline.config.overrides import split_assignments
 from pipeline.config.project import CHECKOUT, PROJECT, ROOT, SCRIPT
 from pipeline.config.schema.augment import AugmentSettings
@@ -27,6 +27,7 @@ from pipeline.config.schema.kaggle import KaggleSettings
 from pipeline.config.schema.network import Application, NetworkSettings
 from pipeline.config.schema.predict import PredictSettings, Rule, SubmitSettings, ViewName
 from pipeline.config.schema.settings import Settings
+from pipeline.config.schema.student import StudentSettings
 from pipeline.config.schema.train import ExcludedTiles, LossName, TrainSettings
 from pipeline.config.serialise import as_dict, diff, differences, fingerprint, stored, to_toml
 
@@ -53,6 +54,7 @@ __all__ = [
     "Rule",
     "Settings",
     "SplitSettings",
+    "StudentSettings",
     "SubmitSettings",
     "SurveySettings",
     "TrainSettings",
@@ -69,5 +71,6 @@ __all__ = [
     "load",
     "split_assignments",
     "stored",
+    "teachers",
     "to_toml",
 ]

@@ -19,9 +19,19 @@ BEFORE: dict[str, dict[str, Any]] = {
         "context": "none",
     },
     "split": {"group": "none", "mosaic_ratio": 0.5},
+    "student": {
+        "teachers": [],
+        "fraction": 0.5,
+        "end": 0.8,
+        "uncertain": [0.2, 0.8],
+        "certain_pixels": 0.9,
+        "balance": "labelled",
+    },
     "train": {"keep": "best", "ema_statistics": "raw", "exclude": [], "first_cycle": 0.0},
 }
 """By section: name of a setting -> its value of before, as JSON has it."""
+NEW_SECTIONS = ("student",)
+"""Sections that did not exist before; one is left out where all its settings have their values of before."""
 
 
 def without_added(section: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +42,7 @@ def without_added(section: str, values: dict[str, Any]) -> dict[str, Any]:
 
 def with_added(settings: dict[str, Any]) -> dict[str, Any]:
     """Stored settings, section -> name -> value, together with the added settings that they leave out."""
-    return {
+    return {section: BEFORE[section] for section in NEW_SECTIONS} | {
         section: BEFORE[section] | values if section in BEFORE and isinstance(values, dict) else values
         for section, values in settings.items()
     }

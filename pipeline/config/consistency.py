@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, get_args
 
 import msgspec
@@ -13,7 +12,7 @@ from pipeline.config.schema.predict import Rule, ViewName
 from pipeline.config.schema.settings import Settings
 from pipeline.config.schema.train import ExcludedTiles, TrainSettings
 
-_RANGES = (("augment", "scale"), ("augment", "resized_crop_area"), ("augment", "gamma_limit"))
+_RANGES = (("augment", "scale"), ("augment", "resized_crop_area"), ("augment", "gamma_limit"), ("student", "uncertain"))
 """Settings whose two values are the ends of a range."""
 
 
@@ -35,24 +34,32 @@ def normalized(settings: Settings, where: str) -> Settings:
             )
     excluded = _in_order(settings.train.exclude, ExcludedTiles, "train.exclude", where)
     train = msgspec.structs.replace(settings.train, exclude=excluded)
+    student = msgspec.structs.replace(
+        settings.student, teachers=_sorted(settings.student.teachers, "student.teachers", where)
+    )
     views = _in_order(settings.predict.tta, ViewName, "predict.tta", where)
     predict = msgspec.structs.replace(settings.predict, tta=views)
     submit = settings.submit
     if submit.rules != "auto":
         submit = msgspec.structs.replace(submit, rules=_in_order(submit.rules, Rule, "submit.rules", where))
-    return msgspec.structs.replace(settings, train=train, predict=predict, submit=submit)
+    return msgspec.structs.replace(settings, train=train, student=student, predict=predict, submit=submit)
 
 
 def _in_order(names: tuple[str, ...], known: Any, key: str, where: str) -> tuple[Any, ...]:
+    chosen = _sorted(names, key, where)
+    return tuple(name for name in get_args(known) if name in chosen)
+
+
+def _sorted(names: tuple[str, ...], key: str, where: str) -> tuple[str, ...]:
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         raise UserError(f"{where}: {key} names {twice[0]!r} more than once; name each once")
-    return tuple(name for name in get_args(known) if name in names)
+    return tuple(sorted(names))
 
 
 def contradiction(train: TrainSettings, network: NetworkSettings) -> str:
     """The first combination of settings that is not allowed, and how to fix it; an empty string where there is none."""
-    return _cycles(train) or _averages(train) or _pseudo_labels(train) or _border_loss(train, network)
+    return _cycles(train) or _averages(train) or _border_loss(train, network)
 
 
 def _cycles(train: TrainSettings) -> str:
@@ -91,16 +98,6 @@ def _averages(train: TrainSettings) -> str:
         return (
             "train.swa_start averages over the cycles that train.snapshots keeps separate; "
             "set train.swa_start to 0, or train.snapshots to 1"
-        )
-    return ""
-
-
-def _pseudo_labels(train: TrainSettings) -> str:
-    if train.pseudo_fraction and max(1, math.ceil(train.pseudo_start * train.epochs)) >= train.epochs:
-        return (
-            f"train.pseudo_fraction: pseudo-labels start after train.pseudo_start = {train.pseudo_start} of the epochs "
-            f"and after the first one, and none of {train.epochs} is left; lower train.pseudo_start, or set more "
-            "train.epochs"
         )
     return ""
 

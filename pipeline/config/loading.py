@@ -72,6 +72,39 @@ def blend(members: dict[str, Settings], overrides: list[str] | None = None) -> S
     return msgspec.structs.replace(_convert(tree, "--set", typed=True), survey=base.survey, split=base.split)
 
 
+def teachers(experiment: str, settings: Settings) -> dict[str, Settings]:
+    """Name and settings of each teacher of an experiment, with the experiment's own tiles and folds.
+
+    A teacher has the settings of its file: those of ``--set`` are the experiment's, except ``survey`` and ``split``.
+    The folds of both must be the same, so that a teacher's network of a fold has not seen that fold's tiles.
+
+    Args:
+        experiment: name of the student, or of an experiment without teachers.
+        settings: of the experiment.
+
+    Raises:
+        UserError: a teacher is unknown, its file is not valid, or the teachers form a circle.
+    """
+    return _teachers(settings, (experiment,))
+
+
+def _teachers(settings: Settings, students: tuple[str, ...]) -> dict[str, Settings]:
+    found = {}
+    for name in settings.student.teachers:
+        if name in students:
+            raise UserError(
+                f"experiment {students[-1]}: student.teachers names {name}, "
+                f"{'which is the experiment itself' if name == students[-1] else 'which learns from it'}; name others"
+            )
+        try:
+            teacher = load(name)
+        except UserError as error:
+            raise UserError(f"experiment {students[-1]}, student.teachers: {error}") from None
+        found[name] = msgspec.structs.replace(teacher, survey=settings.survey, split=settings.split)
+        _teachers(found[name], (*students, name))
+    return found
+
+
 def _merge(tree: dict[str, Any], own: dict[str, Any]) -> None:
     """Put an experiment's values over those of its base, setting by setting."""
     for section, values in own.items():

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.config.removed import INSTEAD
 from pipeline.config.renamed import RENAMED
 from pipeline.config.schema.settings import Settings
 
@@ -36,6 +37,8 @@ def explain(tree: dict[str, Any], typed: bool) -> str:
             key = f"{section}.{name}"
             if key in RENAMED:
                 return f"the setting {key} is now called {RENAMED[key]}; use that name"
+            if key in INSTEAD:
+                return f"there is no setting {key} any more: {INSTEAD[key]}"
             if name not in types:
                 return _unknown(name, types, f"{section}.")
             if not _converts(value, types[name]):

@@ -20,9 +20,6 @@ STORED_NAMES = {
         "div_factor": "div",
         "ema_momentum": "ema",
         "swa_start": "swa_from",
-        "pseudo_fraction": "pseudo_share",
-        "pseudo_start": "pseudo_from",
-        "pseudo_keep_fraction": "pseudo_sure",
     },
     "predict": {"batch_size": "batch"},
 }

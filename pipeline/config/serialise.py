@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from pipeline.config.added import without_added
+from pipeline.config.added import NEW_SECTIONS, without_added
+from pipeline.config.removed import REMOVED
 from pipeline.config.renamed import STORED_NAMES
 from pipeline.config.schema.base import Section
 from pipeline.config.schema.settings import Settings
@@ -22,14 +23,16 @@ def as_dict(settings: Section) -> dict[str, Any]:
 def stored(settings: Section) -> dict[str, Any]:
     """Settings as manifests hold them and fingerprints hash them.
 
-    As ``as_dict``, with the names of ``STORED_NAMES`` and without the added settings that have their values of before.
+    As ``as_dict``, with the names of ``STORED_NAMES``, without the added settings that have their values of before, and
+    with the settings that were removed.
 
     Args:
         settings: all sections, or one.
     """
     plain = as_dict(settings)
     if isinstance(settings, Settings):
-        return {section: _as_stored(section, values) for section, values in plain.items()}
+        sections = {section: _as_stored(section, values) for section, values in plain.items()}
+        return {section: values for section, values in sections.items() if values or section not in NEW_SECTIONS}
     return _as_stored(_SECTION_NAMES[type(settings)], plain)
 
 
@@ -38,7 +41,8 @@ _SECTION_NAMES = {type(getattr(Settings(), name)): name for name in Settings.__s
 
 def _as_stored(section: str, values: dict[str, Any]) -> dict[str, Any]:
     names = STORED_NAMES.get(section, {})
-    return {names.get(name, name): value for name, value in without_added(section, values).items()}
+    kept = {names.get(name, name): value for name, value in without_added(section, values).items()}
+    return kept | REMOVED.get(section, {})
 
 
 def differences(settings: Settings, base: Settings | None = None) -> dict[str, tuple[Any, Any]]:

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ def train_fold(task: TrainTask, callback: FoldCallback | None = None) -> None:
         if Freshness().state(artifact).done:  # another process has trained it since the caller looked
             return
         seen = artifacts.inputs_now(artifact)
-        data = fold_data(task.settings, task.fold, tiles, fold_of_tile)
+        data = fold_data(task.settings, task.fold, tiles, fold_of_tile, [each.path for each in task.labels])
         run = FoldRun(
             task.settings,
             task.fold,
@@ -57,8 +58,17 @@ def train_fold(task: TrainTask, callback: FoldCallback | None = None) -> None:
         remove_backup(artifact)
 
 
-def fold_data(settings: Settings, fold: int, tiles: Tiles, fold_of_tile: np.ndarray) -> FoldData:
+def fold_data(
+    settings: Settings, fold: int, tiles: Tiles, fold_of_tile: np.ndarray, labels: Sequence[Path] = ()
+) -> FoldData:
     """The tiles of one fold: trained on are those of the other folds, without those of ``train.exclude``.
+
+    Args:
+        settings: of the experiment.
+        fold: number of the fold.
+        tiles: of the dataset.
+        fold_of_tile: (n,) int, of each labelled tile.
+        labels: files of the teachers' probabilities of the test tiles, for a student.
 
     Raises:
         UserError: no tile is left to train on.
@@ -70,7 +80,11 @@ def fold_data(settings: Settings, fold: int, tiles: Tiles, fold_of_tile: np.ndar
         LabelledTiles(tiles.train_images, tiles.train_masks, _depths(settings, tiles.train)),
         training=training,
         validation=np.flatnonzero(fold_of_tile == fold),
-        unlabelled=UnlabelledTiles(tiles.test_images, _depths(settings, tiles.test)),
+        unlabelled=UnlabelledTiles(
+            tiles.test_images,
+            _depths(settings, tiles.test),
+            tuple(np.load(path, mmap_mode="r", allow_pickle=False) for path in labels),
+        ),
     )
 
 

@@ -39,6 +39,11 @@ class TrainTask(FoldTask):
     split: Artifact
     out_of_fold: Artifact
 
+    @property
+    def labels(self) -> list[Artifact]:
+        """The teachers' predictions of the test tiles, for a student."""
+        return [each for each in self.trained.inputs if each.stage == "predict"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class PredictTask(FoldTask):

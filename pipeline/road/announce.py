@@ -62,10 +62,11 @@ def plan_lines(context: Context, folds: Sequence[int], gpus: Sequence[str]) -> l
     stops = ", or fewer (early stopping)" if settings.train.early_stopping else ""
     lines = [
         *_row("experiment", layout.experiment),
-        *(_row("  differs in", differs) if differs else []),
+        *_row("  differs in", differs),
         *_row("dataset", f"{layout.dataset}{_tiles(context)}"),
         *_row("device", f"{_device(context, gpus)}; {backends.selected()}, {precision}{network}"),
         *(_row("  backend", f"{backends.selected()}: {why}") if (why := backends.why()) else []),
+        *_row("teachers", _labels(context)),
         *_row("training", f"{fold_names(folds)} x {settings.train.epochs} epochs{stops}{at_once}"),
     ]
     for why, some in _reasons(context, folds).items():
@@ -146,6 +147,16 @@ def _precision(context: Context, gpus: Sequence[str]) -> str:
     return "bfloat16" if units else "float32"
 
 
+def _labels(context: Context) -> str:
+    """Which experiments label the test tiles, and how many of a fold's tiles are test tiles; empty without teachers."""
+    teachers, student = context.layout.teachers, context.layout.settings.student
+    if not teachers:
+        return ""
+    names = ", ".join(each.experiment for each in teachers)
+    end = f" until {student.end:.0%} of the epochs" if student.end < 1 else ""
+    return f"{names}, fold by fold: up to {student.fraction:.0%} of the tiles are test tiles labelled by them{end}"
+
+
 def _time(context: Context, folds: Sequence[int], precision: str, gpu: bool) -> str:
     found = estimate(context, len(folds), precision, gpu or context.kaggle is not None)
     if found is None:
@@ -162,6 +173,8 @@ def _shown(value: object) -> str:
 
 
 def _row(label: str, value: str) -> list[str]:
+    if not value:
+        return []
     indent = " " * (LABEL + 2)
     first = f"  {label:<{LABEL - 1}} "
     return textwrap.wrap(value, WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)

@@ -24,7 +24,7 @@ EFFICIENCY = 0.88
 FLOAT32_COST = 2.2
 """Core time of a step in float32 over that in bfloat16, on a processor with units for it (``part-float32``)."""
 _NETWORK = ("input", "network")
-_STEP = ("input", "network", "augment", "train.batch_size", "train.precision", "train.pseudo_fraction")
+_STEP = ("input", "network", "augment", "train.batch_size", "train.precision")
 """Sections and settings that change what one epoch takes."""
 
 

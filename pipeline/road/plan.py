@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
-from pipeline.artifacts import Artifact, State
+from pipeline.artifacts import Artifact, Layout, State
+from pipeline.road import select
 from pipeline.stages import ROAD, Context, Stage, get_stage, train
 
 TRAIN = get_stage("train")
@@ -23,6 +25,8 @@ class Goal:
     """In the order of the road."""
     all_trained: bool = False
     """After training, use every fold that is trained, not only those that the command is about."""
+    for_student: bool = False
+    """Whether the command needs it only because it is the teacher of another experiment."""
 
     def at(self, current: Stage) -> Context:
         """The context in which a stage runs."""
@@ -60,9 +64,9 @@ def plan(goals: Sequence[Goal]) -> list[Step]:
     """The steps that are left, in the order in which they run.
 
     Args:
-        goals: experiments, then blends of them. The stages that all experiments share come first. Then each experiment
-            is finished before the next one starts, except on a cluster, which gets the folds of all experiments at
-            once. Blends come last.
+        goals: experiments, teachers before their students, then blends of them. The stages that all experiments share
+            come first. Then each experiment is finished before the next one starts, except on a cluster, which gets the
+            folds of all experiments at once, those of students after their teachers'. Blends come last.
     """
     shared = [current for current in ROAD if current.shared]
     steps = [step for current in shared if (step := _step(current, goals))]
@@ -72,12 +76,49 @@ def plan(goals: Sequence[Goal]) -> list[Step]:
 
 
 def groups(goals: Sequence[Goal]) -> list[list[Goal]]:
-    """Goals that run at the same time: all experiments on a cluster, otherwise each alone; each blend alone."""
+    """Goals that run at the same time: on a cluster all experiments of a generation, otherwise each alone.
+
+    A student is of the generation after its teachers'. Each blend is alone.
+    """
     experiments = [goal for goal in goals if not goal.context.layout.is_blend]
     blends = [[goal] for goal in goals if goal.context.layout.is_blend]
     if experiments and experiments[0].context.cluster is not None:
-        return [experiments, *blends]
+        generations = groupby(sorted(experiments, key=_generation_of), key=_generation_of)
+        return [*(list(generation) for _, generation in generations), *blends]
     return [*([goal] for goal in experiments), *blends]
+
+
+def with_teachers(goals: Sequence[Goal], stages: tuple[Stage, ...]) -> list[Goal]:
+    """The goals, together with those that have the teachers of their experiments predict the test tiles.
+
+    Args:
+        goals: of experiments.
+        stages: of a teacher that the command is not about.
+
+    Returns:
+        One goal for each experiment, teachers before their students.
+
+    Raises:
+        UserError: see ``select.teachers``.
+    """
+    found = {goal.context.layout.experiment: goal for goal in goals}
+    for goal in goals:
+        for teacher in select.teachers(goal.context):
+            name = teacher.layout.experiment
+            own = found.get(name) or Goal(replace(teacher, folds=()), (), for_student=True)
+            folds = tuple(sorted({*own.context.folds, *teacher.folds}))
+            wanted = tuple(each for each in ROAD if each in own.stages or each in stages)
+            found[name] = replace(own, context=replace(own.context, folds=folds), stages=wanted)
+    return sorted(found.values(), key=_generation_of)
+
+
+def _generation_of(goal: Goal) -> int:
+    return generation(goal.context.layout)
+
+
+def generation(layout: Layout) -> int:
+    """0 for an experiment without teachers; for a student one more than the latest of its teachers."""
+    return 1 + max(map(generation, layout.teachers)) if layout.teachers else 0
 
 
 def trained_folds(context: Context) -> Context:

@@ -72,6 +72,21 @@ def context(selection: Selection, experiment: str) -> Context:
     )
 
 
+def teachers(context: Context) -> list[Context]:
+    """The contexts of an experiment's teachers, with the same folds, each after those of its own teachers.
+
+    Raises:
+        UserError: a teacher is unknown or not valid, or the teachers form a circle.
+    """
+    found: dict[str, Context] = {}
+    shared = tuple(each for each in context.assignments if each.strip().startswith(("survey.", "split.")))
+    for layout in context.layout.teachers:
+        teacher = replace(context, layout=layout, freshness=Freshness(), assignments=shared)
+        for each in (*teachers(teacher), teacher):
+            found.setdefault(each.layout.experiment, each)
+    return list(found.values())
+
+
 def contexts(selection: Selection) -> list[Context]:
     """A context for each experiment, each name and setting checked before any work."""
     return [context(selection, name) for name in selection.names]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.artifacts import discard_damaged, locked
 from pipeline.config import UserError
-from pipeline.road import consent
+from pipeline.road import consent, select
 from pipeline.road.announce import announce
 from pipeline.road.plan import TRAIN, Goal, Step, groups, plan
 from pipeline.road.request import request_folds, requested_folds, write_config
@@ -41,7 +41,7 @@ def walk(goals: Sequence[Goal], target: str, on_finished: Callable[[Context], No
     """Bring experiments, and blends of them, up to date. An experiment that fails stops; the others continue.
 
     Args:
-        goals: experiments, then blends of them.
+        goals: experiments, teachers before their students, then blends of them.
         target: name of the stage that the command is about.
         on_finished: called with each goal whose stages are all done, before the next goal starts.
 
@@ -56,15 +56,19 @@ def walk(goals: Sequence[Goal], target: str, on_finished: Callable[[Context], No
     announce(training)
     consent.check(training)
     errors: list[str] = []
+    failed: set[str] = set()
     for group in groups(goals):
         blend = group[0].context.layout.is_blend
         if blend and errors:
             break
-        # A blend reads its members' predictions: where one is damaged, the member makes it again first.
-        members = [goal for goal in goals if not goal.context.layout.is_blend] if blend else []
-        outcome = carry_out([*members, *group])
+        possible = [goal for goal in group if not _teachers(goal) & failed]
+        # A blend reads its members' predictions, and a student its teachers': a damaged one is made again first.
+        read = {name for goal in possible for name in _teachers(goal)}
+        before = [each for each in goals if (blend or each.context.layout.experiment in read) and each not in group]
+        outcome = carry_out([*(each for each in before if not each.context.layout.is_blend), *possible])
         errors += outcome.errors
-        done = [goal for goal in group if goal in outcome.finished]
+        done = [goal for goal in possible if goal in outcome.finished and not goal.for_student]
+        failed |= {goal.context.layout.experiment for goal in group if goal not in outcome.finished}
         own = {current.name for current in group[0].stages if not current.shared}
         if done and target in own - outcome.ran:
             echo(f"{target}: up to date")
@@ -72,6 +76,11 @@ def walk(goals: Sequence[Goal], target: str, on_finished: Callable[[Context], No
             on_finished(goal.last)
     if errors:
         raise UserError("; ".join(dict.fromkeys(errors)))
+
+
+def _teachers(goal: Goal) -> set[str]:
+    """Names of an experiment's teachers, of their teachers, and so on."""
+    return {each.layout.experiment for each in select.teachers(goal.context)}
 
 
 def _finish_shared(goals: Sequence[Goal], target: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.artifacts import Artifact, Layout, results
+from pipeline.artifacts import Artifact, Layout
 from pipeline.execution import executors
 from pipeline.execution.task import PredictTask, parts_folder
 from pipeline.stages import prepare, train
@@ -13,18 +13,7 @@ from pipeline.stages.stage import Context, Stage
 
 def artifact(layout: Layout, fold: int) -> Artifact:
     """Probabilities of the test tiles from one fold's network."""
-    return Artifact(
-        name=f"predict fold {fold}",
-        stage="predict",
-        folder=layout.test_folder,
-        manifest_name=f"fold-{fold}.json",
-        outputs=(f"fold-{fold}.npy",),
-        # The batch size changes the speed, not the probabilities.
-        settings={"predict": {"tta": list(layout.settings.predict.tta)}},
-        inputs=(prepare.artifact(layout), train.trained(layout, fold)),
-        version=2,
-        result=results.Predicted,
-    )
+    return train.predicted(layout, fold)
 
 
 def make(*contexts: Context) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts import Artifact, Layout, results
-from pipeline.config import stored
+from pipeline.config import UserError, stored
 from pipeline.execution import executors
 from pipeline.execution.task import TrainTask
 from pipeline.stages import prepare, provenance, split
@@ -23,7 +24,8 @@ PROGRESS = "progress.html"
 
 def trained(layout: Layout, fold: int) -> Artifact:
     """The trained weights of one fold and their history."""
-    settings = {name: stored(getattr(layout.settings, name)) for name in ("input", "network", "augment", "train")}
+    sections = ("input", "network", "augment", "train", *(["student"] if layout.teachers else []))
+    settings = {name: stored(getattr(layout.settings, name)) for name in sections}
     # The number of threads that prepare batches, and TensorBoard's log, do not change the result.
     del settings["train"]["workers"], settings["train"]["tensorboard"]
     return Artifact(
@@ -34,7 +36,7 @@ def trained(layout: Layout, fold: int) -> Artifact:
         outputs=weight_files(layout.settings.train),
         extras=(HISTORY,),
         settings=settings,
-        inputs=(prepare.artifact(layout), split.artifact(layout)),
+        inputs=(prepare.artifact(layout), split.artifact(layout), *labels(layout, fold)),
         version=2,
         result=results.Trained,
     )
@@ -54,6 +56,33 @@ def out_of_fold(layout: Layout, fold: int) -> Artifact:
         version=2,
         result=results.OutOfFold,
     )
+
+
+def predicted(layout: Layout, fold: int) -> Artifact:
+    """Probabilities of the test tiles from one fold's network.
+
+    The stage ``predict`` makes them. They are declared here because the training of a student reads its teachers'.
+    """
+    return Artifact(
+        name=f"predict fold {fold}",
+        stage="predict",
+        folder=layout.test_folder,
+        manifest_name=f"fold-{fold}.json",
+        outputs=(f"fold-{fold}.npy",),
+        # The batch size changes the speed, not the probabilities.
+        settings={"predict": {"tta": list(layout.settings.predict.tta)}},
+        inputs=(prepare.artifact(layout), trained(layout, fold)),
+        version=2,
+        result=results.Predicted,
+    )
+
+
+def labels(layout: Layout, fold: int) -> list[Artifact]:
+    """The labels of the test tiles that a student's fold is trained on: what its teachers have predicted.
+
+    Only with the networks of the same fold: those of other folds have seen this fold's validation tiles.
+    """
+    return [replace(predicted(teacher, fold), owner=teacher.experiment) for teacher in layout.teachers]
 
 
 def make(*contexts: Context) -> None:
@@ -113,6 +142,16 @@ def _machine(context: Context) -> str:
     return f"{', '.join(found)}, {backend}"
 
 
+def _check(context: Context) -> None:
+    """Refuse to train a student at Kaggle, where its teachers' predictions are not."""
+    if context.kaggle is not None and context.layout.teachers:
+        raise UserError(
+            f"experiment {context.layout.experiment} is trained on the predictions of "
+            f"{', '.join(each.experiment for each in context.layout.teachers)}, which are not at Kaggle; "
+            "leave EXECUTOR=kaggle out, or take an experiment without student.teachers"
+        )
+
+
 def _pending(context: Context) -> list[TrainTask]:
     """The folds of an experiment that are not done."""
     folders = {artifact.folder for artifact in context.pending(STAGE)}
@@ -125,6 +164,7 @@ STAGE = Stage(
     help="train the folds; a run that was stopped resumes after its last finished epoch",
     artifacts=lambda context: [make(context.layout, fold) for fold in context.folds for make in (trained, out_of_fold)],
     make=make,
+    check=_check,
     side_by_side=True,
     owns_folder=True,
     leftovers=lambda context: [context.layout.experiment_folder / PROGRESS],

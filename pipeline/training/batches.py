@@ -38,7 +38,7 @@ class Batches(keras.utils.PyDataset):
             same with any number.
 
     Each item is ``(inputs, targets)`` or ``(inputs, targets, weights)``: (batch, size, size, channels) float32, grey
-    values in 0..255 and the depth in feet where ``tiles`` has depths; (batch, output, output, 1) float32 0/1; and
+    values in 0..255 and the depth in feet where ``tiles`` has depths; (batch, output, output, 1) float32 in 0..1; and
     (batch, output, output) float32.
     """
 
@@ -86,9 +86,15 @@ class Batches(keras.utils.PyDataset):
         images, masks = self._augmented(chosen)
         depths = None if self._tiles.depths is None else self._tiles.depths[chosen]
         images, targets = self._transform.to_input(images, depths), self._transform.to_target(masks)
+        if self._tiles.salt != 1:
+            targets /= self._tiles.salt
         if not self._weighted:
             return images, targets
-        return images, targets, np.stack([border_weights(target[..., 0].astype(np.uint8)) for target in targets])
+        return (
+            images,
+            targets,
+            np.stack([border_weights((target[..., 0] > 0.5).astype(np.uint8)) for target in targets]),
+        )
 
     def _augmented(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self._pool is not None:

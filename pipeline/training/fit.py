@@ -59,7 +59,7 @@ def fit_fold(run: FoldRun, data: FoldData) -> dict[str, Any]:
     validation = Validation(predictor, data.tiles.rows(data.validation))
     checkpoint = Checkpoint(run.backup_folder, run.identity)
     with ExitStack() as stack:
-        pseudo = stack.enter_context(pseudo_labels(train, data, run.seed, checkpoint.folder))
+        pseudo = stack.enter_context(pseudo_labels(settings.student, data, run.seed, checkpoint.folder))
         tiles = data.tiles if pseudo is None else pseudo.tiles
         batches = Batches(
             tiles, data.training, transform, settings.augment, train.batch_size, run.seed, workers(train.workers)

@@ -19,17 +19,20 @@ class LabelledTiles:
 
     Attributes:
         images: (n, 101, 101) uint8 grey values, may be memory-mapped.
-        masks: (n, 101, 101) uint8 0/1, may be memory-mapped.
+        masks: (n, 101, 101) uint8 in 0..``salt``, may be memory-mapped.
         depths: (n,) float32 in feet, for a network with a depth channel.
+        salt: value of a pixel that is salt; a mask's pixel divided by it is the probability of salt.
     """
 
     images: np.ndarray
     masks: np.ndarray
     depths: np.ndarray | None = None
+    salt: int = 1
 
     def rows(self, rows: np.ndarray) -> LabelledTiles:
         """The tiles in some rows, copied into memory."""
-        return LabelledTiles(self.images[rows], self.masks[rows], None if self.depths is None else self.depths[rows])
+        depths = None if self.depths is None else self.depths[rows]
+        return LabelledTiles(self.images[rows], self.masks[rows], depths, self.salt)
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,12 @@ class UnlabelledTiles:
     Attributes:
         images: (m, 101, 101) uint8 grey values, may be memory-mapped.
         depths: (m,) float32 in feet, for a network with a depth channel.
+        probabilities: of each teacher of a student, (m, 101, 101) uint8, v stands for v / 255; may be memory-mapped.
     """
 
     images: np.ndarray
     depths: np.ndarray | None = None
+    probabilities: tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class FoldData:
         tiles: all labelled tiles.
         training: (t,) int, rows of ``tiles`` to train on.
         validation: (v,) int, rows of ``tiles`` to score on.
-        unlabelled: test tiles, for ``train.pseudo_fraction``.
+        unlabelled: test tiles with their labels, for a student.
     """
 
     tiles: LabelledTiles

@@ -21,7 +21,7 @@ from pipeline.training.compile import compile_network
 from pipeline.training.epoch import train_one_epoch
 from pipeline.training.fold import FoldRun
 from pipeline.training.history import History, best_row, stops_early
-from pipeline.training.pseudo_labels import PseudoLabels, predict_labels
+from pipeline.training.pseudo_labels import PseudoLabels
 from pipeline.training.snapshots import is_kept, kept_epochs
 from pipeline.training.tensorboard import TensorBoardLog
 from pipeline.training.validation import Validation
@@ -90,9 +90,8 @@ class TrainingLoop:
         self._set_loss(loss_of_epoch(self._train, epoch))
         if self._train.schedule == "plateau":
             self._model.optimizer.learning_rate = plateau_rate(self._train, [row["score"] for row in self._history])
-        self._batches.start(epoch)  # what follows may read the epoch's first tiles, in a resumed run too
-        pseudo_rows = self._label(epoch)
-        self._batches.start(epoch, weighted=self._loss == "weighted_border", others=pseudo_rows)
+        test_tiles = self._test_tiles(epoch)
+        self._batches.start(epoch, weighted=self._loss == "weighted_border", others=test_tiles)
         learning_rate = float(keras.ops.convert_to_numpy(self._model.optimizer.learning_rate))
         loss = train_one_epoch(self._model, self._batches, epoch, partial(self._report_step, epoch))
         trained = time.monotonic() - started
@@ -111,21 +110,18 @@ class TrainingLoop:
             "seconds_scoring": round(time.monotonic() - started - trained, 2),
             "seconds_cpu": round(time.process_time() - cpu_started, 2),
         }
-        return row if self._pseudo is None else row | {"pseudo_labels": 0 if pseudo_rows is None else len(pseudo_rows)}
+        return row if self._pseudo is None else row | {"pseudo_labels": 0 if test_tiles is None else len(test_tiles)}
 
     def _set_loss(self, loss: LossName) -> None:
         if loss != self._loss:
             compile_network(self._model, self._model.optimizer, loss, self._network)
             self._loss = loss
 
-    def _label(self, epoch: int) -> np.ndarray | None:
-        """Rows of the pseudo-labelled tiles of an epoch; None where it has none."""
-        if self._pseudo is None or epoch < max(1, math.ceil(self._train.pseudo_start * self._train.epochs)):
+    def _test_tiles(self, epoch: int) -> np.ndarray | None:
+        """Rows of the test tiles of an epoch; None where it has none."""
+        if self._pseudo is None or epoch >= math.ceil(self._run.settings.student.end * self._train.epochs):
             return None
-        predictor = self._validation.predictor
-        with self._averaged():
-            predictor.copy_weights_from(self._model)
-            return self._pseudo.renew(epoch, partial(predict_labels, predictor))
+        return self._pseudo.rows(epoch)
 
     def _averaged(self) -> AbstractContextManager[None]:
         """The weights' moving average in place of the weights, with the statistics of ``train.ema_statistics``."""

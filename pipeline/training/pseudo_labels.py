@@ -1,122 +1,183 @@
-"""Pseudo-labels: train on test tiles with the masks that the network itself predicts, beside the labelled tiles.
+"""Pseudo-labels: a student is trained on test tiles that other experiments' networks, its teachers, have labelled.
 
-After Lee (2013), "Pseudo-Label: the simple and efficient semi-supervised learning method for deep neural networks". The
-winners of the competition trained repeatedly on test tiles that their ensembles had labelled. But an ensemble of folds
-has seen every labelled tile: its labels leak what it knows of a fold's validation tiles into that fold's training, and
-the cross-validated score becomes too high. Here the network that is being trained labels the tiles itself, by the
-moving average of its weights if it has one. No other fold takes part and no earlier training is needed. Nothing is
-stored between epochs, since the weights at the beginning of an epoch determine its labels.
+After Lee (2013), "Pseudo-Label: the simple and efficient semi-supervised learning method for deep neural networks", and
+Xie et al. (2020, https://arxiv.org/abs/1911.04252), whose student sees strongly augmented views of tiles with soft
+labels. The winners of the competition trained repeatedly on test tiles that their ensembles had labelled. But an
+ensemble of folds has seen every labelled tile: its labels leak what it knows of a fold's validation tiles into that
+fold's training, and the cross-validated score becomes too high. Here the labels of a fold are the probabilities that
+the teachers' networks of the same fold have predicted: none of them has seen a validation tile of the fold.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from math import ceil
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.config import TrainSettings, UserError
-from pipeline.prediction.predictor import Predictor
+from pipeline.config import StudentSettings, UserError
+from pipeline.scoring.chunks import chunks
 from pipeline.system.atomic import mapped
-from pipeline.training.confidence import most_confident
 from pipeline.training.fold import FoldData, LabelledTiles, UnlabelledTiles
 
-VIEWS = ("plain", "flip")
-"""Views that are averaged to label a tile."""
 FOLDER = ".pseudo"
-"""Folder of the tiles with pseudo-labels, in the backup's; a resumed run does not need it."""
+"""Folder of the tiles with pseudo-labels, in the backup's; a resumed run makes it again."""
+CLASSES = 10
+"""Classes of coverage, besides that of tiles without salt."""
+SALT = 255
+"""Value of a mask's pixel that is salt with probability 1."""
 
 
 @contextmanager
-def pseudo_labels(train: TrainSettings, data: FoldData, seed: int, backup: Path) -> Iterator[PseudoLabels | None]:
+def pseudo_labels(student: StudentSettings, data: FoldData, seed: int, backup: Path) -> Iterator[PseudoLabels | None]:
     """Create the pseudo-labels of a fold; remove their files at the end.
 
     Args:
-        train: ``pseudo_fraction``, ``pseudo_keep_fraction``.
+        student: section ``student``.
         data: of the fold.
         seed: of the fold.
         backup: folder of the checkpoint.
 
     Yields:
-        None where ``pseudo_fraction`` is 0 or there are no unlabelled tiles.
+        None where there are no teachers.
 
     Raises:
-        UserError: ``pseudo_fraction`` of the training tiles is less than one tile.
+        UserError: no test tile is certain enough, or ``student.fraction`` of the training tiles is less than one tile.
     """
-    unlabelled = data.unlabelled
-    if not train.pseudo_fraction or unlabelled is None or not len(unlabelled.images):
+    if data.unlabelled is None or not data.unlabelled.probabilities:
         yield None
         return
-    count = round(train.pseudo_fraction * len(data.training))
-    if not count:
-        raise UserError(
-            f"train.pseudo_fraction = {train.pseudo_fraction} of {len(data.training)} tiles is none; take more, or 0"
-        )
     folder = backup / FOLDER
     try:  # the files may be created only in part, on a full disk
-        yield PseudoLabels(data.tiles, unlabelled, count, train.pseudo_keep_fraction, seed, folder)
+        yield PseudoLabels(student, data, data.unlabelled, seed, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 class PseudoLabels:
-    """Labelled tiles, followed by room for unlabelled ones, in files.
+    """Labelled tiles, followed by the test tiles whose labels are certain, in files.
 
     Args:
-        labelled: n tiles.
-        unlabelled: m tiles.
-        count: pseudo-labelled tiles of an epoch, at most.
-        share: of the tiles that are predicted in an epoch, those whose masks are the most confident are used.
-        seed: of the choice of tiles that are predicted.
+        student: which test tiles, and how many of them.
+        data: n labelled tiles, and which of them are trained on.
+        unlabelled: test tiles and the teachers' probabilities.
+        seed: of the draws.
         folder: of the files; those of a killed run are overwritten. The caller removes it.
 
     Attributes:
-        tiles: n + room tiles; the arrays are memory-mapped, so that processes that prepare batches see changes.
+        tiles: n + m tiles, whose masks are probabilities in 0..255; the arrays are memory-mapped.
+
+    Raises:
+        UserError: no test tile is certain enough, or ``student.fraction`` of the training tiles is less than one tile.
     """
 
     def __init__(
-        self, labelled: LabelledTiles, unlabelled: UnlabelledTiles, count: int, share: float, seed: int, folder: Path
+        self, student: StudentSettings, data: FoldData, unlabelled: UnlabelledTiles, seed: int, folder: Path
     ) -> None:
-        self._unlabelled, self._share, self._seed = unlabelled, share, seed
-        self._first, self._room = len(labelled.images), min(ceil(count / share), len(unlabelled.images))
+        self._student, self._seed = student, seed
+        self._first = len(data.tiles.images)
+        count = round(student.fraction * len(data.training))
+        if not count:
+            raise UserError(
+                f"student.fraction = {student.fraction} of {len(data.training)} tiles is none; set it higher"
+            )
+        chosen = certain_tiles(unlabelled.probabilities, student)
+        if not len(chosen):
+            raise UserError(
+                f"student.certain_pixels = {student.certain_pixels}: none of {len(unlabelled.images):,} test tiles is "
+                "as certain; set it lower"
+            )
         folder.mkdir(parents=True, exist_ok=True)
-        depths = labelled.depths
-        if depths is not None:
-            depths = np.concatenate([depths, np.zeros(self._room, np.float32)])
-        images = self._with_room(labelled.images, folder / "images.npy")
-        self.tiles = LabelledTiles(images, self._with_room(labelled.masks, folder / "masks.npy"), depths)
+        self.tiles = _write(data.tiles, unlabelled, chosen, folder)
+        self._classes = [
+            self._first + np.flatnonzero(coverage_classes(self.tiles.masks[self._first :]) == each)
+            for each in range(CLASSES + 1)
+        ]
+        labelled = np.bincount(coverage_classes(data.tiles.masks[data.training], salt=1), minlength=CLASSES + 1)
+        self._counts = _counts(student, count, [len(rows) for rows in self._classes], labelled)
 
-    def renew(self, epoch: int, predict: Callable[[np.ndarray, np.ndarray | None], np.ndarray]) -> np.ndarray:
-        """Predict some unlabelled tiles, and write the most confident of them behind the labelled tiles.
+    def __len__(self) -> int:
+        """Test tiles of an epoch."""
+        return sum(self._counts)
+
+    def rows(self, epoch: int) -> np.ndarray:
+        """Rows of ``tiles`` with the test tiles of an epoch, none of them twice: (m,) int, ascending.
 
         Args:
-            epoch: counted from 0; with the seed, it decides which tiles are predicted if there are more than needed.
-            predict: maps tiles, (k, 101, 101) uint8, and their depths, (k,) float32 or None, to salt probabilities,
-                (k, 101, 101) uint8 in 0..255.
-
-        Returns:
-            Rows of ``tiles`` that hold them, (kept,) int.
+            epoch: counted from 0; with the seed, it determines the draw.
         """
-        draw = np.random.default_rng((self._seed, epoch, len(self._unlabelled.images)))
-        chosen = np.sort(draw.permutation(len(self._unlabelled.images))[: self._room])
-        images = np.asarray(self._unlabelled.images[chosen])
-        depths = None if self._unlabelled.depths is None else self._unlabelled.depths[chosen]
-        kept, masks = most_confident(predict(images, depths), self._share)
-        rows = self._first + np.arange(len(kept))
-        self.tiles.images[rows], self.tiles.masks[rows] = images[kept], masks
-        if self.tiles.depths is not None and depths is not None:
-            self.tiles.depths[rows] = depths[kept]
-        return rows
-
-    def _with_room(self, array: np.ndarray, path: Path) -> np.ndarray:
-        out: np.ndarray = mapped(path, (len(array) + self._room, *array.shape[1:]))
-        out[: len(array)] = array
-        return out
+        draw = np.random.default_rng((self._seed, epoch, self._first))
+        drawn = [draw.permutation(rows)[:count] for rows, count in zip(self._classes, self._counts, strict=True)]
+        return np.sort(np.concatenate(drawn))
 
 
-def predict_labels(predictor: Predictor, images: np.ndarray, depths: np.ndarray | None) -> np.ndarray:
-    """Salt probabilities of tiles, (k, 101, 101) uint8, from which pseudo-labels are made."""
-    return predictor(images, np.empty(images.shape, np.uint8), VIEWS, depths=depths)
+def certain_tiles(probabilities: Sequence[np.ndarray], student: StudentSettings) -> np.ndarray:
+    """Tiles with few uncertain pixels.
+
+    Args:
+        probabilities: of each teacher, (n, height, width) uint8, v stands for v / 255; may be memory-mapped.
+        student: ``uncertain``, ``certain_pixels``.
+
+    Returns:
+        Their rows, ascending, (m,) int.
+    """
+    low, high = (255 * limit for limit in student.uncertain)
+    kept = [np.zeros(0, np.int64)]
+    for part in chunks(len(probabilities[0])):
+        mean = mean_probabilities(probabilities, part)
+        uncertain = (mean > low) & (mean < high)
+        kept.append(part.start + np.flatnonzero(1 - uncertain.mean(axis=(1, 2)) >= student.certain_pixels))
+    return np.concatenate(kept)
+
+
+def mean_probabilities(probabilities: Sequence[np.ndarray], rows: slice | np.ndarray) -> np.ndarray:
+    """The teachers' mean probabilities of some tiles, (m, height, width) uint8, v stands for v / 255."""
+    total = sum(np.asarray(each[rows], np.float32) for each in probabilities)
+    return np.rint(total / len(probabilities)).astype(np.uint8)
+
+
+def coverage_classes(masks: np.ndarray, salt: int = SALT) -> np.ndarray:
+    """Class of each tile: 0 without salt, otherwise 1 to ``CLASSES`` by the share of its pixels that are salt.
+
+    Args:
+        masks: (n, height, width) uint8; a pixel is salt above half of ``salt``. May be memory-mapped.
+        salt: value of a pixel that is salt.
+
+    Returns:
+        (n,) int64.
+    """
+    coverage = np.zeros(len(masks))
+    for part in chunks(len(masks)):
+        coverage[part] = (2 * np.asarray(masks[part], np.int16) > salt).mean(axis=(1, 2))
+    return np.ceil(coverage * CLASSES).astype(np.int64)
+
+
+def _counts(student: StudentSettings, count: int, available: Sequence[int], labelled: np.ndarray) -> list[int]:
+    """How many test tiles of each class an epoch has: at most all of them."""
+    weights = {
+        "labelled": labelled,
+        "equal": np.array([each > 0 for each in available]),
+        "none": np.array(available),
+    }[student.balance]
+    wanted = count * weights / max(weights.sum(), 1)
+    return [min(math.floor(each + 0.5), there) for each, there in zip(wanted.tolist(), available, strict=True)]
+
+
+def _write(labelled: LabelledTiles, unlabelled: UnlabelledTiles, chosen: np.ndarray, folder: Path) -> LabelledTiles:
+    """Files with the labelled tiles, followed by the chosen test tiles."""
+    first, count = len(labelled.images), len(labelled.images) + len(chosen)
+    images: np.ndarray = mapped(folder / "images.npy", (count, *labelled.images.shape[1:]))
+    masks: np.ndarray = mapped(folder / "masks.npy", (count, *labelled.masks.shape[1:]))
+    images[:first] = labelled.images
+    np.multiply(labelled.masks, np.uint8(SALT // labelled.salt), out=masks[:first])
+    for part in chunks(len(chosen)):
+        here = slice(first + part.start, first + part.stop)
+        images[here] = unlabelled.images[chosen[part]]
+        masks[here] = mean_probabilities(unlabelled.probabilities, chosen[part])
+    depths = labelled.depths
+    if depths is not None and unlabelled.depths is not None:
+        depths = np.concatenate([depths, unlabelled.depths[chosen]])
+    return LabelledTiles(images, masks, depths, SALT)

@@ -11,6 +11,7 @@ from pipeline import artifacts, config
 from pipeline.artifacts import Layout
 from pipeline.config import Settings, load
 from pipeline.config.added import BEFORE, with_added
+from pipeline.config.removed import REMOVED
 from pipeline.config.renamed import STORED_NAMES
 from pipeline.stages import train
 
@@ -24,7 +25,7 @@ def test_an_added_setting_exists_and_its_value_of_before_is_not_stored(key: str)
     before = BEFORE[section][name]
     settings = load("unet", [f"{key}={before}"])
     assert config.as_dict(settings)[section][name] == before
-    assert name not in config.stored(settings)[section]
+    assert name not in config.stored(settings).get(section, {})
     assert with_added(config.stored(settings))[section][name] == before
     assert name not in STORED_NAMES.get(section, {})
 
@@ -35,7 +36,7 @@ def test_everything_but_the_values_of_before_is_stored():
     assert config.stored(settings.train)["keep"] == "last"
     whole = config.as_dict(Settings())
     assert {*BEFORE} <= {*whole}
-    assert len(with_added(config.stored(settings))["train"]) == len(whole["train"])
+    assert len(with_added(config.stored(settings))["train"]) == len(whole["train"]) + len(REMOVED["train"])
 
 
 def test_a_manifest_of_before_the_setting_fits_and_another_value_is_named():
@@ -48,3 +49,13 @@ def test_a_manifest_of_before_the_setting_fits_and_another_value_is_named():
 
     assert changed("train.keep=best") == {}
     assert changed("train.keep=last") == {"train.keep": ("best", "last")}
+
+
+def test_a_manifest_of_before_a_section_fits():
+    manifest = artifacts.parse_manifest((STORED / "train.json").read_bytes())
+    assert manifest is not None
+    assert "student" not in manifest.settings
+    layout = Layout(Path("nowhere"), "demo", "unet", load("unet", ["student.teachers=[kernel]"]))
+    assert artifacts.changed_settings(train.trained(layout, 0), manifest) == {"student.teachers": ([], ["kernel"])}
+    assert "student" not in config.stored(load("unet"))
+    assert config.stored(layout.settings)["student"] == {"teachers": ["kernel"]}

@@ -24,8 +24,8 @@ from pipeline.config import UserError, load
         ),
         (["train.loss=weighted_border"], "set network.empty_head and network.deep_supervision to 0"),
         (["train.late_loss=weighted_border", "network.empty_head=0"], "network.deep_supervision to 0"),
-        (["train.pseudo_fraction=0.2", "train.epochs=1"], "more train.epochs"),
-        (["train.pseudo_fraction=0.2", "train.pseudo_start=1"], "lower train.pseudo_start"),
+        (["student.uncertain=[0.8,0.2]"], "the first value must not be larger"),
+        (["student.teachers=[kernel,kernel]"], "names 'kernel' more than once"),
     ],
 )
 def test_settings_that_contradict_each_other_are_rejected_in_one_line(assignments: list[str], message: str):

@@ -198,7 +198,7 @@ def test_an_estimate_from_the_header_is_scaled_by_epochs_tiles_and_precision(
 
 
 def test_the_headers_of_measured_experiments_can_be_read(context: Contexts):
-    for name in ("unet", "kernel", "pseudo", "ladder-00-kernel"):
+    for name in ("unet", "kernel", "ladder-00-kernel"):
         assert estimating.estimate(prepared(context(name)), 1, "bfloat16", gpu=False) is not None, name
     assert estimating.estimate(prepared(context("article")), 1, "bfloat16", gpu=False) is None
 

@@ -158,3 +158,62 @@ def test_what_was_made_from_something_stale_is_stale(context: Contexts, damaged:
     demo.freshness.forget()
     expected = NAMES if damaged == "raw" else NAMES[1:]
     assert [name for name, _ in steps(goal(demo))] == expected
+
+
+# ---- Students and their teachers ------------------------------------------------------------------------------------
+
+
+def of(*names: str) -> str:
+    return f"student.teachers=[{','.join(names)}]"
+
+
+def test_teachers_predict_before_their_student_is_trained(context: Contexts):
+    student = context("kernel", "split.by=depth", of("unet", "demo"))
+    goals = planning.with_teachers([goal(student, "report")], until("predict"))
+    assert [each.context.layout.experiment for each in goals] == ["demo", "unet", "kernel"]
+    assert [each.for_student for each in goals] == [True, True, False]
+    done = ["train", "validate", "report", "predict"]
+    assert [step for step in steps(*goals) if step[0] not in ("download", "prepare", "split")] == [
+        *((name, ["demo"]) for name in done),
+        *((name, ["unet"]) for name in done),
+        *((name, ["kernel"]) for name in done[:-1]),
+    ]
+    assert {each.context.layout.split_folder for each in goals} == {student.layout.split_folder}
+    for each in select.teachers(student):
+        finish(each)
+    for each in goals:
+        each.context.freshness.forget()
+    assert steps(*goals) == [(name, ["kernel"]) for name in done[:-1]]
+
+
+def test_a_teacher_that_the_command_is_about_too_is_planned_once(context: Contexts):
+    cluster = ClusterSettings()
+    student = replace(context("demo", of("unet")), cluster=cluster)
+    teacher = replace(context("unet"), cluster=cluster, folds=(0,))
+    goals = planning.with_teachers([goal(student, "report"), goal(teacher, "report")], until("predict"))
+    assert [(each.context.layout.experiment, each.context.folds, each.for_student) for each in goals] == [
+        ("unet", (0, 1), False),
+        ("demo", (0, 1), False),
+    ]
+    assert [stage.name for stage in goals[0].stages][-1] == "predict"
+    # On a cluster, too, the student waits for its teacher.
+    assert [each for each in steps(*goals) if each[0] == "train"] == [("train", ["unet"]), ("train", ["demo"])]
+
+
+def test_a_student_is_stale_when_its_teacher_has_changed_but_not_the_other_way(context: Contexts):
+    student = context("demo", of("unet"))
+    teacher = select.teachers(student)[0]
+    for each in (teacher, student):
+        finish(each)
+    assert steps(goal(teacher), goal(student)) == []
+    train.predicted(teacher.layout, 1).manifest_path.unlink()
+    student.freshness.forget()
+    state = student.freshness.state(train.trained(student.layout, 1))
+    assert state.why == "unet predict fold 1 is missing"
+    assert student.freshness.state(train.trained(student.layout, 0)).done
+    fewer = context("demo", of("unet"), "student.fraction=0.4")
+    assert fewer.freshness.state(train.trained(fewer.layout, 0)).why == "student.fraction was 0.5, now 0.4"
+    alone = context("demo")
+    assert "student.teachers was ['unet'], now []" in alone.freshness.state(train.trained(alone.layout, 0)).why
+    # What a student would do without teachers has no effect.
+    assert train.trained(context("demo", "student.fraction=0.4").layout, 0) == train.trained(alone.layout, 0)

@@ -188,3 +188,44 @@ def test_a_stage_that_another_process_has_made_meanwhile_is_not_made_again(
     assert not road.made
     assert "prepare: another process has made it" in capsys.readouterr().out
     assert Freshness().state(tiles).done
+
+
+def test_a_student_whose_teacher_failed_is_not_trained(road: Recorder, context: Contexts):
+    student = context("demo", "student.teachers=[unet]")
+
+    def fail(stage: Stage, current: Context) -> None:
+        if stage.name == "predict" and current.layout.experiment == "unet":
+            raise UserError("no prediction")
+
+    road.before, finished = fail, list[str]()
+    goals = planning.with_teachers([Goal(student, road.until("report"))], road.until("predict"))
+    with pytest.raises(UserError, match=r"^no prediction$"):
+        walk(goals, "train", lambda done: finished.append(done.layout.experiment))
+    assert finished == []
+    assert "demo train" not in road.made
+    road.before = lambda stage, context: None
+    road.made.clear()
+    walk(goals, "train", lambda done: finished.append(done.layout.experiment))
+    assert finished == ["demo"]
+    assert road.made == ["unet predict", "demo train", "demo validate", "demo report"]
+
+
+def test_damaged_predictions_of_a_teacher_are_made_again_for_its_student(road: Recorder, context: Contexts):
+    student = context("demo", "student.teachers=[unet]")
+    goals = planning.with_teachers([Goal(student, road.until("report"))], road.until("predict"))
+    walk(goals[:1], "predict", nothing)
+    labels = train.predicted(goals[0].context.layout, 0)
+    road.made.clear()
+
+    def lose(stage: Stage, current: Context) -> None:
+        if stage.name == "train" and labels.manifest_path.exists():
+            labels.manifest_path.unlink()
+            road.before = lambda stage, context: None
+            raise UserError("the labels are damaged")
+
+    road.before = lose
+    with pytest.raises(UserError, match="damaged"):
+        walk(goals, "train", nothing)
+    goals[0].context.freshness.forget()
+    walk(goals, "train", nothing)
+    assert road.made == ["demo train", "unet predict", "demo train", "demo validate", "demo report"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,18 @@ TRAINING, VALIDATION = np.arange(28), np.arange(28, 40)
 STEPS = 3
 """Steps of an epoch."""
 DATA = FoldData(TILES, TRAINING, VALIDATION, UnlabelledTiles(blobs(30, seed=5)[0]))
+STUDENT = 'student.teachers=["unet"]'
+"""Setting of a student of ``LABELLED``."""
+
+
+def with_labels(masks: np.ndarray) -> FoldData:
+    """``DATA`` with labels of its 30 test tiles: probabilities of 0.9 and 0.1."""
+    soft = np.where(masks > 0, 230, 26).astype(np.uint8)
+    return replace(DATA, unlabelled=UnlabelledTiles(blobs(30, seed=5)[0], None, (soft,)))
+
+
+LABELLED = with_labels(blobs(30, seed=5)[1])
+"""``DATA`` with the right labels of its test tiles."""
 
 
 def train_fold(
@@ -42,10 +55,11 @@ def train_fold(
     callback: FoldCallback | None = None,
     identity: str = "x",
     before_overwrite: Callable[[], object] = lambda: None,
+    data: FoldData = DATA,
 ) -> dict[str, Any]:
-    """Train fold 0 of ``DATA`` with the settings ``SMALL`` and some others."""
+    """Train fold 0 of ``data`` with the settings ``SMALL`` and some others."""
     settings = load("unet", [*SMALL, *assignments])
-    return fit_fold(FoldRun(settings, 0, folder, identity, callback or FoldCallback(), before_overwrite), DATA)
+    return fit_fold(FoldRun(settings, 0, folder, identity, callback or FoldCallback(), before_overwrite), data)
 
 
 # ---- Callbacks ------------------------------------------------------------------------------------------------------

@@ -19,8 +19,11 @@ from pipeline.training import epoch as epoch_module
 from pipeline.training.fit import fit_fold
 from pipeline.training.fold import FoldData, FoldRun, LabelledTiles
 from tests.training.helpers import (
+    DATA,
+    LABELLED,
     SMALL,
     STEPS,
+    STUDENT,
     TILES,
     VALIDATION,
     KilledError,
@@ -155,12 +158,12 @@ class Snapshot(FoldCallback):
             ("train.schedule=cosine_restarts", "train.cycles=2", "train.snapshots=2"), 3, 2, marks=pytest.mark.slow
         ),
         (("train.swa_start=0.2", "train.schedule=cosine_restarts", "train.cycles=2"), 3, 2),
-        (("train.pseudo_fraction=0.5", "train.pseudo_start=0.3", "train.ema_momentum=0.9"), 3, 2),
+        ((STUDENT, "student.end=1", "train.ema_momentum=0.9"), 3, 2),
         (
             (
                 *("train.schedule=cosine_restarts", "train.cycles=2", "train.first_cycle=0.25", "train.snapshots=2"),
                 *("train.keep=last", "train.ema_momentum=0.9", "train.ema_statistics=recomputed"),
-                *("train.pseudo_fraction=0.5", "train.pseudo_start=0.3", "augment.cutout=0.5"),
+                *(STUDENT, "augment.cutout=0.5"),
                 *("network.norm=batch", "network.empty_head=0.1", "network.empty_gate=features"),
                 *("network.hypercolumn=true", "network.hypercolumn_dropout=0.3"),
             ),
@@ -173,10 +176,11 @@ def test_a_killed_run_resumes_and_ends_as_an_uninterrupted_one(
     tmp_path: Path, settings: tuple[str, ...], epoch: int, step: int | None
 ):
     whole, copy = tmp_path / "whole", tmp_path / "killed"
-    train_fold(whole, *settings, callback=Snapshot(whole, copy, epoch, step))
+    data = LABELLED if STUDENT in settings else DATA
+    train_fold(whole, *settings, callback=Snapshot(whole, copy, epoch, step), data=data)
     assert not [*copy.glob("*.weights.h5")]
     resumed = Killer(-1, -1)
-    train_fold(copy, *settings, callback=resumed)
+    train_fold(copy, *settings, callback=resumed, data=data)
     assert resumed.resumed_after == epoch
     assert_same(whole, copy)
 

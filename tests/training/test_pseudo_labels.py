@@ -1,4 +1,4 @@
-"""Pseudo-labels: the tiles behind the labelled ones, training on them, and removal of their files."""
+"""Pseudo-labels: which test tiles a student is trained on, with which labels, and the removal of their files."""
 
 from __future__ import annotations
 
@@ -10,65 +10,122 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts import Artifact, backup_folder, remove_backup
-from pipeline.config import UserError
-from pipeline.training.fold import LabelledTiles, UnlabelledTiles
-from pipeline.training.pseudo_labels import FOLDER, PseudoLabels
-from tests.conftest import Chain, blobs
-from tests.training.helpers import STEPS, StepRecorder, assert_same, history, train_fold
+from pipeline.config import StudentSettings, UserError
+from pipeline.training.fold import FoldData, LabelledTiles, UnlabelledTiles
+from pipeline.training.pseudo_labels import FOLDER, PseudoLabels, certain_tiles, coverage_classes
+from tests.conftest import blobs
+from tests.training.helpers import LABELLED, STEPS, STUDENT, StepRecorder, assert_same, history, train_fold, with_labels
 
 
-@pytest.mark.parametrize(("count", "predicted"), [(6, 8), (100, 20)])
-def test_labelled_tiles_are_followed_by_test_tiles(tmp_path: Path, count: int, predicted: int):
-    images, masks = blobs(5)
-    others, truth = blobs(20, seed=1)
-    labelled = LabelledTiles(images, masks, np.arange(5, dtype=np.float32))
-    unlabelled = UnlabelledTiles(others, 100 + np.arange(20, dtype=np.float32))
-    pseudo = PseudoLabels(labelled, unlabelled, count, 0.75, 0, tmp_path / "pseudo")
-    asked: list[set[int]] = []
+def constant(*values: int) -> np.ndarray:
+    """Tiles of 10 x 10 pixels with one value each."""
+    return np.array(values, np.uint8)[:, None, None] * np.ones((1, 10, 10), np.uint8)
 
-    def predict(chosen: np.ndarray, depths: np.ndarray | None) -> np.ndarray:
-        assert depths is not None
-        which = (depths - 100).astype(int)
-        np.testing.assert_array_equal(others[which], chosen)
-        asked.append({*which.tolist()})
-        return truth[which] * np.uint8(255)
 
-    for epoch in (3, 4, 3):
-        rows = pseudo.renew(epoch, predict)
-        tiles = pseudo.tiles
-        assert len(asked[-1]) == predicted
-        np.testing.assert_array_equal(tiles.images[:5], images)
-        np.testing.assert_array_equal(tiles.masks[:5], masks)
-        assert tiles.depths is not None
-        which = (tiles.depths[rows] - 100).astype(int)
-        assert {*which.tolist()} <= asked[-1]
-        np.testing.assert_array_equal(tiles.images[rows], others[which])
-        np.testing.assert_array_equal(tiles.masks[rows], truth[which])
-    assert asked[0] == asked[2]
-    assert (asked[0] != asked[1]) == (predicted < 20)
+def covered(*rows: int) -> np.ndarray:
+    """Tiles of 10 x 10 pixels whose first rows are salt, as probabilities."""
+    tiles = np.zeros((len(rows), 10, 10), np.uint8)
+    for tile, count in zip(tiles, rows, strict=True):
+        tile[:count] = 255
+    return tiles
+
+
+def student_of(
+    *probabilities: np.ndarray, labelled: np.ndarray, folder: Path, **settings: object
+) -> tuple[PseudoLabels, FoldData]:
+    """Pseudo-labels of test tiles whose grey value is their number."""
+    count = len(probabilities[0])
+    images = np.arange(count, dtype=np.uint8)[:, None, None] * np.ones((1, 10, 10), np.uint8)
+    unlabelled = UnlabelledTiles(images, 1000 + np.arange(count, dtype=np.float32), probabilities)
+    tiles = LabelledTiles(np.full(labelled.shape, 200, np.uint8), labelled // 255, np.zeros(len(labelled), np.float32))
+    data = FoldData(tiles, np.arange(len(labelled)), np.zeros(0, int), unlabelled)
+    return PseudoLabels(StudentSettings(teachers=("a",), **settings), data, unlabelled, 0, folder), data  # type: ignore[arg-type]
+
+
+def test_tiles_with_too_many_uncertain_pixels_are_left_out():
+    half = constant(128)
+    almost, enough = covered(5), covered(5)
+    almost[0, 0], enough[0, 0] = 128, 128  # ten of a hundred pixels
+    almost[0, 1, 0] = 128
+    tiles = np.concatenate([constant(0, 255), half, almost, enough, constant(51, 52)])
+    assert certain_tiles([tiles], StudentSettings()).tolist() == [0, 1, 4, 5]
+    assert certain_tiles([tiles], StudentSettings(certain_pixels=0.89)).tolist() == [0, 1, 3, 4, 5]
+    assert certain_tiles([tiles], StudentSettings(uncertain=(0.4, 0.6))).tolist() == [0, 1, 4, 5, 6]
+
+
+def test_teachers_that_disagree_are_uncertain_together():
+    one, other = constant(0, 255, 255), constant(0, 0, 255)
+    assert certain_tiles([one], StudentSettings()).tolist() == [0, 1, 2]
+    assert certain_tiles([one, other], StudentSettings()).tolist() == [0, 2]
+
+
+def test_labels_are_the_mean_probabilities_behind_the_labelled_tiles(tmp_path: Path):
+    one, other = constant(10, 128, 240), constant(21, 128, 250)
+    labelled = covered(0, 10, 4)
+    pseudo, data = student_of(one, other, labelled=labelled, folder=tmp_path / "x", balance="none")
+    tiles = pseudo.tiles
+    np.testing.assert_array_equal(tiles.images[:3], data.tiles.images)
+    np.testing.assert_array_equal(tiles.masks[:3], labelled)
+    assert tiles.images[3:, 0, 0].tolist() == [0, 2]
+    assert tiles.masks[3:, 0, 0].tolist() == [16, 245]
+    assert tiles.depths is not None
+    assert tiles.depths.tolist() == [0, 0, 0, 1000, 1002]
+    assert tiles.salt == 255
+
+
+def test_an_epoch_draws_classes_of_coverage_as_asked_and_no_tile_twice(tmp_path: Path):
+    # 20 test tiles without salt, 6 with a little, 2 that are almost full; labelled: half empty, half with a little.
+    found = covered(*[0] * 20, *[1] * 6, *[9] * 2)
+    labelled = covered(*[0] * 8, *[1] * 8)
+
+    def drawn(balance: str, fraction: float, epoch: int = 0) -> list[int]:
+        pseudo, _ = student_of(found, labelled=labelled, folder=tmp_path / balance, balance=balance, fraction=fraction)
+        rows = pseudo.rows(epoch)
+        assert len({*rows.tolist()}) == len(rows) == len(pseudo)
+        assert (rows >= len(labelled)).all()
+        return np.bincount(coverage_classes(pseudo.tiles.masks[rows]), minlength=11).tolist()
+
+    assert drawn("labelled", 0.5) == [4, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert drawn("labelled", 0.9) == [7, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0]  # there are no more
+    assert drawn("equal", 0.4) == [2, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0]
+    assert drawn("none", 0.9) == [10, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0]
+    pseudo, _ = student_of(found, labelled=labelled, folder=tmp_path / "again", fraction=0.5)
+    assert pseudo.rows(3).tolist() == pseudo.rows(3).tolist() != pseudo.rows(4).tolist()
+
+
+def test_without_a_certain_tile_the_student_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match=r"student\.certain_pixels = 0\.9: none of 3 test tiles .* lower"):
+        student_of(constant(128, 128, 128), labelled=covered(0, 5), folder=tmp_path)
+    with pytest.raises(UserError, match=r"student\.fraction = 0\.1 of 2 tiles is none"):
+        student_of(constant(0), labelled=covered(0, 5), folder=tmp_path, fraction=0.1)
+
+
+# ---- Training a student ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.backends
-def test_epochs_with_pseudo_labels_have_the_same_length_and_repeat_with_any_number_of_workers(tmp_path: Path):
-    settings = (
-        "train.pseudo_fraction=0.5",
-        "train.pseudo_start=0.5",
-        "train.pseudo_keep_fraction=0.8",
-        "train.learning_rate=0.03",
-    )
+def test_epochs_have_the_same_length_repeat_with_any_number_of_workers_and_end_with_labelled_tiles(tmp_path: Path):
+    settings = (STUDENT, "student.end=0.5", "train.learning_rate=0.03")
     recorder = StepRecorder()
-    train_fold(tmp_path / "one", *settings, callback=recorder)
+    train_fold(tmp_path / "one", *settings, callback=recorder, data=LABELLED)
     assert {(epoch, steps) for epoch, _, steps in recorder.calls} == {(epoch, STEPS) for epoch in range(4)}
     counts = [int(row["pseudo_labels"]) for row in history(tmp_path / "one")]
-    assert counts[:2] == [0, 0]
-    assert all(10 <= count <= 14 for count in counts[2:])  # half of 28, less one tile of each kind
-    train_fold(tmp_path / "two", *settings, "train.workers=2")
+    assert counts[2:] == [0, 0]
+    assert all(12 <= count <= 15 for count in counts[:2])  # half of 28, rounded in each class
+    train_fold(tmp_path / "two", *settings, "train.workers=2", data=LABELLED)
     assert_same(tmp_path / "one", tmp_path / "two")
     train_fold(tmp_path / "none", "train.learning_rate=0.03")
     assert "pseudo_labels" not in history(tmp_path / "none")[0]
-    losses = [[row["loss"] for row in history(tmp_path / name)] for name in ("one", "none")]
-    assert losses[0][:2] == losses[1][:2]
-    assert losses[0][2] != losses[1][2]
+    assert history(tmp_path / "one")[0]["loss"] != history(tmp_path / "none")[0]["loss"]
+
+
+@pytest.mark.backends
+def test_the_teachers_probabilities_are_what_is_learned(tmp_path: Path):
+    settings = (STUDENT, "student.fraction=0.9", "student.end=1", "student.balance=none")
+    found = {}
+    for name, data in (("right", LABELLED), ("wrong", with_labels(1 - blobs(30, seed=5)[1]))):
+        found[name] = train_fold(tmp_path / name, *settings, "train.epochs=12", "train.schedule=constant", data=data)
+    assert found["right"]["score"] > found["wrong"]["score"] + 0.2
 
 
 @pytest.mark.backends
@@ -76,7 +133,7 @@ def test_files_of_a_killed_run_are_removed_with_its_backup(tmp_path: Path):
     left = tmp_path / "backup-x" / FOLDER / "images.npy"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"of a killed run")
-    train_fold(tmp_path, "train.epochs=2", "train.pseudo_fraction=0.5", "train.pseudo_start=0.5")
+    train_fold(tmp_path, "train.epochs=2", STUDENT, data=LABELLED)
     assert not left.parent.exists()
     trained = Artifact("train fold 0", "train", tmp_path, "train.json", ())
     left = backup_folder(trained) / FOLDER / "images.npy"
@@ -92,20 +149,5 @@ def test_a_full_disk_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match="No space"):
-        train_fold(tmp_path, "train.pseudo_fraction=0.5")
+        train_fold(tmp_path, STUDENT, data=LABELLED)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-
-
-@pytest.mark.backends
-def test_a_share_of_less_than_one_tile_is_refused(tmp_path: Path):
-    with pytest.raises(UserError, match=r"train\.pseudo_fraction = 0\.01 of 28 tiles is none"):
-        train_fold(tmp_path, "train.pseudo_fraction=0.01")
-
-
-@pytest.mark.slow
-def test_the_chain_trains_on_its_own_test_tiles(chain: Chain):
-    assert chain("train", "--folds", "0", "--set", "train.pseudo_fraction=0.2 train.pseudo_start=0") == 0
-    folder = chain.root / "data/demo/experiments/demo/fold-0"
-    assert "pseudo_labels" in (folder / "history.csv").read_text().splitlines()[0]
-    assert chain("train", "--set", "train.pseudo_fraction=1.5") == 2
-    assert "pseudo_fraction" in chain.error

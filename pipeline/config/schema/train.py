@@ -88,14 +88,6 @@ class TrainSettings(Section, frozen=True):
     """Fraction of the epochs after which the weights at the end of each epoch are averaged with equal weight
     (stochastic weight averaging), and the average is scored and kept; 0 turns it off. Suits a constant or a cyclical
     rate."""
-    pseudo_fraction: FractionBelowOne = 0.0
-    """Fraction of an epoch's tiles that are test tiles with the masks that the network predicts for them
-    (pseudo-labels); 0 turns it off. See ``pipeline/training/pseudo_labels.py``."""
-    pseudo_start: Fraction = 0.4
-    """Fraction of the epochs after which pseudo-labels are used; never in the first epoch."""
-    pseudo_keep_fraction: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.7
-    """Fraction of the candidate test tiles that is kept: those with the most confident masks, separately among tiles
-    with salt and empty tiles."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """``auto`` is bfloat16 on a GPU (float16 on one without units for bfloat16, such as a T4) and on processors with
     matrix units for it, and float32 elsewhere."""

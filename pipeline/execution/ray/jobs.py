@@ -32,12 +32,12 @@ class Job(Generic[Task]):
     number: int
     task: Task
     inputs: dict[str, str]
-    """Fingerprints of tiles and split as the driver sees them."""
+    """Fingerprints of what the fold is trained on, as the driver sees it."""
     starts: tuple[int, ...] = ()
     """First tiles of the chunks to predict."""
 
 
 def input_fingerprints(task: FoldTask, freshness: Freshness) -> dict[str, str]:
-    """Fingerprints of the tiles and the split that a fold was, or will be, trained on, by the artifact's name."""
-    manifests = {each.name: freshness.manifest(each) for each in task.trained.inputs}
+    """Fingerprints of what a fold was, or will be, trained on, such as the tiles and the split, by label."""
+    manifests = {each.label: freshness.manifest(each) for each in task.trained.inputs}
     return {name: manifest.fingerprint for name, manifest in manifests.items() if manifest}

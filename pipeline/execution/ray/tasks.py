@@ -101,7 +101,7 @@ def _start(context: TaskContext, job: Job[Task]) -> tuple[Task, Freshness, Store
     task = task.moved(base / fingerprint(context.store))
     store, inputs = Store(context.store, task.root), task.trained.inputs
     for artifact in inputs:
-        _fetch(store, artifact, partial(_has_fingerprint, job.inputs[artifact.name]))
+        _fetch(store, artifact, partial(_has_fingerprint, job.inputs[artifact.label]))
     return task, Freshness(trusted=inputs), store
 
 

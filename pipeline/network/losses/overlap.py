@@ -38,6 +38,7 @@ class LovaszHinge(keras.losses.Loss):
     """Lovász hinge of each tile (Berman et al. 2018, https://arxiv.org/abs/1705.08790); (batch,).
 
     A convex surrogate of one minus the IoU: the sorted hinge errors, each weighted by what it adds to the Jaccard loss.
+    The Jaccard loss is one of sets: of a soft label, a pixel counts as salt above 0.5.
 
     Args:
         elu: apply elu + 1 to the errors instead of a hinge, so that correct pixels keep a small gradient (a change that
@@ -54,6 +55,7 @@ class LovaszHinge(keras.losses.Loss):
         truth, logits = without_channel(y_true, y_pred)
         pixels = truth.shape[1] * truth.shape[2]
         truth, logits = ops.reshape(truth, (-1, pixels)), ops.reshape(logits, (-1, pixels))
+        truth = ops.cast(truth > 0.5, "float32")
         # Errors and their order are the same for salt and for background: sort once, which is the slow part.
         errors = 1 - logits * (2 * truth - 1)
         order = ops.argsort(-errors, axis=1)
