@@ -6,7 +6,6 @@ import csv
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pipeline.config import experiment_files, load, to_toml
@@ -26,6 +25,7 @@ def taught(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cha
     for name, teacher in (("student", "teacher"), ("second", "student")):
         (folder / f"{name}.toml").write_text(
             f'base = "teacher"\n[student]\nteachers = ["{teacher}"]\ncertain_pixels = 0\nbalance = "none"\n'
+            '[predict]\ntta = ["plain", "flip"]\n'
         )
     monkeypatch.setattr(experiment_files, "EXPERIMENTS", folder)
     return chain
@@ -55,12 +55,12 @@ def test_one_command_trains_teacher_and_student_of_a_fold(taught: Chain):
     assert "train: up to date" in taught.printed.splitlines()
     assert "train: experiment" not in taught.printed
 
-    # Other labels: the student of that fold is stale, and replaced only with consent.
-    assert taught("status", settings=SURVEY, experiment="student") == 0
-    predictions = experiments / "teacher/test/fold-0.npy"
-    np.save(predictions, 255 - np.load(predictions))
-    assert taught("status", settings=SURVEY, experiment="student") == 0
-    assert "teacher predict fold 0 is stale" in taught.printed
+    # Other labels: the student is stale, and a finished fold is replaced only with consent.
+    teacher = experiment_files.EXPERIMENTS / "teacher.toml"
+    teacher.write_text(teacher.read_text().replace('tta = ["plain", "flip"]', 'tta = ["plain"]'))
+    assert taught("train", "--folds", "0", settings=SURVEY, experiment="student") == 2
+    assert "experiment student, fold 0 (teacher predict fold 0 is stale): they are finished" in taught.error
+    assert json.loads((experiments / "teacher/test/fold-0.json").read_text()) == label
 
 
 def test_a_student_is_not_trained_at_kaggle(taught: Chain):
