@@ -6,7 +6,7 @@ import time
 
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout
-from pipeline.data.files import PAIRS, SECTIONS
+from pipeline.data.files import PAIRS, SECTIONS, SECTIONS_PICTURE
 from pipeline.stages import prepare
 from pipeline.stages.stage import Context, Stage
 from pipeline.system.progress import echo
@@ -20,6 +20,7 @@ def artifact(layout: Layout) -> Artifact:
         folder=layout.mosaic_folder,
         manifest_name="manifest.json",
         outputs=(PAIRS, SECTIONS),
+        extras=(SECTIONS_PICTURE,),  # not an output: sections that were found before it existed stay valid
         settings={"split": {"mosaic_ratio": layout.settings.split.mosaic_ratio}},
         inputs=(prepare.artifact(layout),),
         lock_wait=600.0,
@@ -33,6 +34,8 @@ def make(context: Context) -> None:
     from pipeline.data import sections, tiles
     from pipeline.data.mosaic import find_pairs
     from pipeline.data.section_tables import write_pairs, write_sections
+    from pipeline.reporting import section_picture
+    from pipeline.system import disk
 
     layout, assembled, started = context.layout, artifact(context.layout), time.monotonic()
     with artifacts.replacing(assembled) as folder:
@@ -45,6 +48,7 @@ def make(context: Context) -> None:
         ids = [*store.train["id"], *store.test["id"]]
         write_pairs(folder / PAIRS, ids, pairs, found)
         write_sections(folder / SECTIONS, ids, found)
+        disk.write(folder / SECTIONS_PICTURE, section_picture.draw(images, store.train_masks, found))
         sizes = np.bincount(found.section) if len(ids) else np.zeros(0, int)
         together = int(sizes[sizes > 1].sum())
         result = {
@@ -57,7 +61,7 @@ def make(context: Context) -> None:
     echo(
         f"mosaic: {result['vertical']:,} vertical and {result['horizontal']:,} horizontal pairs of neighbours; "
         f"{together:,} of {len(ids):,} tiles in {result['sections']:,} sections of two tiles or more, "
-        f"the largest of {int(sizes.max(initial=0))}"
+        f"the largest of {int(sizes.max(initial=0))}, drawn in {assembled.folder / SECTIONS_PICTURE}"
     )
 
 
