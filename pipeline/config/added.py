@@ -19,6 +19,7 @@ BEFORE: dict[str, dict[str, Any]] = {
         "context": "none",
     },
     "split": {"group": "none", "mosaic_ratio": 0.5},
+    "submit": {"neighbors": False},
     "train": {"keep": "best", "ema_statistics": "raw", "exclude": [], "first_cycle": 0.0},
 }
 """By section: name of a setting -> its value of before, as JSON has it."""

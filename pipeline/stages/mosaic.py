@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout
@@ -10,6 +12,10 @@ from pipeline.data.files import PAIRS, SECTIONS, SECTIONS_PICTURE
 from pipeline.stages import prepare
 from pipeline.stages.stage import Context, Stage
 from pipeline.system.progress import echo
+
+if TYPE_CHECKING:
+    from pipeline.data.tiles import Tiles
+    from pipeline.scoring.neighbors import Neighbors
 
 
 def artifact(layout: Layout) -> Artifact:
@@ -67,7 +73,7 @@ def make(context: Context) -> None:
 
 STAGE = Stage(
     name="mosaic",
-    help="find tiles that were cut next to each other (only by this command, or with split.group = mosaic)",
+    help="find tiles that were cut next to each other (only by this command, or where a setting needs them)",
     artifacts=lambda context: [artifact(context.layout)] if is_wanted(context) else [],
     make=make,
     shared=True,
@@ -76,5 +82,22 @@ STAGE = Stage(
 
 
 def is_wanted(context: Context) -> bool:
-    """Whether a command needs the sections: it names the stage, or the folds are made of them."""
-    return context.asked == STAGE.name or context.layout.settings.split.group == "mosaic"
+    """Whether a command needs the sections: it names the stage, or the folds or the rules are made with them."""
+    settings = context.layout.settings
+    return context.asked == STAGE.name or settings.split.group == "mosaic" or settings.submit.neighbors
+
+
+def inputs_of_rules(layout: Layout) -> list[Artifact]:
+    """What the rules need besides the tile itself: the sections, where ``submit.neighbors`` is set."""
+    return [artifact(layout)] if layout.settings.submit.neighbors else []
+
+
+def labelled_neighbors(layout: Layout, ids: Sequence[str], store: Tiles) -> Neighbors | None:
+    """The labelled neighbours of some tiles, by their ids; None without ``submit.neighbors``."""
+    from pipeline.data import section_tables
+
+    if not layout.settings.submit.neighbors:
+        return None
+    return section_tables.labelled_neighbors(
+        artifact(layout).folder / PAIRS, ids, [*store.train["id"]], store.train_masks
+    )
