@@ -27,6 +27,7 @@ BEFORE: dict[str, dict[str, Any]] = {
         "certain_pixels": 0.9,
         "balance": "labelled",
     },
+    "submit": {"neighbors": False},
     "train": {"keep": "best", "ema_statistics": "raw", "exclude": [], "first_cycle": 0.0},
 }
 """By section: name of a setting -> its value of before, as JSON has it."""

@@ -8,7 +8,7 @@ import msgspec
 
 from pipeline.config.errors import UserError
 from pipeline.config.schema.network import NetworkSettings
-from pipeline.config.schema.predict import Rule, ViewName
+from pipeline.config.schema.predict import Rule, SubmitSettings, ViewName
 from pipeline.config.schema.settings import Settings
 from pipeline.config.schema.train import ExcludedTiles, TrainSettings
 
@@ -57,9 +57,11 @@ def _sorted(names: tuple[str, ...], key: str, where: str) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def contradiction(train: TrainSettings, network: NetworkSettings) -> str:
+def contradiction(settings: Settings) -> str:
     """The first combination of settings that is not allowed, and how to fix it; an empty string where there is none."""
-    return _cycles(train) or _averages(train) or _border_loss(train, network)
+    train, network = settings.train, settings.network
+    found = _cycles(train) or _averages(train) or _border_loss(train, network)
+    return found or _neighbors(settings.submit)
 
 
 def _cycles(train: TrainSettings) -> str:
@@ -108,4 +110,12 @@ def _border_loss(train: TrainSettings, network: NetworkSettings) -> str:
             "the loss weighted_border weights pixels of the mask only; "
             "set network.empty_head and network.deep_supervision to 0, or use another loss"
         )
+    return ""
+
+
+def _neighbors(submit: SubmitSettings) -> str:
+    rules = [] if submit.rules == "auto" or submit.neighbors else submit.rules
+    for rule in rules:
+        if rule.startswith("neighbor_"):
+            return f"submit.rules: {rule} needs neighbouring tiles; set submit.neighbors=true"
     return ""

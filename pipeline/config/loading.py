@@ -41,7 +41,7 @@ def load(experiment: str = DEFAULT_EXPERIMENT, overrides: list[str] | None = Non
         assign(tree, assignment)
         settings = _convert(tree, f"--set {assignment[:80]}", typed=True)
     # Only now: of two assignments that belong together, the first alone may be a contradiction.
-    if contradiction := consistency.contradiction(settings.train, settings.network):
+    if contradiction := consistency.contradiction(settings):
         raise UserError(f"experiment {experiment}: {contradiction}")
     return settings
 
@@ -69,7 +69,10 @@ def blend(members: dict[str, Settings], overrides: list[str] | None = None) -> S
     for assignment in overrides or []:
         if assignment.strip().startswith("submit."):
             assign(tree, assignment)
-    return msgspec.structs.replace(_convert(tree, "--set", typed=True), survey=base.survey, split=base.split)
+    settings = _convert(tree, "--set", typed=True)
+    if contradiction := consistency.contradiction(settings):
+        raise UserError(f"--set: {contradiction}")
+    return msgspec.structs.replace(settings, survey=base.survey, split=base.split)
 
 
 def teachers(experiment: str, settings: Settings) -> dict[str, Settings]:

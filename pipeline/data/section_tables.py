@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from pipeline.config import UserError
 from pipeline.data import tables
 from pipeline.data.mosaic import Pairs
 from pipeline.data.sections import Sections
+from pipeline.scoring.neighbors import Neighbors
 from pipeline.system import disk
 
 
@@ -53,10 +55,43 @@ def section_of(path: Path, ids: Sequence[str]) -> np.ndarray:
     Raises:
         UserError: the file cannot be read, or a tile is not in it.
     """
-    try:
+    with _reading(path):
         table = tables.read(path, dtype={"id": str, "section": np.int64}, keep_default_na=False, encoding="utf-8")
         sections = dict(zip(table["id"], table["section"], strict=True))
         return np.array([sections[each] for each in ids], np.int64)
+
+
+def labelled_neighbors(path: Path, ids: Sequence[str], labelled: Sequence[str], masks: np.ndarray) -> Neighbors:
+    """The labelled tiles directly above and below some tiles, of the pairs that agree with the sections.
+
+    Args:
+        path: the CSV of pairs.
+        ids: of the tiles.
+        labelled: ids of all labelled tiles, m.
+        masks: (m, height, width) 0/1, of the labelled tiles, may be memory-mapped.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    with _reading(path):
+        table = tables.read(path, dtype={"first": str, "second": str}, keep_default_na=False, encoding="utf-8")
+        pairs = table[(table["axis"] == "vertical") & (table["used"] == 1)]
+        above, below = (
+            dict(zip(pairs[a], pairs[b], strict=True)) for a, b in (("second", "first"), ("first", "second"))
+        )
+    place: dict[str | None, int] = {name: index for index, name in enumerate(labelled)}
+
+    def places(names: Iterable[str | None]) -> np.ndarray:
+        return np.array([place.get(name, -1) for name in names], np.int64)
+
+    return Neighbors(places(map(above.get, ids)), places(map(below.get, ids)), places(ids), masks)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Report a table that cannot be read."""
+    try:
+        yield
     except (OSError, ValueError, KeyError) as error:
         if disk.failure(error):
             raise

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.reporting import groups, pages, tile_images
 from pipeline.scoring import postprocess
+from pipeline.scoring.neighbors import Neighbors
 from pipeline.scoring.postprocess import PostProcessing
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Tiles:
     """(n, 101, 101) 0/1."""
     probabilities: np.ndarray
     """(n, 101, 101) uint8, v stands for v / 255."""
+    neighbors: Neighbors | None = None
+    """None where none are known."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def _tiles(tiles: Tiles, rows: np.ndarray, how: PostProcessing) -> list[dict[str
     if not len(rows):
         return []
     images, truth, found = tiles.images[rows], tiles.truth[rows], tiles.probabilities[rows]
-    masks = postprocess.apply(found, images, how)
+    masks = postprocess.apply(found, images, how, tiles.neighbors.take(rows) if tiles.neighbors else None)
     wrong = groups.wrong_area(tiles.scores)
     drawn = []
     for at, row in enumerate(rows):

@@ -1,7 +1,8 @@
 """Post-processing: from probabilities to the final masks.
 
 The order is fixed: apply the threshold, fill holes, drop small parts, then empty whole tiles (a mask below the smallest
-area, a constant image, a faint tile). ``rule_search`` chooses which of the rules to use.
+area, a constant image, a faint tile), then follow labelled neighbours. ``rule_search`` chooses which of the rules to
+use.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ import cv2
 import numpy as np
 
 from pipeline.config import Rule
+from pipeline.scoring import neighbors as neighbor_rules
 from pipeline.scoring import thresholding
 from pipeline.scoring.chunks import chunks
 from pipeline.scoring.images import is_constant
+from pipeline.scoring.neighbors import Neighbors
 
 ALL: tuple[str, ...] = get_args(Rule)
 """Names of all rules."""
+PLAIN = tuple(rule for rule in ALL if rule not in neighbor_rules.RULES)
+"""Names of the rules that depend on nothing but the tile itself."""
 SMALL_PART = 0.1
 """``drop_small_parts`` drops parts smaller than this share of the tile's largest part."""
 GATE_PIXELS = 20
@@ -40,25 +45,36 @@ class PostProcessing:
     """Level of ``empty_gate``."""
 
 
-def apply(probabilities: np.ndarray, images: np.ndarray, how: PostProcessing) -> np.ndarray:
+def apply(
+    probabilities: np.ndarray, images: np.ndarray, how: PostProcessing, neighbors: Neighbors | None = None
+) -> np.ndarray:
     """Masks from probabilities.
 
     Args:
         probabilities: (n, height, width) uint8, v stands for v / 255.
         images: (n, height, width) uint8 grey values of the same tiles, may be memory-mapped.
         how: threshold, smallest area and rules.
+        neighbors: of the same tiles; None where none are known.
 
     Returns:
         (n, height, width) bool.
     """
+    constant = is_constant(images) if "constant_empty" in how.rules else np.zeros(len(images), bool)
+    return masks_of(probabilities, constant, how, neighbors)
+
+
+def masks_of(
+    probabilities: np.ndarray, constant: np.ndarray, how: PostProcessing, neighbors: Neighbors | None
+) -> np.ndarray:
+    """As ``apply``, from (n,) bool that says which images have a single grey value."""
     masks = shaped(thresholding.apply(probabilities, how.threshold, 0), how.rules)
     # The smallest area applies to the mask after the rules above; without them the result is ``thresholding.apply``'s.
     masks[masks.sum(axis=(1, 2)) < how.min_area] = False
     if "constant_empty" in how.rules:
-        masks[is_constant(images)] = False
+        masks[constant] = False
     if how.gate is not None:
         masks[faint(probabilities, how.gate)] = False
-    return masks
+    return masks if neighbors is None else neighbor_rules.apply(masks, how.rules, neighbors)
 
 
 def faint(probabilities: np.ndarray, level: float) -> np.ndarray:

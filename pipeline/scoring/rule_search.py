@@ -11,15 +11,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.scoring import bootstrap, metric, thresholding
+from pipeline.scoring import bootstrap, metric, postprocess, thresholding
 from pipeline.scoring.chunks import chunks
-from pipeline.scoring.postprocess import ALL, GATE_PIXELS, SHAPING, PostProcessing, shaped
+from pipeline.scoring.neighbors import RULES as NEIGHBOR_RULES
+from pipeline.scoring.neighbors import Neighbors
+from pipeline.scoring.postprocess import ALL, GATE_PIXELS, PLAIN, SHAPING, PostProcessing, shaped
 from pipeline.scoring.thresholding import Counts
 
 GATE_LEVELS = tuple(percent / 100 for percent in range(50, 96, 5))
 """Levels that are tried for the gate."""
-CONFIDENCE = 1 - 0.05 / len(ALL)
-"""Level of the bootstrap interval of a rule's gain: 95 % corrected for the number of rules tried (Bonferroni)."""
+
+
+def confidence(rules: Sequence[str]) -> float:
+    """Level of the bootstrap interval of a rule's gain: 95 % corrected for the number of rules tried (Bonferroni)."""
+    return 1 - 0.05 / len(rules)
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Gain:
     gain: float
     """Mean over tiles."""
     low: float
-    """Lower bound of the paired bootstrap interval at ``CONFIDENCE``."""
+    """Lower bound of the paired bootstrap interval at ``confidence``."""
     high: float
     """Upper bound of the same interval."""
 
@@ -45,6 +50,7 @@ class Trial:
         constant: (n,) bool, which images have a single grey value.
         counts: of the same tiles.
         threshold: a pixel is salt when its probability is above it.
+        neighbors: of the same tiles; None where none are known.
     """
 
     def __init__(
@@ -54,9 +60,12 @@ class Trial:
         constant: np.ndarray,
         counts: Counts,
         threshold: float,
+        neighbors: Neighbors | None = None,
     ) -> None:
         self._probabilities, self._truth, self._constant, self._counts = probabilities, truth, constant, counts
-        self._threshold = threshold
+        self._threshold, self._neighbors = threshold, neighbors
+        self._beside = np.zeros(0, np.int64) if neighbors is None else np.flatnonzero(neighbors.present)
+        self._areas_beside: dict[PostProcessing, tuple[np.ndarray, np.ndarray]] = {}
         self._areas = {frozenset[str](): thresholding.areas_at(counts, threshold, 0)}
 
     def areas(self, how: PostProcessing) -> tuple[np.ndarray, np.ndarray]:
@@ -67,12 +76,26 @@ class Trial:
             kept = kept & ~self._constant
         if how.gate is not None:
             kept = kept & (thresholding.areas_at(self._counts, how.gate, 0)[0] >= GATE_PIXELS)
-        return np.where(kept, predicted, 0), np.where(kept, intersection, 0)
+        predicted, intersection = np.where(kept, predicted, 0), np.where(kept, intersection, 0)
+        if len(self._beside) and {*how.rules} & {*NEIGHBOR_RULES}:
+            predicted[self._beside], intersection[self._beside] = self._areas_with_neighbors(how)
+        return predicted, intersection
 
     def scores(self, how: PostProcessing) -> np.ndarray:
         """The competition's score of each tile, (n,) float64."""
         predicted, intersection = self.areas(how)
         return metric.scores_from_areas(predicted, self._counts.truth, intersection)
+
+    def _areas_with_neighbors(self, how: PostProcessing) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted area and intersection of the tiles with a labelled neighbour, which are few."""
+        if how not in self._areas_beside:
+            assert self._neighbors is not None
+            rows, own = self._beside, replace(how, threshold=self._threshold)
+            neighbors = self._neighbors.take(rows)
+            masks = postprocess.masks_of(self._probabilities[rows], self._constant[rows], own, neighbors)
+            areas = masks.sum(axis=(1, 2)), (masks & (self._truth[rows] > 0)).sum(axis=(1, 2))
+            self._areas_beside[how] = areas
+        return self._areas_beside[how]
 
     def _shaped_areas(self, rules: frozenset[str]) -> tuple[np.ndarray, np.ndarray]:
         if rules not in self._areas:
@@ -88,7 +111,11 @@ class Trial:
 
 
 def choose(
-    trial: Trial, how: PostProcessing, chosen_on: np.ndarray, wanted: Sequence[str] | None = None
+    trial: Trial,
+    how: PostProcessing,
+    chosen_on: np.ndarray,
+    wanted: Sequence[str] | None = None,
+    rules: Sequence[str] = PLAIN,
 ) -> tuple[PostProcessing, list[Gain]]:
     """Choose the rules that raise the score by more than chance, by forward selection.
 
@@ -100,15 +127,17 @@ def choose(
         how: threshold and smallest area.
         chosen_on: (n,) bool, the tiles to choose on.
         wanted: use exactly these rules, whatever they gain; None to search.
+        rules: all that can be used here.
 
     Returns:
         ``how`` with the rules, and the gain of each rule that was tried.
     """
-    left = [rule for rule in ALL if wanted is None or rule in wanted]
+    left = [rule for rule in rules if wanted is None or rule in wanted]
+    level = confidence(rules)
     gains: list[Gain] = []
     while left:
         base = trial.scores(how)[chosen_on]
-        tried = [_gain(trial, how, rule, base, chosen_on) for rule in (left if wanted is None else left[:1])]
+        tried = [_gain(trial, how, rule, base, chosen_on, level) for rule in (left if wanted is None else left[:1])]
         best = max(tried, key=lambda gain: (gain.low > 0, gain.gain))
         if wanted is None and best.low <= 0:
             return how, gains + tried
@@ -124,7 +153,7 @@ def _with_rule(how: PostProcessing, rule: str) -> PostProcessing:
     return replace(how, rules=tuple(each for each in ALL if each == rule or each in how.rules))
 
 
-def _gain(trial: Trial, how: PostProcessing, rule: str, base: np.ndarray, chosen_on: np.ndarray) -> Gain:
+def _gain(trial: Trial, how: PostProcessing, rule: str, base: np.ndarray, chosen_on: np.ndarray, level: float) -> Gain:
     how = _with_rule(how, rule)
     if rule == "empty_gate":
         # The best of ten levels is partly chance, so score each half of the tiles at the level chosen on the other.
@@ -135,7 +164,7 @@ def _gain(trial: Trial, how: PostProcessing, rule: str, base: np.ndarray, chosen
                 scores[half] = table[GATE_LEVELS.index(_best_level(table[:, ~half])), half]
     else:
         scores = trial.scores(how)[chosen_on]
-    return Gain(rule, False, *bootstrap.paired(scores, base, CONFIDENCE))
+    return Gain(rule, False, *bootstrap.paired(scores, base, level))
 
 
 def _scores_at_levels(trial: Trial, how: PostProcessing) -> np.ndarray:

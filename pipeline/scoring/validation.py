@@ -12,7 +12,8 @@ from pipeline.config import SubmitSettings
 from pipeline.scoring import blend, bootstrap, metric, rule_search, thresholding
 from pipeline.scoring.blend import Votes
 from pipeline.scoring.images import is_constant
-from pipeline.scoring.postprocess import PostProcessing
+from pipeline.scoring.neighbors import Neighbors
+from pipeline.scoring.postprocess import ALL, PLAIN, PostProcessing
 from pipeline.scoring.rule_search import Gain, Trial
 from pipeline.scoring.thresholding import Choice, Counts
 
@@ -100,6 +101,7 @@ def validate(
     images: np.ndarray,
     fold_of_tile: np.ndarray,
     settings: SubmitSettings,
+    neighbors: Neighbors | None = None,
 ) -> Validation:
     """Choose weights, threshold, smallest area and rules, and estimate the score without the bias of these choices.
 
@@ -109,12 +111,13 @@ def validate(
         images: the same tiles, (n, 101, 101) uint8 grey values.
         fold_of_tile: (n,) int, the fold of each tile.
         settings: a threshold, smallest area or rules given there are used instead of searched.
+        neighbors: of the same tiles; None where none are known.
 
     With a single fold its tiles are split into five parts, each scored with the choices of the other four.
     """
     folds = list(dict.fromkeys(fold_of_tile.tolist()))
     groups = np.asarray(fold_of_tile) if len(folds) > 1 else np.arange(len(fold_of_tile)) % PARTS
-    search = _Search(members, truth, images, groups, settings)
+    search = _Search(members, truth, images, groups, settings, neighbors)
     predicted, intersection = np.empty(len(truth), np.int64), np.empty(len(truth), np.int64)
     scores, without = np.empty(len(truth)), np.empty(len(truth))
     for group in np.unique(groups):
@@ -159,8 +162,9 @@ class _Search:
         images: np.ndarray,
         groups: np.ndarray,
         settings: SubmitSettings,
+        neighbors: Neighbors | None,
     ) -> None:
-        self._members, self._truth, self._groups = members, truth, groups
+        self._members, self._truth, self._groups, self._neighbors = members, truth, groups, neighbors
         self._constant = is_constant(images)
         self._pool = blend.Pool(members, truth)
         self._rules = None if settings.rules == "auto" else settings.rules
@@ -182,8 +186,13 @@ class _Search:
         # Rounded to the nearest twentieth, so that groups with similar thresholds share the measured blends.
         votes = blend.choose(self._pool, count, chosen_on, round(20 * choice.threshold) / 20, choice.min_area)
         choice = self._threshold_choice(votes, group)
-        plain = PostProcessing(choice.threshold, choice.min_area)
-        return votes, *rule_search.choose(self.trial(votes, choice.threshold), plain, chosen_on, self._rules)
+        plain, rules = PostProcessing(choice.threshold, choice.min_area), PLAIN
+        if self._neighbors is not None:
+            # The mask of a tile of the group would take part in the choice through its neighbour's score.
+            independent = chosen_on & ~self._neighbors.beside(~chosen_on)
+            if independent.any():
+                chosen_on, rules = independent, ALL
+        return votes, *rule_search.choose(self.trial(votes, choice.threshold), plain, chosen_on, self._rules, rules)
 
     def is_constant(self, votes: Votes, rows: np.ndarray) -> bool:
         """Whether the probabilities of some tiles, given as (n,) bool, all have one value, but not their masks."""
@@ -195,7 +204,9 @@ class _Search:
         key = (votes, threshold)
         if key not in self._trials:
             probabilities = self._probabilities(votes)
-            self._trials[key] = Trial(probabilities, self._truth, self._constant, self.counts(votes), threshold)
+            self._trials[key] = Trial(
+                probabilities, self._truth, self._constant, self.counts(votes), threshold, self._neighbors
+            )
         return self._trials[key]
 
     def counts(self, votes: Votes) -> Counts:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout
-from pipeline.data.files import PAIRS, SECTIONS
+from pipeline.data.files import PAIRS, SECTIONS, SECTIONS_PICTURE
 from pipeline.stages import prepare
 from pipeline.stages.stage import Context, Stage
 from pipeline.system.progress import echo
+
+if TYPE_CHECKING:
+    from pipeline.data.tiles import Tiles
+    from pipeline.scoring.neighbors import Neighbors
 
 
 def artifact(layout: Layout) -> Artifact:
@@ -20,6 +26,7 @@ def artifact(layout: Layout) -> Artifact:
         folder=layout.mosaic_folder,
         manifest_name="manifest.json",
         outputs=(PAIRS, SECTIONS),
+        extras=(SECTIONS_PICTURE,),  # not an output: sections that were found before it existed stay valid
         settings={"split": {"mosaic_ratio": layout.settings.split.mosaic_ratio}},
         inputs=(prepare.artifact(layout),),
         lock_wait=600.0,
@@ -33,6 +40,8 @@ def make(context: Context) -> None:
     from pipeline.data import sections, tiles
     from pipeline.data.mosaic import find_pairs
     from pipeline.data.section_tables import write_pairs, write_sections
+    from pipeline.reporting import section_picture
+    from pipeline.system import disk
 
     layout, assembled, started = context.layout, artifact(context.layout), time.monotonic()
     with artifacts.replacing(assembled) as folder:
@@ -45,6 +54,7 @@ def make(context: Context) -> None:
         ids = [*store.train["id"], *store.test["id"]]
         write_pairs(folder / PAIRS, ids, pairs, found)
         write_sections(folder / SECTIONS, ids, found)
+        disk.write(folder / SECTIONS_PICTURE, section_picture.draw(images, store.train_masks, found))
         sizes = np.bincount(found.section) if len(ids) else np.zeros(0, int)
         together = int(sizes[sizes > 1].sum())
         result = {
@@ -57,13 +67,13 @@ def make(context: Context) -> None:
     echo(
         f"mosaic: {result['vertical']:,} vertical and {result['horizontal']:,} horizontal pairs of neighbours; "
         f"{together:,} of {len(ids):,} tiles in {result['sections']:,} sections of two tiles or more, "
-        f"the largest of {int(sizes.max(initial=0))}"
+        f"the largest of {int(sizes.max(initial=0))}, drawn in {assembled.folder / SECTIONS_PICTURE}"
     )
 
 
 STAGE = Stage(
     name="mosaic",
-    help="find tiles that were cut next to each other (only by this command, or with split.group = mosaic)",
+    help="find tiles that were cut next to each other (only by this command, or where a setting needs them)",
     artifacts=lambda context: [artifact(context.layout)] if is_wanted(context) else [],
     make=make,
     shared=True,
@@ -72,5 +82,22 @@ STAGE = Stage(
 
 
 def is_wanted(context: Context) -> bool:
-    """Whether a command needs the sections: it names the stage, or the folds are made of them."""
-    return context.asked == STAGE.name or context.layout.settings.split.group == "mosaic"
+    """Whether a command needs the sections: it names the stage, or the folds or the rules are made with them."""
+    settings = context.layout.settings
+    return context.asked == STAGE.name or settings.split.group == "mosaic" or settings.submit.neighbors
+
+
+def inputs_of_rules(layout: Layout) -> list[Artifact]:
+    """What the rules need besides the tile itself: the sections, where ``submit.neighbors`` is set."""
+    return [artifact(layout)] if layout.settings.submit.neighbors else []
+
+
+def labelled_neighbors(layout: Layout, ids: Sequence[str], store: Tiles) -> Neighbors | None:
+    """The labelled neighbours of some tiles, by their ids; None without ``submit.neighbors``."""
+    from pipeline.data import section_tables
+
+    if not layout.settings.submit.neighbors:
+        return None
+    return section_tables.labelled_neighbors(
+        artifact(layout).folder / PAIRS, ids, [*store.train["id"]], store.train_masks
+    )

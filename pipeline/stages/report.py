@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout
-from pipeline.stages import prepare, provenance, split, train, validate
+from pipeline.stages import mosaic, prepare, provenance, split, train, validate
 from pipeline.stages.stage import Context, Stage, of_members
 from pipeline.system.atomic import write_text
 from pipeline.system.progress import echo
@@ -31,6 +31,7 @@ def artifact(layout: Layout, folds: Iterable[int]) -> Artifact:
             prepare.artifact(layout),
             validate.artifact(layout, folds),
             *of_members(layout, lambda member: [train.out_of_fold(member, fold) for fold in folds]),
+            *mosaic.inputs_of_rules(layout),
         ),
         version=4,
         lock_wait=600.0,
@@ -85,7 +86,13 @@ def _read(context: Context, result: dict[str, Any]) -> Experiment:
         dataset=layout.dataset,
         settings=layout.settings,
         result=result,
-        tiles=Tiles(scores, store.train_images[rows], store.train_masks[rows], blend.mixed(found, votes)),
+        tiles=Tiles(
+            scores,
+            store.train_images[rows],
+            store.train_masks[rows],
+            blend.mixed(found, votes),
+            mosaic.labelled_neighbors(layout, [*scores["id"]], store),
+        ),
         training={fold: manifest.result for fold, manifest in trained.items() if manifest is not None},
         histories={fold: read_history(layout.fold_folder(fold)) for fold in own},
         members={name: manifest.result["cv"]["score"] if manifest else None for name, manifest in alone.items()},

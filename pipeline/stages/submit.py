@@ -6,18 +6,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout, results
 from pipeline.config import TILE, UserError
 from pipeline.config.datasets import dataset
 from pipeline.data.files import SOLUTION
-from pipeline.stages import predict, prepare, provenance, validate
+from pipeline.stages import mosaic, predict, prepare, provenance, validate
 from pipeline.stages.stage import Context, Stage, of_members
 from pipeline.submission.receipts import MARK
 from pipeline.system import atomic
 from pipeline.system.progress import Progress
+
+if TYPE_CHECKING:
+    from pipeline.data.tiles import Tiles
 
 LIBRARIES = (
     "albumentations",
@@ -45,6 +48,7 @@ def artifact(layout: Layout, folds: Iterable[int]) -> Artifact:
             prepare.artifact(layout),
             validate.artifact(layout, folds),
             *of_members(layout, lambda member: [predict.artifact(member, fold) for fold in folds]),
+            *mosaic.inputs_of_rules(layout),
         ),
         version=4,
         result=results.Submitted,
@@ -64,7 +68,7 @@ def make(context: Context) -> None:
     store = tiles.load(layout.tiles_folder)
     validated = validate.artifact(layout, folds)
     result = context.manifest(validated).result
-    masks = _masks(layout, folds, validated, store.test_images)
+    masks = _masks(layout, folds, validated, store)
     ids = store.test["id"].tolist()
     salt = 0
 
@@ -95,7 +99,7 @@ def make(context: Context) -> None:
         artifacts.commit(receipt, found, started, seen=seen)
 
 
-def _masks(layout: Layout, folds: Sequence[int], validated: Artifact, images: Any) -> Callable[..., Iterator[Any]]:
+def _masks(layout: Layout, folds: Sequence[int], validated: Artifact, store: Tiles) -> Callable[..., Iterator[Any]]:
     """The predicted masks of all test tiles, chunk by chunk, as often as they are asked for."""
     import numpy as np
 
@@ -107,7 +111,8 @@ def _masks(layout: Layout, folds: Sequence[int], validated: Artifact, images: An
     paths = [predict.artifact(member, fold).path for member, fold in parts]
     found = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
     weights = [votes[member.experiment] for member, _ in parts]
-    return partial(predicted_masks, found, images, postprocessing, weights)
+    neighbors = mosaic.labelled_neighbors(layout, store.test["id"].tolist(), store)
+    return partial(predicted_masks, found, store.test_images, postprocessing, weights, neighbors=neighbors)
 
 
 def message(layout: Layout, folds: Sequence[int], score: float, mark: str) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout, results
 from pipeline.config import TILE, fingerprint, stored
-from pipeline.stages import prepare, split, train
+from pipeline.stages import mosaic, prepare, split, train
 from pipeline.stages.stage import Context, Stage, of_members
 from pipeline.system.atomic import write_text
+from pipeline.system.progress import echo
 
 
 def artifact(layout: Layout, folds: Iterable[int]) -> Artifact:
@@ -32,6 +33,7 @@ def artifact(layout: Layout, folds: Iterable[int]) -> Artifact:
             prepare.artifact(layout),
             split.artifact(layout),
             *of_members(layout, lambda member: [train.out_of_fold(member, fold) for fold in folds]),
+            *mosaic.inputs_of_rules(layout),
         ),
         version=3,
         result=results.Validated,
@@ -54,8 +56,14 @@ def make(context: Context) -> None:
     store, fold_of_tile = tiles.load(layout.tiles_folder), fold_of_tiles(layout.split_folder)
     rows = np.concatenate([np.flatnonzero(fold_of_tile == fold) for fold in folds])
     probabilities = [out_of_fold(member, folds) for member in layout.members]
+    neighbors = mosaic.labelled_neighbors(layout, [*store.train["id"].iloc[rows]], store)
     result = validate(
-        probabilities, store.train_masks[rows], store.train_images[rows], fold_of_tile[rows], layout.settings.submit
+        probabilities,
+        store.train_masks[rows],
+        store.train_images[rows],
+        fold_of_tile[rows],
+        layout.settings.submit,
+        neighbors,
     )
     votes = {member.experiment: vote for member, vote in zip(layout.members, result.votes, strict=True)}
     table = store.train.iloc[rows][["id", "depth", "coverage"]].assign(
@@ -77,6 +85,8 @@ def make(context: Context) -> None:
             "settings_fingerprint": fingerprint(_settings(layout)),
         }
         artifacts.commit(validated, found, started, seen=seen)
+    if neighbors is not None:
+        echo(f"validate: {int(neighbors.present.sum()):,} of {len(rows):,} tiles are above or below a labelled tile")
 
 
 def out_of_fold(layout: Layout, folds: Iterable[int]) -> Any:

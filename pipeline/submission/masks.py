@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.scoring import postprocess
 from pipeline.scoring.blend import average
 from pipeline.scoring.chunks import chunks
+from pipeline.scoring.neighbors import Neighbors
 from pipeline.scoring.postprocess import PostProcessing
 
 TILES_AT_ONCE = 1024
@@ -23,6 +24,7 @@ def predicted_masks(
     how: PostProcessing,
     votes: Sequence[int] | None = None,
     progress: Callable[[int], None] | None = None,
+    neighbors: Neighbors | None = None,
 ) -> Iterator[np.ndarray]:
     """Make the masks of the test tiles: average the networks, then post-process.
 
@@ -32,12 +34,14 @@ def predicted_masks(
         how: threshold, smallest area and rules.
         votes: weight of each array; equal by default.
         progress: called with the number of tiles done.
+        neighbors: of the same tiles; None where none are known.
 
     Yields:
         (up to ``TILES_AT_ONCE``, 101, 101) bool, in the order of the tiles.
     """
     for part in chunks(len(images), TILES_AT_ONCE):
-        yield postprocess.apply(average(arrays, part.start, part.stop, votes), images[part], how)
+        probabilities = average(arrays, part.start, part.stop, votes)
+        yield postprocess.apply(probabilities, images[part], how, neighbors.take(part) if neighbors else None)
         if progress is not None:
             progress(part.stop)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ ADDED = [f"{section}.{name}" for section, names in BEFORE.items() for name in na
 def test_an_added_setting_exists_and_its_value_of_before_is_not_stored(key: str):
     section, name = key.split(".")
     before = BEFORE[section][name]
-    settings = load("unet", [f"{key}={before}"])
+    settings = load("unet", [f"{key}={json.dumps(before)}"])
     assert config.as_dict(settings)[section][name] == before
     assert name not in config.stored(settings).get(section, {})
     assert with_added(config.stored(settings))[section][name] == before

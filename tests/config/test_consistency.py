@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.config import UserError, load
+from pipeline.config import UserError, blend, load
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ from pipeline.config import UserError, load
         (["train.late_loss=weighted_border", "network.empty_head=0"], "network.deep_supervision to 0"),
         (["student.uncertain=[0.8,0.2]"], "the first value must not be larger"),
         (["student.teachers=[kernel,kernel]"], "names 'kernel' more than once"),
+        (["submit.rules=[fill_holes,neighbor_empty]"], "neighbor_empty needs neighbouring tiles; set submit.neighbors"),
     ],
 )
 def test_settings_that_contradict_each_other_are_rejected_in_one_line(assignments: list[str], message: str):
@@ -40,3 +41,10 @@ def test_settings_that_belong_together_may_be_given_in_any_order():
     assert load("unet", together) == load("unet", together[::-1])
     averages = ["train.swa_start=0.5", "train.ema_momentum=0"]
     assert load("unet", averages) == load("unet", averages[::-1])
+
+
+def test_rules_from_neighbours_need_their_setting_in_a_blend_too():
+    members, rules = {"unet": load("unet"), "demo": load("unet")}, "submit.rules=[neighbor_stripe]"
+    with pytest.raises(UserError, match=r"neighbor_stripe needs neighbouring tiles; set submit\.neighbors=true"):
+        blend(members, [rules])
+    assert blend(members, [rules, "submit.neighbors=true"]).submit.rules == ("neighbor_stripe",)

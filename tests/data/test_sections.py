@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.config import UserError
 from pipeline.data.mosaic import Pairs, find_pairs
-from pipeline.data.section_tables import section_of, write_pairs, write_sections
+from pipeline.data.section_tables import labelled_neighbors, section_of, write_pairs, write_sections
 from pipeline.data.sections import Sections, assemble
 from tests.data.test_mosaic import COLUMNS, images
 
@@ -73,3 +73,21 @@ def test_the_tables_are_read_as_they_were_written(tmp_path: Path):
     pd.DataFrame({"id": ["c"]}).to_csv(tmp_path / "sections.csv", index=False)
     with pytest.raises(UserError, match="run the mosaic stage again"):
         section_of(tmp_path / "sections.csv", ["c"])
+
+
+def test_labelled_neighbours_are_those_of_vertical_pairs_that_agree_with_the_sections(tmp_path: Path):
+    # a above b above c, b beside d, f above d; that nan is above d contradicts the sections.
+    found = {"vertical": pairs((0, 1, 0.1), (1, 2, 0.2), (4, 3, 0.4), (5, 3, 0.3)), "horizontal": pairs((1, 3, 0.1))}
+    ids = ["a", "b", "c", "d", "nan", "f"]
+    sections = assemble(found, 6)
+    sections.used["vertical"][2] = False
+    write_pairs(tmp_path / "pairs.csv", ids, found, sections)
+    masks = np.zeros((3, 2, 2), np.uint8)
+    around = labelled_neighbors(tmp_path / "pairs.csv", ["nan", "d", "c", "b"], ["b", "f", "c"], masks)
+    assert around.above.tolist() == [-1, 1, 0, -1]
+    assert around.below.tolist() == [-1, -1, -1, 2]
+    assert around.own.tolist() == [-1, -1, 2, 0]
+    assert around.masks is masks
+    (tmp_path / "pairs.csv").write_text("first,second\n")
+    with pytest.raises(UserError, match="run the mosaic stage again"):
+        labelled_neighbors(tmp_path / "pairs.csv", ["a"], ["b"], masks)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from pipeline.config import TILE
 from pipeline.reporting import galleries, tile_images
 from pipeline.reporting.galleries import Tiles
 from pipeline.scoring import metric
+from pipeline.scoring.neighbors import Neighbors
 from pipeline.scoring.postprocess import PostProcessing
 
 
@@ -59,6 +62,14 @@ def test_each_gallery_has_its_tiles_with_id_depth_fold_coverage_and_score(tiles:
 def test_a_false_alarm_that_the_final_rules_remove_is_marked(tiles: Tiles):
     alarms = galleries.draw(tiles, PostProcessing(0.9, 0))[1]
     assert alarms.tiles[0]["note"] == "; no mask with the final threshold and rules"
+
+
+def test_masks_are_drawn_with_the_rules_from_labelled_neighbours(tiles: Tiles):
+    none, above = np.full(4, -1), np.array([-1, 0, -1, -1])
+    known = replace(tiles, neighbors=Neighbors(above, none, np.arange(4), tiles.truth))
+    alarms = galleries.draw(known, PostProcessing(0.5, 0, ("neighbor_empty",)))[1]
+    assert alarms.tiles[0]["note"] == "; no mask with the final threshold and rules"
+    assert galleries.draw(known, PostProcessing(0.5, 0))[1].tiles[0]["note"] == ""
 
 
 def test_panels_show_image_probability_and_difference():

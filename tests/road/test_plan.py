@@ -50,6 +50,7 @@ def test_sections_are_assembled_only_where_they_are_needed_or_asked_for(context:
     assert steps(goal(asked, "mosaic")) == [(name, ["demo"]) for name in ("download", "prepare", "mosaic")]
     assert steps(goal(replace(context(), asked="split"), "split"))[-1] == ("split", ["demo"])
     assert "mosaic" not in dict(steps(goal(context(), "split")))
+    assert steps(goal(context("demo", "submit.neighbors=true")))[2] == ("mosaic", ["demo"])
     finish(grouped)
     assert steps(goal(grouped)) == []
     # The folds of other sections are other folds.

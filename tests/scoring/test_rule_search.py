@@ -10,13 +10,14 @@ import pytest
 from pipeline.config import SubmitSettings
 from pipeline.scoring import bootstrap, metric, postprocess, rule_search, thresholding
 from pipeline.scoring.images import is_constant
-from pipeline.scoring.postprocess import ALL, GATE_PIXELS, PostProcessing
+from pipeline.scoring.neighbors import Neighbors
+from pipeline.scoring.postprocess import ALL, GATE_PIXELS, PLAIN, PostProcessing
 from pipeline.scoring.rule_search import GATE_LEVELS, Trial
 from pipeline.scoring.validation import Validation, validate
 from tests.conftest import blobs, noisy
 
 
-@pytest.mark.parametrize("named", [(), ("fill_holes",), ("drop_small_parts", "empty_gate"), ALL])
+@pytest.mark.parametrize("named", [(), ("fill_holes",), ("drop_small_parts", "empty_gate"), PLAIN])
 def test_a_trial_scores_the_masks_that_post_processing_makes(named: tuple[str, ...]):
     images, truth = blobs(24)
     images[3] = 0
@@ -40,6 +41,24 @@ def test_a_trial_scores_the_masks_that_post_processing_makes(named: tuple[str, .
     if "constant_empty" in named:
         assert thresholding.apply(found, 0.5, 40)[3].any()
         assert not masks[3].any()
+
+
+@pytest.mark.parametrize("named", [("neighbor_empty",), ("empty_gate", "neighbor_border"), ALL, PLAIN])
+def test_a_trial_scores_the_masks_of_tiles_with_labelled_neighbours(named: tuple[str, ...]):
+    images, truth = blobs(24)
+    images[3] = 0
+    truth[12:, :, 30:50] = 1
+    truth[15:18] = truth[15:18, :1]
+    found = noisy(truth, 0, 25, rock=70, salt=170, patch=1)
+    tiles = np.arange(24)
+    neighbors = Neighbors(np.where(tiles % 4, tiles - 1, -1), np.where(tiles % 3, -1, (tiles + 1) % 24), tiles, truth)
+    how = PostProcessing(0.5, 40, named, 0.7 if "empty_gate" in named else None)
+    masks = postprocess.apply(found, images, how, neighbors)
+    trial = Trial(found, truth, is_constant(images), thresholding.count(found, truth), 0.5, neighbors)
+    np.testing.assert_array_equal(trial.scores(how), metric.tile_scores(masks, truth))
+    np.testing.assert_array_equal(trial.areas(how)[0], masks.sum(axis=(1, 2)))
+    changed = (masks != postprocess.apply(found, images, how)).any(axis=(1, 2))
+    assert changed.any() == (named != PLAIN)
 
 
 def validated(found: np.ndarray, truth: np.ndarray, images: np.ndarray, **settings) -> Validation:
@@ -68,7 +87,7 @@ def spoiled(kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return found, truth, images
 
 
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("kind", PLAIN)
 def test_a_rule_that_fixes_what_is_wrong_is_taken_with_its_gain(kind: str):
     found, truth, images = spoiled(kind)
     result = validated(found, truth, images)
@@ -88,7 +107,7 @@ def test_without_a_gain_beyond_chance_no_rule_is_taken():
         found = np.where(truth, 230, 20).astype(np.uint8)
         result = validated(found, truth, images)
         assert result.choice == PostProcessing(0.5, 0)
-        assert [gain.taken for gain in result.gains] == [False] * len(ALL)
+        assert [gain.taken for gain in result.gains] == [False] * len(PLAIN)
         # Three tiles of ninety with a hole: a gain, but not one that is significant.
         for index in (1, 31, 61):
             row, column = np.argwhere(truth[index]).mean(axis=0).astype(int)
@@ -146,7 +165,8 @@ def chosen(trial: Trial, wanted: tuple[str, ...] | None = None) -> tuple[PostPro
 
 
 def test_a_gain_is_a_mean_difference_with_an_interval_that_allows_for_all_rules():
-    assert pytest.approx(1 - 0.05 / 4) == rule_search.CONFIDENCE
+    assert rule_search.confidence(PLAIN) == pytest.approx(1 - 0.05 / 4)
+    assert rule_search.confidence(ALL) == pytest.approx(1 - 0.05 / 7)
     difference = on(12, 0.1)
     _, gains = chosen(Known({"fill_holes": difference}))
     assert (gains[0].rule, gains[0].gain) == ("fill_holes", pytest.approx(0.03))
@@ -188,3 +208,84 @@ def test_named_rules_are_taken_whatever_they_gain():
     assert result.choice.gate in GATE_LEVELS
     assert [gain.taken for gain in result.gains] == [True, True]
     assert validated(found, truth, images, rules=()).gains == []
+
+
+# ---- Rules from labelled neighbours ---------------------------------------------------------------------------------
+
+
+def chained(kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, Neighbors]:
+    """Predictions that are wrong in every third tile, where the mask of the tile above shows it.
+
+    Returns:
+        Probabilities, masks, images and neighbours of 120 tiles, whose neighbours have the same index modulo 4.
+    """
+    images, truth = blobs(120)
+    wrong = np.arange(0, 120, 3)  # empty in blobs
+    upper = (wrong + (12 if kind == "neighbor_empty" else 4)) % 120
+    if kind == "neighbor_stripe":
+        truth[wrong] = truth[upper] = (np.arange(101) < 20 + wrong[:, None] % 50)[:, None]
+    elif kind == "neighbor_border":
+        truth[upper, 60:], truth[upper, :30, 60:90] = 0, 1
+        truth[wrong, :, 20:40] = truth[upper, :, 20:40] = 1
+    found = np.where(truth, 230, 20).astype(np.uint8)
+    if kind == "neighbor_stripe":
+        found[wrong, ::3] = 20
+    elif kind == "neighbor_border":
+        found[wrong, :8, 40:90] = 230
+    else:
+        found[wrong, 20:60, 20:60] = 230
+    above = np.full(120, -1)
+    above[wrong] = upper
+    return found, truth, images, Neighbors(above, np.full(120, -1), np.arange(120), truth.copy())
+
+
+def with_neighbors(found: np.ndarray, truth: np.ndarray, images: np.ndarray, around: Neighbors, **more) -> Validation:
+    chosen = SubmitSettings(threshold=0.5, min_area=0, neighbors=True, **more)
+    return validate([found], truth, images, np.arange(len(truth)) % 4, chosen, around)
+
+
+@pytest.mark.parametrize("kind", [rule for rule in ALL if rule not in PLAIN])
+def test_a_rule_from_neighbours_that_fixes_what_is_wrong_is_taken(kind: str):
+    found, truth, images, around = chained(kind)
+    result = with_neighbors(found, truth, images, around)
+    assert result.choice.rules == (kind,)
+    assert 0 < result.gains[0].low < result.gains[0].gain
+    assert result.score == 1.0 > result.without_rules
+    np.testing.assert_array_equal(postprocess.apply(found, images, result.choice, around), truth > 0)
+    assert {gain.rule for gain in result.gains} == {*ALL}
+    # Without neighbours it is neither tried nor taken.
+    assert not {gain.rule for gain in validated(found, truth, images).gains} & {kind}
+
+
+def test_a_rule_from_neighbours_that_does_not_help_is_not_taken():
+    found, truth, images, around = chained("neighbor_empty")
+    # As many tiles are right as the rule would fix.
+    truth[::6], around.masks[::6] = found[::6] > 127, found[::6] > 127
+    result = with_neighbors(found, truth, images, around)
+    assert "neighbor_empty" not in result.choice.rules
+    assert {gain.rule: gain.taken for gain in result.gains}["neighbor_empty"] is False
+
+
+@pytest.mark.parametrize("fold_of_upper", [0, 2])
+def test_the_masks_of_a_fold_have_no_part_in_the_choice_of_its_rules(fold_of_upper: int):
+    found, truth, images, around = chained("neighbor_empty")
+    around.above[:] = -1
+    wrong, upper, probe = np.arange(0, 60, 3), np.arange(60, 120, 3), 117
+    around.above[wrong], around.above[probe] = upper, 0
+    folds = 1 + np.arange(120) % 2
+    folds[wrong], folds[upper], folds[[1, probe]] = 1, fold_of_upper, 0
+    found[upper] = 20
+    found[probe, 20:60, 20:60] = 230
+    settings = SubmitSettings(threshold=0.5, min_area=0, neighbors=True)
+    result = validate([found], truth, images, folds, settings, around)
+    assert result.choice.rules == ("neighbor_empty",)
+    # With their neighbours in fold 0, the tiles that the rule fixes have no part in what is chosen for fold 0.
+    assert result.predicted_area[probe] == (1600 if fold_of_upper == 0 else 0)
+
+
+def test_where_every_tile_has_a_neighbour_in_the_scored_fold_no_such_rule_is_tried():
+    found, truth, images, around = chained("neighbor_empty")
+    around.above[:] = np.roll(np.arange(120), 1)
+    chosen = SubmitSettings(threshold=0.5, min_area=0, neighbors=True)
+    result = validate([found], truth, images, np.arange(120) % 2, chosen, around)
+    assert result.score == result.without_rules

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 import pytest
 
+from pipeline import artifacts
+from pipeline.artifacts import Layout
+from pipeline.artifacts.manifest import write_manifest
 from pipeline.cli.main import main
+from pipeline.config import load
+from pipeline.stages import mosaic
 
 SURVEY = "survey.train=80 survey.test=20 split.folds=2"
 
@@ -49,9 +55,28 @@ def test_what_is_done_is_skipped_and_the_plain_split_needs_no_sections(root: Pat
     assert "mosaic           done" in capsys.readouterr().out
 
 
+def test_sections_of_before_the_picture_existed_are_done(root: Path, capsys: pytest.CaptureFixture[str]):
+    settings = load("demo", [*SURVEY.split(), "split.group=mosaic"])
+    found = mosaic.artifact(Layout(root, "demo", "demo", settings))
+    manifest = artifacts.read_manifest(found.manifest_path)
+    assert manifest is not None
+    assert {*manifest.extras} == {"sections.png"}
+    picture = (found.folder / "sections.png").read_bytes()
+    try:
+        (found.folder / "sections.png").unlink()
+        write_manifest(found.manifest_path, msgspec.structs.replace(manifest, extras={}))
+        assert run(root, "split", "split.group=mosaic") == 0
+        assert "split: up to date" in capsys.readouterr().out
+    finally:
+        (found.folder / "sections.png").write_bytes(picture)
+        write_manifest(found.manifest_path, manifest)
+
+
 def test_clean_removes_the_sections(root: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["clean", "mosaic", "--dataset", "demo", "--root", str(root), "--set", SURVEY]) == 0
     assert not (root / "data/demo/mosaic").exists()
     assert (root / "data/demo/tiles").exists()
     assert run(root, "mosaic") == 0
-    assert "sections of two tiles or more" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "sections of two tiles or more" in printed
+    assert str(root / "data/demo/mosaic/sections.png") in printed

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.scoring import blend
+from pipeline.scoring.neighbors import Neighbors
 from pipeline.scoring.postprocess import PostProcessing
 from pipeline.submission import masks
 from pipeline.submission.masks import predicted_masks, read_choice
@@ -43,6 +44,18 @@ def test_the_test_tiles_are_averaged_with_the_votes_and_follow_the_rules(monkeyp
     np.testing.assert_array_equal(found, expected)
     assert progress == [2, 4, 5]
     assert not np.concatenate([*predicted_masks([one, other], images, how, [3, 1])]).any()
+
+
+def test_each_test_tile_follows_its_own_neighbour(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(masks, "TILES_AT_ONCE", 2)
+    images, truth = blobs(5)
+    found, how = np.full(truth.shape, 200, np.uint8), PostProcessing(0.5, 0, ("neighbor_empty",))
+    none, labelled = np.full(5, -1), np.zeros((2, 101, 101), np.uint8)
+    labelled[1, :, :50] = 1
+    around = Neighbors(np.array([-1, 1, -1, 0, -1]), none, none, labelled)
+    with_rule = np.concatenate([*predicted_masks([found], images, how, neighbors=around)])
+    assert with_rule.all(axis=(1, 2)).tolist() == [True, True, True, False, True]
+    assert np.concatenate([*predicted_masks([found], images, how)]).all()
 
 
 def test_the_test_tiles_get_the_chosen_threshold_and_area():

@@ -10,7 +10,15 @@ from pipeline.config.schema.base import TILE, Count, Section
 
 ViewName = Literal["plain", "flip", "shift", "zoom_in", "zoom_out", "brighter", "darker"]
 """Views of a tile for test-time augmentation; see ``pipeline/prediction/views.py``."""
-Rule = Literal["fill_holes", "drop_small_parts", "constant_empty", "empty_gate"]
+Rule = Literal[
+    "fill_holes",
+    "drop_small_parts",
+    "constant_empty",
+    "empty_gate",
+    "neighbor_border",
+    "neighbor_empty",
+    "neighbor_stripe",
+]
 """Post-processing rules after the threshold; see ``pipeline/scoring/postprocess.py``."""
 
 
@@ -31,6 +39,10 @@ class SubmitSettings(Section, frozen=True):
     min_area: Annotated[int, Meta(ge=0, le=TILE * TILE)] | Literal["auto"] = "auto"
     """Smallest predicted mask in pixels that is kept; a smaller one becomes empty."""
     rules: tuple[Rule, ...] | Literal["auto"] = "auto"
-    """``auto`` applies the rules that raise the score of out-of-fold tiles significantly; ``[]`` applies none."""
+    """``auto`` applies the rules that raise the score of out-of-fold tiles significantly; ``[]`` applies none. Rules
+    named ``neighbor_`` need ``submit.neighbors``."""
+    neighbors: bool = False
+    """Also try rules for tiles that were cut directly above or below a labelled tile, whose mask continues in them. The
+    stage ``mosaic`` finds these tiles."""
     message: str = ""
     """Added to the submission's message on Kaggle."""
