@@ -19,9 +19,20 @@ BEFORE: dict[str, dict[str, Any]] = {
         "context": "none",
     },
     "split": {"group": "none", "mosaic_ratio": 0.5},
-    "train": {"keep": "best", "ema_statistics": "raw", "exclude": [], "first_cycle": 0.0},
+    "train": {"keep": "best", "ema_statistics": "raw", "exclude": [], "first_cycle": 0.0, "pretrain": "none"},
+    "pretrain": {
+        "views": 64000,
+        "block": 8,
+        "fraction": 0.5,
+        "learning_rate": 0.0015,
+        "batch_size": 16,
+        "layers": "all",
+        "seed": 0,
+    },
 }
 """By section: name of a setting -> its value of before, as JSON has it."""
+SECTIONS = ("pretrain",)
+"""Sections that were added as a whole: they are left out where all their settings have their values of before."""
 
 
 def without_added(section: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -31,8 +42,9 @@ def without_added(section: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_added(settings: dict[str, Any]) -> dict[str, Any]:
-    """Stored settings, section -> name -> value, together with the added settings that they leave out."""
-    return {
+    """Stored settings, section -> name -> value, together with the added settings and sections that they leave out."""
+    completed = {
         section: BEFORE[section] | values if section in BEFORE and isinstance(values, dict) else values
         for section, values in settings.items()
     }
+    return completed | {section: BEFORE[section] for section in SECTIONS if section not in settings}

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.config.added import without_added
+from pipeline.config.added import SECTIONS, without_added
 from pipeline.config.renamed import STORED_NAMES
 from pipeline.config.schema.base import Section
 from pipeline.config.schema.settings import Settings
@@ -22,14 +22,16 @@ def as_dict(settings: Section) -> dict[str, Any]:
 def stored(settings: Section) -> dict[str, Any]:
     """Settings as manifests hold them and fingerprints hash them.
 
-    As ``as_dict``, with the names of ``STORED_NAMES`` and without the added settings that have their values of before.
+    As ``as_dict``, with the names of ``STORED_NAMES`` and without the added settings that have their values of before,
+    and without an added section that consists of such settings.
 
     Args:
         settings: all sections, or one.
     """
     plain = as_dict(settings)
     if isinstance(settings, Settings):
-        return {section: _as_stored(section, values) for section, values in plain.items()}
+        found = {section: _as_stored(section, values) for section, values in plain.items()}
+        return {section: values for section, values in found.items() if values or section not in SECTIONS}
     return _as_stored(_SECTION_NAMES[type(settings)], plain)
 
 

@@ -54,7 +54,7 @@ def walk(goals: Sequence[Goal], target: str, on_finished: Callable[[Context], No
     _finish_shared(goals, target)
     training = [goal.context for goal in goals if TRAIN in goal.stages]
     announce(training)
-    consent.check(training)
+    given = consent.check(training)
     errors: list[str] = []
     for group in groups(goals):
         blend = group[0].context.layout.is_blend
@@ -62,7 +62,7 @@ def walk(goals: Sequence[Goal], target: str, on_finished: Callable[[Context], No
             break
         # A blend reads its members' predictions: where one is damaged, the member makes it again first.
         members = [goal for goal in goals if not goal.context.layout.is_blend] if blend else []
-        outcome = carry_out([*members, *group])
+        outcome = carry_out([*members, *group], given)
         errors += outcome.errors
         done = [goal for goal in group if goal in outcome.finished]
         own = {current.name for current in group[0].stages if not current.shared}
@@ -85,8 +85,13 @@ def _finish_shared(goals: Sequence[Goal], target: str) -> None:
         echo(f"{target}: up to date")
 
 
-def carry_out(goals: Sequence[Goal]) -> Outcome:
-    """Run the steps of the plan until none is left, or every goal has failed."""
+def carry_out(goals: Sequence[Goal], given: frozenset[consent.Finished] = frozenset()) -> Outcome:
+    """Run the steps of the plan until none is left, or every goal has failed.
+
+    Args:
+        goals: experiments, or blends.
+        given: finished trainings that the user has agreed to replace.
+    """
     left, ran, errors = list(goals), set[str](), list[str]()
     runs: Counter[tuple[str, str]] = Counter()
     for goal in left:
@@ -100,7 +105,7 @@ def carry_out(goals: Sequence[Goal]) -> Outcome:
             _forget(left)
             continue
         if step.stage is TRAIN:
-            consent.check(step.contexts)  # again: inputs that were made again may have other content
+            consent.check(step.contexts, given)  # again: inputs that were made again may have other content
         ran.add(step.stage.name)
         found = run_step(step)
         _forget(left)

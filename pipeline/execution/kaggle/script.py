@@ -103,6 +103,11 @@ def check_weights(task: TrainTask, place: KaggleSettings) -> None:
     Raises:
         UserError: they are a file of this machine, or are downloaded and there is no internet.
     """
+    if task.settings.train.pretrain != "none":
+        raise UserError(
+            f"train.pretrain = {task.settings.train.pretrain}: the pretrained weights are on this machine, not at "
+            "Kaggle; train here or on Ray (leave EXECUTOR=kaggle out), or set train.pretrain=none"
+        )
     weights = task.settings.network.weights
     if weights not in ("none", "imagenet"):
         raise UserError(
