@@ -1,9 +1,9 @@
 """Pretraining without labels: the network learns to fill in masked blocks of tiles.
 
 After SimMIM (Xie et al. 2022, https://arxiv.org/abs/2111.09886): masked blocks are replaced in the input, one layer
-predicts the pixels, and the loss is the mean absolute error of the masked pixels alone. There a masked block is replaced
-by a learned vector, and only an encoder is kept. Here it has the mean of its tile, the values to predict are those of the
-tile standardised by its own mean and deviation, and the expansive path is trained and kept, too.
+predicts their pixels, and the loss is the mean absolute error of the masked pixels alone. There a masked block is
+replaced by a learned vector, and only an encoder is kept. Here it has the mean of its tile, the pixels to predict are
+standardised by the tile's own mean and deviation, and the expansive path is trained and kept, too.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def test_an_added_setting_exists_and_its_value_of_before_is_not_stored(key: str)
     before = BEFORE[section][name]
     settings = load("unet", [f"{key}={before}"])
     assert config.as_dict(settings)[section][name] == before
-    assert name not in config.stored(settings)[section]
+    assert name not in config.stored(settings).get(section, {})
     assert with_added(config.stored(settings))[section][name] == before
     assert name not in STORED_NAMES.get(section, {})
 
