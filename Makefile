@@ -70,10 +70,10 @@ endif
 
 ##@ The road: each target first brings the ones before it up to date
 # The stages in the order in which they run. `make help` reads their help texts from pipeline/stages/*.py.
-STAGES := download prepare mosaic split train validate report predict submit
+STAGES := download prepare mosaic split pretrain train validate report predict submit
 .PHONY: $(STAGES)
 $(STAGES): | $(VENV)/ready$(if $(filter ray,$(EXECUTOR)),-cluster)
-	@$(PYTHON) -m pipeline $@ $(OPTIONS) $(if $(filter-out download prepare mosaic split,$@),$(AGAIN)) $(if $(filter submit,$@),$(UPLOAD))
+	@$(PYTHON) -m pipeline $@ $(OPTIONS) $(if $(filter-out download prepare mosaic split pretrain,$@),$(AGAIN)) $(if $(filter submit,$@),$(UPLOAD))
 
 ##@ Other commands
 .PHONY: demo status show submissions experiments settings lab board clean-% help

@@ -67,7 +67,10 @@ def test_a_student_is_not_trained_at_kaggle(taught: Chain):
     status = taught("train", "--executor", "kaggle", settings=SURVEY, experiment="second")
     assert status == 2
     assert taught.error.count("\n") == 1
-    assert "experiment student is trained on the predictions of teacher, which are not at Kaggle" in taught.error
+    assert (
+        "experiment student is trained on test tiles that teacher has labelled on this machine, not at Kaggle"
+        in taught.error
+    )
     assert not (taught.root / "data").exists()
 
 

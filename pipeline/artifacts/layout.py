@@ -5,6 +5,7 @@
     data/<dataset>/tiles/                                 arrays and tables
     data/<dataset>/mosaic/                                neighbouring tiles, sections
     data/<dataset>/folds/<way of splitting>/              the fold of each tile
+    data/<dataset>/pretrained/<fingerprint>/              weights of a pretrained network
     data/<dataset>/experiments/<experiment>/              config.toml, scores, report
     data/<dataset>/experiments/<experiment>/fold-K/       weights, history, out-of-fold probabilities
     data/<dataset>/experiments/<experiment>/test/         probabilities of the test tiles
@@ -78,6 +79,10 @@ class Layout:
 
     def fold_folder(self, fold: int) -> Path:
         return self.experiment_folder / f"fold-{fold}"
+
+    def pretrained_folder(self, fingerprint: str) -> Path:
+        """The folder of a pretrained network; the fingerprint is that of its settings."""
+        return self.data_folder / "pretrained" / fingerprint
 
     def folds_on_disk(self) -> list[int]:
         """Folds that have left files or locks, also those that the settings no longer have."""

@@ -55,6 +55,12 @@ class Trained(Result, frozen=True, kw_only=True):
     precision: str
 
 
+class Pretrained(Result, frozen=True, kw_only=True):
+    views: Natural
+    loss: Number
+    seconds: Number
+
+
 class OutOfFold(Result, frozen=True, kw_only=True):
     tiles: Tiles
     score_at_half: Number

@@ -178,9 +178,9 @@ def _state(context: Context, artifact: Artifact, thorough: bool) -> str:
     """The state of an artifact, and why it is not done."""
     state = context.freshness.state(artifact)
     manifest = context.freshness.manifest(artifact)
-    if not state.done and artifact.stage == "train" and started(artifact):
+    if not state.done and artifact.stage in ("pretrain", "train") and started(artifact):
         why = f"{state.why}; " if state.why else ""
-        return f"{state.kind}: {why}started; make train resumes after its last finished epoch"
+        return f"{state.kind}: {why}started; make {artifact.stage} resumes after its last finished epoch"
     if state.done and thorough and manifest is not None and (error := verify(artifact, manifest)):
         return f"damaged: {error}; what needs it makes it again first"
     return state.kind + (f": {state.why}" if state.why else "")

@@ -26,6 +26,7 @@ from pipeline.config.schema.data import ExtraChannels, InputSettings, SplitSetti
 from pipeline.config.schema.kaggle import KaggleSettings
 from pipeline.config.schema.network import Application, NetworkSettings
 from pipeline.config.schema.predict import PredictSettings, Rule, SubmitSettings, ViewName
+from pipeline.config.schema.pretrain import PretrainSettings
 from pipeline.config.schema.settings import Settings
 from pipeline.config.schema.student import StudentSettings
 from pipeline.config.schema.train import ExcludedTiles, LossName, TrainSettings
@@ -51,6 +52,7 @@ __all__ = [
     "LossName",
     "NetworkSettings",
     "PredictSettings",
+    "PretrainSettings",
     "Rule",
     "Settings",
     "SplitSettings",

@@ -19,6 +19,15 @@ BEFORE: dict[str, dict[str, Any]] = {
         "context": "none",
     },
     "split": {"group": "none", "mosaic_ratio": 0.5},
+    "pretrain": {
+        "views": 64000,
+        "block": 8,
+        "fraction": 0.5,
+        "learning_rate": 0.0015,
+        "batch_size": 16,
+        "layers": "all",
+        "seed": 0,
+    },
     "student": {
         "teachers": [],
         "fraction": 0.5,
@@ -28,10 +37,10 @@ BEFORE: dict[str, dict[str, Any]] = {
         "balance": "labelled",
     },
     "submit": {"neighbors": False},
-    "train": {"keep": "best", "ema_statistics": "raw", "exclude": [], "first_cycle": 0.0},
+    "train": {"keep": "best", "ema_statistics": "raw", "exclude": [], "first_cycle": 0.0, "pretrain": "none"},
 }
 """By section: name of a setting -> its value of before, as JSON has it."""
-NEW_SECTIONS = ("student",)
+NEW_SECTIONS = ("pretrain", "student")
 """Sections that did not exist before; one is left out where all its settings have their values of before."""
 
 
@@ -42,8 +51,9 @@ def without_added(section: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_added(settings: dict[str, Any]) -> dict[str, Any]:
-    """Stored settings, section -> name -> value, together with the added settings that they leave out."""
-    return {section: BEFORE[section] for section in NEW_SECTIONS} | {
+    """Stored settings, section -> name -> value, together with the added settings and sections that they leave out."""
+    completed = {
         section: BEFORE[section] | values if section in BEFORE and isinstance(values, dict) else values
         for section, values in settings.items()
     }
+    return completed | {section: BEFORE[section] for section in NEW_SECTIONS if section not in settings}

@@ -23,8 +23,8 @@ def as_dict(settings: Section) -> dict[str, Any]:
 def stored(settings: Section) -> dict[str, Any]:
     """Settings as manifests hold them and fingerprints hash them.
 
-    As ``as_dict``, with the names of ``STORED_NAMES``, without the added settings that have their values of before, and
-    with the settings that were removed.
+    As ``as_dict``, with the names of ``STORED_NAMES``, without the added settings that have their values of before and
+    the added sections that consist of such settings, and with the settings that were removed.
 
     Args:
         settings: all sections, or one.

@@ -51,6 +51,7 @@ def train_fold(task: TrainTask, callback: FoldCallback | None = None) -> None:
             identity=artifacts.inputs_fingerprint(artifact),
             callback=callback or FoldCallback(),
             before_overwrite=partial(artifacts.invalidate, artifact, seen),
+            pretrained=None if task.pretrained is None else task.pretrained.path,
         )
         with explaining_full_memory(task, "train"):
             result = fit_fold(run, data)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
-from pipeline.config import UserError
+from pipeline.config import Settings, UserError
 from pipeline.execution.task import FoldTask
 
 _TYPES = {"ResourceExhaustedError", "OutOfMemoryError"}
@@ -14,12 +14,20 @@ _TYPES = {"ResourceExhaustedError", "OutOfMemoryError"}
 _TEXTS = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")
 
 
+def explaining_full_memory(task: FoldTask, section: Literal["train", "predict"]) -> AbstractContextManager[None]:
+    """As ``naming_batch_size``, for the work of a fold."""
+    return naming_batch_size(f"fold {task.fold}", task.settings, section)
+
+
 @contextmanager
-def explaining_full_memory(task: FoldTask, section: Literal["train", "predict"]) -> Iterator[None]:
+def naming_batch_size(
+    label: str, settings: Settings, section: Literal["train", "pretrain", "predict"]
+) -> Iterator[None]:
     """Raise a ``UserError`` where the block runs out of the memory of the GPU or of the machine.
 
     Args:
-        task: what runs.
+        label: what runs.
+        settings: of the experiment.
         section: of the settings, whose ``batch_size`` is the number of images in memory at once.
 
     Raises:
@@ -30,10 +38,10 @@ def explaining_full_memory(task: FoldTask, section: Literal["train", "predict"])
     except Exception as error:
         if not is_full_memory(error):
             raise
-        size = getattr(task.settings, section).batch_size
+        size = getattr(settings, section).batch_size
         half = f"{section}.batch_size={size // 2}"
         advice = f'take half: --set {half}, with make SET="{half}"' if size > 1 else "take a smaller input.size"
-        raise UserError(f"fold {task.fold}: the memory is full with {section}.batch_size = {size}; {advice}") from error
+        raise UserError(f"{label}: the memory is full with {section}.batch_size = {size}; {advice}") from error
 
 
 def is_full_memory(error: BaseException) -> bool:

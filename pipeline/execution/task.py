@@ -38,6 +38,17 @@ class TrainTask(FoldTask):
 
     split: Artifact
     out_of_fold: Artifact
+    pretrained: Artifact | None = None
+    """The network to start from, with ``train.pretrain``."""
+
+
+@dataclass(frozen=True)
+class PretrainTask:
+    """Pretrain the network of experiments."""
+
+    settings: Settings
+    tiles: Artifact
+    pretrained: Artifact
 
     @property
     def labels(self) -> list[Artifact]:

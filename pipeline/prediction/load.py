@@ -15,8 +15,13 @@ from pipeline.prediction.predictor import Predictor
 from pipeline.system import disk
 
 
-def load_weights(model: keras.Model, path: Path) -> None:
+def load_weights(model: keras.Model, path: Path, again: str = "train the fold again") -> None:
     """Load all weights of a network from a ``.weights.h5`` file.
+
+    Args:
+        model: the network.
+        path: the file.
+        again: how to make the file again, for the error message.
 
     Raises:
         UserError: the file is missing, damaged, or of another network.
@@ -31,7 +36,7 @@ def load_weights(model: keras.Model, path: Path) -> None:
         if disk.failure(error):
             raise  # the file may be intact
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path}: cannot be loaded into this network ({reason}); train the fold again") from None
+        raise UserError(f"{path}: cannot be loaded into this network ({reason}); {again}") from None
 
 
 def load_network(settings: Settings, path: Path) -> tuple[keras.Model, InputTransform]:

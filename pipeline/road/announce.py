@@ -13,7 +13,7 @@ from pipeline.artifacts import Artifact, Freshness, reusable_from, started
 from pipeline.config import differences
 from pipeline.config.schema.kaggle import NO_ACCELERATOR
 from pipeline.road.estimate import estimate, parameters
-from pipeline.stages import Context, prepare, train
+from pipeline.stages import Context, prepare, pretrain, train
 from pipeline.system import backends, environment, gpu_packages, machine
 from pipeline.system.progress import echo, fold_names, format_roughly, short_path
 
@@ -66,6 +66,7 @@ def plan_lines(context: Context, folds: Sequence[int], gpus: Sequence[str]) -> l
         *_row("dataset", f"{layout.dataset}{_tiles(context)}"),
         *_row("device", f"{_device(context, gpus)}; {backends.selected()}, {precision}{network}"),
         *(_row("  backend", f"{backends.selected()}: {why}") if (why := backends.why()) else []),
+        *(_row("pretraining", _pretraining(context)) if pretrain.is_used(layout) else []),
         *_row("teachers", _labels(context)),
         *_row("training", f"{fold_names(folds)} x {settings.train.epochs} epochs{stops}{at_once}"),
     ]
@@ -110,6 +111,15 @@ def _reason(freshness: Freshness, artifact: Artifact) -> str:
     state = freshness.state(artifact)
     stale = f"{state.kind}: {state.why}" if state.why else ""
     return "; ".join(filter(None, [stale, "resumes after its last finished epoch" if started(artifact) else ""]))
+
+
+def _pretraining(context: Context) -> str:
+    """What comes before the folds, or the file with its result."""
+    artifact = pretrain.artifact(context.layout)
+    if context.freshness.state(artifact).done:
+        return f"done: {context.manifest(artifact).result['views']:,} views, {short_path(artifact.path)}"
+    resumes = "; resumes after its last checkpoint" if started(artifact) else ""
+    return f"{context.layout.settings.pretrain.views:,} views of masked tiles, first and on this machine{resumes}"
 
 
 def _tiles(context: Context) -> str:

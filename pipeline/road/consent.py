@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import Artifact, Manifest, agree, agreed, changed_settings, finished
@@ -14,6 +15,8 @@ from pipeline.config import UserError
 from pipeline.stages import Context, train
 from pipeline.system.progress import echo, fold_names
 
+Finished = tuple[Path, str]
+"""A finished training: the path of its manifest and the manifest's checksum."""
 MOST = 5
 """Settings that are listed of a finished training; with more that differ, only the first is named."""
 
@@ -30,9 +33,15 @@ class Replaced:
     """The training that would take its place."""
     manifest: Manifest
     """Of the training that is finished."""
+    ready: bool
+    """Whether the inputs of the training are done. Before, its backup has no name yet."""
+
+    @property
+    def finished(self) -> Finished:
+        return self.artifact.manifest_path, self.manifest.checksum
 
 
-def check(contexts: Sequence[Context]) -> None:
+def check(contexts: Sequence[Context], given: frozenset[Finished] = frozenset()) -> frozenset[Finished]:
     """Make sure that the user agrees before a finished fold is replaced.
 
     A fold that is missing, damaged or not finished needs no consent. The consent is recorded in the fold's backup, so
@@ -40,25 +49,35 @@ def check(contexts: Sequence[Context]) -> None:
 
     Args:
         contexts: of a command that is about to train.
+        given: what the user has agreed to earlier in this command.
+
+    Returns:
+        All that the user has agreed to in this command.
 
     Raises:
         UserError: finished folds would be replaced, and the user has not agreed. Nothing was changed.
     """
     replaced = [each for context in contexts for each in _replaced(context)]
-    if not replaced:
-        return
-    if not contexts[0].retrain:
-        if not on_terminal():
-            raise UserError(
-                f"{'; '.join(_lines(replaced))}: they are finished, and are replaced only with RETRAIN=1 (--retrain); "
-                f"{_how_to_keep(replaced)}"
-            )
-        for line in _lines(replaced):
-            echo(f"{line}: finished; to continue trains it again and replaces it")
-        if not _yes("Replace? [y/N] "):
-            raise UserError(f"nothing was replaced; {_how_to_keep(replaced)}")
+    unasked = [each for each in replaced if each.finished not in given]
+    if unasked and not contexts[0].retrain:
+        _ask(unasked)
     for each in replaced:
-        agree(each.artifact, each.manifest)
+        if each.ready:
+            agree(each.artifact, each.manifest)
+    return given | {each.finished for each in replaced}
+
+
+def _ask(replaced: Sequence[Replaced]) -> None:
+    """Raise a ``UserError`` unless the user agrees."""
+    if not on_terminal():
+        raise UserError(
+            f"{'; '.join(_lines(replaced))}: they are finished, and are replaced only with RETRAIN=1 (--retrain); "
+            f"{_how_to_keep(replaced)}"
+        )
+    for line in _lines(replaced):
+        echo(f"{line}: finished; to continue trains it again and replaces it")
+    if not _yes("Replace? [y/N] "):
+        raise UserError(f"nothing was replaced; {_how_to_keep(replaced)}")
 
 
 def on_terminal() -> bool:
@@ -83,7 +102,8 @@ def _replaced(context: Context) -> list[Replaced]:
         state = context.freshness.state(artifact)
         manifest = None if state.done else finished(artifact)
         if manifest is not None and not agreed(artifact, manifest):
-            found.append(Replaced(context.layout.experiment, fold, state.why, artifact, manifest))
+            ready = all(context.freshness.state(each).done for each in artifact.inputs)
+            found.append(Replaced(context.layout.experiment, fold, state.why, artifact, manifest, ready))
     return found
 
 

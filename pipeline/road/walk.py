@@ -54,7 +54,7 @@ def walk(goals: Sequence[Goal], target: str, on_finished: Callable[[Context], No
     _finish_shared(goals, target)
     training = [goal.context for goal in goals if TRAIN in goal.stages]
     announce(training)
-    consent.check(training)
+    given = consent.check(training)
     errors: list[str] = []
     failed: set[str] = set()
     for group in groups(goals):
@@ -65,7 +65,7 @@ def walk(goals: Sequence[Goal], target: str, on_finished: Callable[[Context], No
         # A blend reads its members' predictions, and a student its teachers': a damaged one is made again first.
         read = {name for goal in possible for name in _teachers(goal)}
         before = [each for each in goals if (blend or each.context.layout.experiment in read) and each not in group]
-        outcome = carry_out([*(each for each in before if not each.context.layout.is_blend), *possible])
+        outcome = carry_out([*(each for each in before if not each.context.layout.is_blend), *possible], given)
         errors += outcome.errors
         done = [goal for goal in possible if goal in outcome.finished and not goal.for_student]
         failed |= {goal.context.layout.experiment for goal in group if goal not in outcome.finished}
@@ -94,8 +94,13 @@ def _finish_shared(goals: Sequence[Goal], target: str) -> None:
         echo(f"{target}: up to date")
 
 
-def carry_out(goals: Sequence[Goal]) -> Outcome:
-    """Run the steps of the plan until none is left, or every goal has failed."""
+def carry_out(goals: Sequence[Goal], given: frozenset[consent.Finished] = frozenset()) -> Outcome:
+    """Run the steps of the plan until none is left, or every goal has failed.
+
+    Args:
+        goals: experiments, or blends.
+        given: finished trainings that the user has agreed to replace.
+    """
     left, ran, errors = list(goals), set[str](), list[str]()
     runs: Counter[tuple[str, str]] = Counter()
     for goal in left:
@@ -109,7 +114,7 @@ def carry_out(goals: Sequence[Goal]) -> Outcome:
             _forget(left)
             continue
         if step.stage is TRAIN:
-            consent.check(step.contexts)  # again: inputs that were made again may have other content
+            consent.check(step.contexts, given)  # again: inputs that were made again may have other content
         ran.add(step.stage.name)
         found = run_step(step)
         _forget(left)

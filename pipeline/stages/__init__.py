@@ -4,7 +4,7 @@ Every stage reads the artifacts of stages before it and writes its own; nothing 
 is a module with a ``STAGE`` (see ``stage.py``), named here in its place on the road.
 """
 
-from pipeline.stages import download, mosaic, predict, prepare, report, split, submit, train, validate
+from pipeline.stages import download, mosaic, predict, prepare, pretrain, report, split, submit, train, validate
 from pipeline.stages.stage import Context, Stage
 
 ROAD: tuple[Stage, ...] = (
@@ -12,6 +12,7 @@ ROAD: tuple[Stage, ...] = (
     prepare.STAGE,
     mosaic.STAGE,
     split.STAGE,
+    pretrain.STAGE,
     train.STAGE,
     validate.STAGE,
     report.STAGE,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.artifacts import Artifact, Layout, results
-from pipeline.config import UserError, stored
+from pipeline.artifacts import Artifact, Layout, results, reusable_from
+from pipeline.config import stored
 from pipeline.execution import executors
 from pipeline.execution.task import TrainTask
-from pipeline.stages import prepare, provenance, split
+from pipeline.stages import prepare, pretrain, provenance, split
 from pipeline.stages.stage import Context, Stage
 from pipeline.system import backends, machine
 from pipeline.system.progress import echo, fold_names
@@ -28,6 +28,8 @@ def trained(layout: Layout, fold: int) -> Artifact:
     settings = {name: stored(getattr(layout.settings, name)) for name in sections}
     # The number of threads that prepare batches, and TensorBoard's log, do not change the result.
     del settings["train"]["workers"], settings["train"]["tensorboard"]
+    if pretrain.is_used(layout):
+        settings["pretrain"] = stored(layout.settings.pretrain)
     return Artifact(
         name=f"train fold {fold}",
         stage="train",
@@ -36,10 +38,15 @@ def trained(layout: Layout, fold: int) -> Artifact:
         outputs=weight_files(layout.settings.train),
         extras=(HISTORY,),
         settings=settings,
-        inputs=(prepare.artifact(layout), split.artifact(layout), *labels(layout, fold)),
+        inputs=(prepare.artifact(layout), split.artifact(layout), *_pretrained(layout), *labels(layout, fold)),
         version=2,
         result=results.Trained,
     )
+
+
+def _pretrained(layout: Layout) -> list[Artifact]:
+    """The network that the folds start from, if there is one."""
+    return [pretrain.artifact(layout)] if pretrain.is_used(layout) else []
 
 
 def out_of_fold(layout: Layout, fold: int) -> Artifact:
@@ -107,7 +114,24 @@ def task(layout: Layout, fold: int) -> TrainTask:
         split=split.artifact(layout),
         trained=trained(layout, fold),
         out_of_fold=out_of_fold(layout, fold),
+        pretrained=next(iter(_pretrained(layout)), None),
     )
+
+
+def check(context: Context) -> None:
+    """Refuse kernels at Kaggle for folds that need weights or labels which a kernel cannot get.
+
+    Raises:
+        UserError: such a fold is not trained yet.
+    """
+    if context.kaggle is None:
+        return
+    from pipeline.execution.kaggle.script import check_inputs
+
+    for fold in context.folds:
+        each = task(context.layout, fold)
+        if not context.freshness.state(each.trained).done and not reusable_from(each.trained):
+            check_inputs(each, context.kaggle)
 
 
 def _page(context: Context) -> ProgressPage:
@@ -142,16 +166,6 @@ def _machine(context: Context) -> str:
     return f"{', '.join(found)}, {backend}"
 
 
-def _check(context: Context) -> None:
-    """Refuse to train a student at Kaggle, where its teachers' predictions are not."""
-    if context.kaggle is not None and context.layout.teachers:
-        raise UserError(
-            f"experiment {context.layout.experiment} is trained on the predictions of "
-            f"{', '.join(each.experiment for each in context.layout.teachers)}, which are not at Kaggle; "
-            "leave EXECUTOR=kaggle out, or take an experiment without student.teachers"
-        )
-
-
 def _pending(context: Context) -> list[TrainTask]:
     """The folds of an experiment that are not done."""
     folders = {artifact.folder for artifact in context.pending(STAGE)}
@@ -164,7 +178,7 @@ STAGE = Stage(
     help="train the folds; a run that was stopped resumes after its last finished epoch",
     artifacts=lambda context: [make(context.layout, fold) for fold in context.folds for make in (trained, out_of_fold)],
     make=make,
-    check=_check,
+    check=check,
     side_by_side=True,
     owns_folder=True,
     leftovers=lambda context: [context.layout.experiment_folder / PROGRESS],

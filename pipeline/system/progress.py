@@ -143,6 +143,19 @@ class Epoch:
     """A row for each epoch so far, as in ``history.csv``."""
 
 
+class PretrainingCallback:
+    """Receives the events of a pretraining; override the methods you need."""
+
+    def resumed(self, views: int, total: int) -> None:
+        """Pretraining resumes after so many of all views."""
+
+    def views(self, views: int, total: int) -> None:
+        """So many of all views are done."""
+
+    def epoch(self, views: int, total: int, loss: float) -> None:
+        """An epoch has ended with this mean loss, after so many of all views, and is saved."""
+
+
 class FoldCallback:
     """Receives the events of a fold's training; override the methods you need."""
 

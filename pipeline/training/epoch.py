@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import keras
 import numpy as np
 
 from pipeline.network.device import gpus
-from pipeline.training.batches import Batches
+
+
+class Batches(Protocol):
+    """The batches of a started epoch, such as ``training.batches.Batches``."""
+
+    def __len__(self) -> int:
+        """Steps of the epoch."""
+
+    def ahead(self) -> Iterator[tuple[np.ndarray, ...]]:
+        """The batches in order, prepared shortly before they are used."""
 
 
 def train_one_epoch(

@@ -6,6 +6,8 @@ from pipeline.config import TrainSettings
 
 HISTORY = "history.csv"
 """One row per epoch."""
+PRETRAINED = "pretrained.weights.h5"
+"""Weights of a network that was pretrained, without heads."""
 
 
 def weight_files(settings: TrainSettings) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from pipeline.training.files import weight_files
 from pipeline.training.fold import FoldData, FoldRun
 from pipeline.training.history import History, best_row, write_history
 from pipeline.training.loop import TrainingLoop
+from pipeline.training.pretrained import start_from
 from pipeline.training.pseudo_labels import pseudo_labels
 from pipeline.training.snapshots import kept_epochs, kept_rows
 from pipeline.training.validation import Validation
@@ -54,6 +55,8 @@ def fit_fold(run: FoldRun, data: FoldData) -> dict[str, Any]:
     predictor = make_predictor(settings)
     keras.utils.set_random_seed(run.seed)
     model, transform = make_network(settings, run.seed, pretrained=True)
+    if run.pretrained is not None:  # a checkpoint, if there is one, replaces these weights
+        start_from(model, run.pretrained, settings)
 
     # ---- Train, score and save each epoch ---------------------------------------------------------------------------
     validation = Validation(predictor, data.tiles.rows(data.validation))

@@ -78,6 +78,7 @@ class FoldRun:
         identity: fingerprint of settings and inputs. A run resumes only from a backup with the same identity.
         callback: receives the progress.
         before_overwrite: called once, after the last epoch, before the first file of an earlier training is replaced.
+        pretrained: file of the weights of ``train.pretrain`` to start from, or None.
     """
 
     settings: Settings
@@ -86,6 +87,7 @@ class FoldRun:
     identity: str
     callback: FoldCallback = field(default_factory=FoldCallback)
     before_overwrite: Callable[[], object] = lambda: None
+    pretrained: Path | None = None
 
     @property
     def seed(self) -> int:

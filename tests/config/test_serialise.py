@@ -27,5 +27,7 @@ def test_differences_name_the_dotted_key():
 def test_a_section_is_stored_as_it_is_within_all_settings():
     settings = load("kernel")
     whole = config.stored(settings)
-    sections = {name: config.stored(getattr(settings, name)) for name in Settings.__struct_fields__}
-    assert whole == {name: values for name, values in sections.items() if values}
+    parts = {name: config.stored(getattr(settings, name)) for name in Settings.__struct_fields__}
+    assert whole == {name: part for name, part in parts.items() if part}
+    assert {*parts} - {*whole} == {"pretrain", "student"}  # sections that were added: left out where they are as before
+    assert config.stored(load("kernel", ["pretrain.views=5"]))["pretrain"] == {"views": 5}

@@ -13,7 +13,7 @@ from pipeline.config import ClusterSettings
 from pipeline.road import announce as announcing
 from pipeline.road import estimate as estimating
 from pipeline.road.announce import announce, gpu_line
-from pipeline.stages import ROAD, Context, split, train
+from pipeline.stages import ROAD, Context, pretrain, split, train
 from pipeline.system import backends, environment, gpu_packages, machine
 from tests.hollow import fill
 from tests.road.conftest import finish
@@ -89,6 +89,21 @@ def test_a_fold_that_goes_on_says_so(context: Contexts, capsys: pytest.CaptureFi
     state.parent.mkdir(parents=True)
     state.write_bytes(b"of a training that was killed")
     assert "fold 1 resumes after its last finished epoch" in printed(capsys, demo)
+
+
+def test_the_pretraining_is_announced_before_and_after(context: Contexts, capsys: pytest.CaptureFixture[str]):
+    masked = prepared(context("demo", "train.pretrain=masked", "pretrain.views=3000"))
+    artifact = pretrain.artifact(masked.layout)
+    assert "pretraining 3,000 views of masked tiles, first and on this machine" in printed(capsys, masked)
+    state = artifacts.backup_folder(artifact) / backup.STATE
+    state.parent.mkdir(parents=True)
+    state.write_bytes(b"of a pretraining that was killed")
+    assert printed(capsys, masked)[5].endswith("; resumes after its last checkpoint")
+    fill(artifact, views=2992)
+    masked.freshness.forget()
+    (line,) = [line for line in printed(capsys, masked) if line.startswith("pretraining")]
+    assert line.startswith("pretraining done: 2,992 views, ")
+    assert not [line for line in printed(capsys, prepared(context())) if line.startswith("pretraining")]
 
 
 def test_each_experiment_that_trains_has_a_plan(context: Contexts, capsys: pytest.CaptureFixture[str]):

@@ -18,8 +18,8 @@ from tests.hollow import fill
 from tests.road.conftest import finish
 
 Contexts = Callable[..., Context]
-NAMES = [stage.name for stage in ROAD if stage.name != "mosaic"]
-"""Without the stage that only runs on request."""
+NAMES = [stage.name for stage in ROAD if stage.name not in ("mosaic", "pretrain")]
+"""Without the stages that only run on request."""
 
 
 def goal(context: Context, last: str = "submit") -> Goal:
@@ -56,6 +56,23 @@ def test_sections_are_assembled_only_where_they_are_needed_or_asked_for(context:
     # The folds of other sections are other folds.
     assert "split" in dict(steps(goal(context("demo", "split.group=mosaic", "split.mosaic_ratio=0.3"))))
     assert steps(goal(context())) != []
+
+
+def test_a_network_is_pretrained_only_where_it_is_needed_or_asked_for(context: Contexts):
+    masked = context("demo", "train.pretrain=masked")
+    assert [name for name, _ in steps(goal(masked, "train"))] == [*NAMES[:3], "pretrain", "train"]
+    asked = replace(context(), asked="pretrain")
+    assert [name for name, _ in steps(goal(asked, "pretrain"))] == [*NAMES[:3], "pretrain"]
+    finish(masked)
+    assert steps(goal(masked)) == []
+
+    def left(*assignments: str) -> list[str]:
+        return [name for name, _ in steps(goal(context("demo", "train.pretrain=masked", *assignments), "train"))]
+
+    assert left("pretrain.views=100") == ["pretrain", "train"]
+    assert left("network.width=9") == ["pretrain", "train"]
+    assert left("pretrain.layers=encoder") == left("train.seed=1") == ["train"]
+    assert [name for name, _ in steps(goal(context(), "train"))] == ["train"], "the folds started from it"
 
 
 def test_with_everything_done_nothing_is_left_and_nothing_is_touched(context: Contexts, tmp_path: Path):

@@ -10,6 +10,7 @@ import pytest
 from pipeline import artifacts
 from pipeline.artifacts import Freshness
 from pipeline.config import UserError
+from pipeline.road import consent
 from pipeline.road import plan as planning
 from pipeline.road import walk as walking
 from pipeline.road.plan import Goal
@@ -66,11 +67,11 @@ def test_every_stage_runs_once_and_then_nothing_is_left(
     finished: list[str] = []
     goal = Goal(context(), road.stages)
     walk([goal], "submit", lambda done: finished.append(done.layout.experiment))
-    assert road.made == [f"demo {stage.name}" for stage in ROAD if stage.name != "mosaic"]  # only on request
+    assert road.made == [f"demo {stage.name}" for stage in ROAD if stage.name not in ("mosaic", "pretrain")]
     assert finished == ["demo"]
     assert "up to date" not in capsys.readouterr().out
     walk([goal], "submit", nothing)
-    assert len(road.made) == len(ROAD) - 1
+    assert len(road.made) == len(ROAD) - 2
     assert capsys.readouterr().out.splitlines() == ["submit: up to date"]
 
 
@@ -82,6 +83,24 @@ def test_only_the_target_is_said_to_be_up_to_date(
     walk([Goal(context(), road.until(target))], target, nothing)
     assert capsys.readouterr().out.splitlines() == [f"{target}: up to date"]
     assert not road.made
+
+
+def test_experiments_with_the_same_network_share_one_pretraining(road: Recorder, context: Contexts):
+    names = ("ladder-10-flip", "ladder-10-flip-seed1")
+    goals = [Goal(context(name, "train.pretrain=masked"), road.until("train")) for name in names]
+    walk(goals, "train", nothing)
+    assert road.made[3:] == ["ladder-10-flip pretrain", *(f"{name} train" for name in names)]
+
+
+def test_consent_is_asked_for_once_and_before_the_pretraining(
+    road: Recorder, context: Contexts, monkeypatch: pytest.MonkeyPatch
+):
+    finish(context())
+    asked: list[list[str]] = []
+    monkeypatch.setattr(consent, "_ask", lambda replaced: asked.append([*road.made]))
+    walk([Goal(context("demo", "train.pretrain=masked"), road.until("train"))], "train", nothing)
+    assert asked == [[]]
+    assert road.made == ["demo pretrain", "demo train"]
 
 
 def test_what_was_asked_for_is_recorded_before_the_training(road: Recorder, context: Contexts):

@@ -7,6 +7,7 @@ from pipeline.config.schema.base import Section
 from pipeline.config.schema.data import InputSettings, SplitSettings, SurveySettings
 from pipeline.config.schema.network import NetworkSettings
 from pipeline.config.schema.predict import PredictSettings, SubmitSettings
+from pipeline.config.schema.pretrain import PretrainSettings
 from pipeline.config.schema.student import StudentSettings
 from pipeline.config.schema.train import TrainSettings
 
@@ -20,6 +21,7 @@ class Settings(Section, frozen=True):
     network: NetworkSettings = NetworkSettings()
     augment: AugmentSettings = AugmentSettings()
     train: TrainSettings = TrainSettings()
+    pretrain: PretrainSettings = PretrainSettings()
     student: StudentSettings = StudentSettings()
     predict: PredictSettings = PredictSettings()
     submit: SubmitSettings = SubmitSettings()

@@ -27,6 +27,9 @@ ExcludedTiles = Literal["constant", "tiny"]
 class TrainSettings(Section, frozen=True):
     """Optimization of one fold."""
 
+    pretrain: Literal["none", "masked"] = "none"
+    """``masked``: each fold starts from a network that was trained to fill in masked blocks of all tiles' images, once
+    for all folds; see section ``pretrain``. ``none``: from ``network.weights``."""
     epochs: Count = 48
     """Passes over the training tiles."""
     batch_size: Count = 8

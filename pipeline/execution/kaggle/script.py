@@ -97,12 +97,23 @@ def make_job(
     }
 
 
-def check_weights(task: TrainTask, place: KaggleSettings) -> None:
-    """Refuse a training whose initial weights a kernel cannot get.
+def check_inputs(task: TrainTask, place: KaggleSettings) -> None:
+    """Refuse a training whose initial weights or labels a kernel cannot get.
 
     Raises:
-        UserError: they are a file of this machine, or are downloaded and there is no internet.
+        UserError: they are on this machine, or are downloaded and there is no internet.
     """
+    if task.labels:
+        names = ", ".join(task.settings.student.teachers)
+        raise UserError(
+            f"experiment {task.experiment} is trained on test tiles that {names} has labelled on this machine, not at "
+            "Kaggle; train here or on Ray (leave EXECUTOR=kaggle out), or set student.teachers=[]"
+        )
+    if task.settings.train.pretrain != "none":
+        raise UserError(
+            f"train.pretrain = {task.settings.train.pretrain}: the pretrained weights are on this machine, not at "
+            "Kaggle; train here or on Ray (leave EXECUTOR=kaggle out), or set train.pretrain=none"
+        )
     weights = task.settings.network.weights
     if weights not in ("none", "imagenet"):
         raise UserError(

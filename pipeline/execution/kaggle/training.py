@@ -18,7 +18,7 @@ from pipeline.execution.kaggle.fetch import fetch_trained
 from pipeline.execution.kaggle.kernel import ERROR, STOPPED
 from pipeline.execution.kaggle.names import Kernel, Training, next_run, parse, training_of
 from pipeline.execution.kaggle.records import forget, recall, remember
-from pipeline.execution.kaggle.script import check_weights, make_script
+from pipeline.execution.kaggle.script import check_inputs, make_script
 from pipeline.execution.kaggle.watch import EPOCH, Watch, persistently, poll
 from pipeline.execution.messages import fold_line
 from pipeline.execution.task import TrainTask
@@ -39,7 +39,7 @@ def train_at_kaggle(tasks: Sequence[TrainTask], place: KaggleSettings) -> None:
     Raises:
         UserError: kernels could not be started or failed.
     """
-    check_weights(tasks[0], place)
+    check_inputs(tasks[0], place)
     with Watch(tasks) as watch:
         Trainer(KernelApi(), tasks, place, watch).run()
 

@@ -60,6 +60,17 @@ def test_tiles_of_ones_own_are_refused(home: Home, kernels: Kernels, capsys: pyt
     assert not kernels.pushed
 
 
+def test_pretrained_weights_are_refused_before_anything_is_made(
+    home: Home, kernels: Kernels, capsys: pytest.CaptureFixture[str]
+):
+    chain, settings = Chain(home.root, capsys), "split.folds=3 train.pretrain=masked"
+    assert chain("train", "--executor", "kaggle", settings=settings, dataset="tgs", experiment="unet") == 2
+    assert chain.error.count("\n") == 1
+    assert "the pretrained weights are on this machine, not at Kaggle; train here or on Ray" in chain.error
+    assert not kernels.pushed
+    assert not (home.root / "data/tgs/pretrained").exists()
+
+
 def test_the_plan_names_the_kernels(home: Home, kernels: Kernels, capsys: pytest.CaptureFixture[str]):
     kernels.refusals = [{"error": "no"}]
     chain = Chain(home.root, capsys)
