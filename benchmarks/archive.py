@@ -19,7 +19,7 @@ from benchmarks.rows import Row
 
 TITLE = "The competition's size"
 EXPERIMENT = "demo"
-STAGES = ("download", "prepare", "mosaic", "split", "train", "validate", "report", "predict", "submit")
+STAGES = ("download", "prepare", "mosaic", "split", "train", "predict", "submit")
 EPOCHS = 1
 
 
@@ -45,9 +45,7 @@ def measure(archive: Path, experiment: str = EXPERIMENT) -> list[Row]:
         "prepare": f"{labelled + test:,} tiles decoded",
         "mosaic": f"{labelled + test:,} tiles",
         "split": f"{labelled:,} tiles",
-        "train": f"one fold of `{experiment}`, {EPOCHS} epoch, out-of-fold tiles predicted with two views",
-        "validate": "one fold",
-        "report": "one fold",
+        "train": f"one fold of `{experiment}`, {EPOCHS} epoch; score and page",
         "predict": f"one fold, {test:,} tiles, two views",
         "submit": f"{lines:,} rows, checked",
     }

@@ -41,6 +41,11 @@ class TrainTask(FoldTask):
     pretrained: Artifact | None = None
     """The network to start from, with ``train.pretrain``."""
 
+    @property
+    def labels(self) -> list[Artifact]:
+        """The teachers' predictions of the test tiles, for a student."""
+        return [each for each in self.trained.inputs if each.stage == "predict"]
+
 
 @dataclass(frozen=True)
 class PretrainTask:
@@ -49,11 +54,6 @@ class PretrainTask:
     settings: Settings
     tiles: Artifact
     pretrained: Artifact
-
-    @property
-    def labels(self) -> list[Artifact]:
-        """The teachers' predictions of the test tiles, for a student."""
-        return [each for each in self.trained.inputs if each.stage == "predict"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -199,8 +199,8 @@ def test_teachers_predict_before_their_student_is_trained(context: Contexts):
     assert {each.context.layout.split_folder for each in goals} == {student.layout.split_folder}
     for each in select.teachers(student):
         finish(each)
-    for each in goals:
-        each.context.freshness.forget()
+    for planned in goals:
+        planned.context.freshness.forget()
     assert steps(*goals) == [(name, ["kernel"]) for name in done[:-1]]
 
 
