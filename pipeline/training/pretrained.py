@@ -26,7 +26,7 @@ def start_from(model: keras.Model, path: Path, settings: Settings) -> None:
     encoder = settings.pretrain.layers == "encoder"
     taken = contracting_layers(model, settings.network) if encoder else shared_layers(model)
     replaced = {id(weight) for layer in taken for weight in layer.weights}
-    # The file also holds the random state of dropout, which stays that of the fold's seed.
+    # The file is loaded whole; what is not to be taken from it gets its initial values back.
     kept = [variable for variable in model.variables if id(variable) not in replaced]
     values = arrays_of(kept)
     load_weights(masked_network(model), path, again="run make clean-pretrain, then the same command again")
