@@ -421,7 +421,7 @@ def test_a_value_may_hold_spaces(root: Path, capsys: pytest.CaptureFixture[str])
     assert "submit: up to date" in chain.printed
 
 
-@pytest.mark.parametrize("message", ['the "best" one costs $5 or `id`', "it's \"`id` $5\""])
+@pytest.mark.parametrize("message", ['the "best" one costs $5 or `id`', 'it\'s "`id` $5"'])
 def test_make_passes_a_setting_on_unchanged(message: str):
     layout = artifacts.Layout(config.ROOT, "demo", "demo", config.load("demo"))
     context = Context(layout, artifacts.Freshness(), (0,), assignments=(f"train.epochs={message}",))

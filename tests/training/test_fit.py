@@ -172,7 +172,7 @@ PSEUDO = ("train.pseudo_fraction=0.5", "train.pseudo_start=0.3")
             )
         ),
     ],
-    ids=["mean and late loss", "everything", "moving average", "plateau", "snapshots", "mean over epochs", "pseudo-labels"],
+    ids=["mean and late loss", "everything", "ema", "plateau", "snapshots", "mean", "pseudo-labels"],
 )
 def test_a_killed_run_resumes_and_ends_as_an_uninterrupted_one(
     tmp_path: Path, settings: tuple[str, ...], epoch: int, step: int | None
