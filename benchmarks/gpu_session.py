@@ -219,7 +219,8 @@ def main(arguments: Sequence[str] | None = None, began: float | None = None) -> 
             return 2
         left = session.unfinished(layout)
     except (UserError, OSError) as error:
-        parser.error(str(error))
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     done = f"session: left: {', '.join(left)}; the same command continues" if left else "session: all folds are done"
     echo(f"{done} ({format_duration(max(0.0, session.left()))} left)")
     return 0

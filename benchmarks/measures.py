@@ -67,10 +67,10 @@ def tile_measures(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, np.
         "score at 0.5": metric.scores_from_areas(area, truth_area, intersection),
         "smooth score": np.where(empty, area == 0, steps),
         "smooth score, empty tiles too": np.where(empty, SOFT_AREA / (SOFT_AREA + expected_area), steps),
-        "less the cross-entropy, salt": np.where(empty, np.nan, -cross_entropy),
+        "negative cross-entropy, salt": np.where(empty, np.nan, -cross_entropy),
         "soft Dice, salt": np.where(empty, np.nan, dice),
-        "less the log-loss of salt or none, by the maximum": -presence_loss(highest, ~empty),
-        "less the log-loss of salt or none, by the mean": -presence_loss(expected_area / truth[0].size, ~empty),
+        "negative log-loss of emptiness, by the maximum": -presence_loss(highest, ~empty),
+        "negative log-loss of emptiness, by the mean": -presence_loss(expected_area / truth[0].size, ~empty),
     }
 
 
@@ -118,7 +118,7 @@ def of_run(run: Run, folder: Path, warn: Callable[[str], object] = print) -> Mea
         warn: gets a line where the probabilities are not there.
     """
     root = run.root(folder)
-    layout = Layout(root, DATASET, run.experiment, config.load(run.experiment, run.assignments))
+    layout = Layout(root, DATASET, run.experiment, config.load(run.experiment, list(run.assignments)))
     scores, kept = layout.experiment_folder / SCORES, root / FILE
     if not scores.is_file():
         return None
@@ -127,7 +127,8 @@ def of_run(run: Run, folder: Path, warn: Callable[[str], object] = print) -> Mea
         if len(found.values) == 1:
             warn(f"{run.name}: its out-of-fold probabilities are not there, so only its score is compared")
             return found
-        np.savez_compressed(kept, ids=found.ids, folds=found.folds, **{f"by {k}": v for k, v in found.values.items()})
+        arrays = {"ids": found.ids, "folds": found.folds} | {f"by {name}": each for name, each in found.values.items()}
+        np.savez_compressed(kept, allow_pickle=False, **arrays)
         return found
     with np.load(kept, allow_pickle=False) as stored:
         values = {name.removeprefix("by "): stored[name] for name in stored.files if name.startswith("by ")}

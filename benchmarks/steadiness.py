@@ -173,7 +173,8 @@ def table(rows: Sequence[Steadiness], text: Callable[[float], str] = "{:.2f}".fo
     for row in rows:
         shown = [*row[2:7], row.predicts]
         numbers = " | ".join("" if math.isnan(each) else text(each) for each in shown)
-        gain = f" ({row.gain:+.2f} ± {row.gain_error:.2f})" if row is not rows[0] else ""
-        verdict = "steadier than the score" if row is not rows[0] and row.steadier else ""
+        compared = row is not rows[0] and not math.isnan(row.gain)
+        gain = f" ({row.gain:+.2f} ± {row.gain_error:.2f})" if compared else ""
+        verdict = "steadier than the score" if compared and row.steadier else ""
         lines.append(f"| {row.name} | {row.tiles:,} | {numbers}{gain} | {verdict} |")
     return lines

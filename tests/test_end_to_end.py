@@ -508,6 +508,7 @@ def test_killed_in_training_the_same_command_ends_with_the_same_submission(finis
     assert not list(root.rglob(".*.writing*"))
 
 
+@pytest.mark.faults
 def test_an_interruption_is_one_line(finished: Path, tmp_path: Path):
     shutil.copytree(finished / "data/demo/raw", tmp_path / "data/demo/raw")
     process = subprocess.Popen(

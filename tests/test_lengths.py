@@ -68,7 +68,7 @@ def test_differences_are_paired_and_their_error_covers_tiles_and_seeds():
 def test_the_runs_have_valid_settings_that_differ(tmp_path: Path):
     trained = [run for epochs in SETTINGS.epochs for run in SETTINGS.runs(epochs, [3])]
     assert len({run.name for run in trained}) == len(trained) == 8
-    found = [config.load(run.experiment, run.assignments) for run in trained]
+    found = [config.load(run.experiment, list(run.assignments)) for run in trained]
     assert len({config.fingerprint(config.as_dict(each)) for each in found}) == 8
     assert [each.train.epochs for each in found] == [48] * 4 + [200] * 4
     assert {each.train.seed for each in found} == {3}

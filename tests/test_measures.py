@@ -31,7 +31,7 @@ def test_a_measure_of_a_tile_has_its_definition():
     none, little, *_ = found["smooth score, empty tiles too"]
     assert none == pytest.approx(50 / (50 + 0.25 * 100 / 255), rel=1e-3)
     assert 0 < little < none < 1
-    cross_entropy, dice = found["less the cross-entropy, salt"], found["soft Dice, salt"]
+    cross_entropy, dice = found["negative cross-entropy, salt"], found["soft Dice, salt"]
     assert np.isnan([*cross_entropy[:2], *dice[:2]]).all()
     assert cross_entropy[2] == pytest.approx(np.log(1 - measures.SMALLEST), rel=1e-3)
     assert cross_entropy[3] == pytest.approx(0.1 * np.log(measures.SMALLEST), rel=1e-2)
@@ -51,7 +51,7 @@ def test_the_log_loss_of_salt_or_none_is_less_where_the_evidence_divides_the_til
 
 def test_the_measures_of_a_run_are_kept_without_its_probabilities(tmp_path: Path):
     run = Run("run", "unet", ("split.folds=2",))
-    layout = Layout(run.root(tmp_path), "tgs", "unet", config.load("unet", run.assignments))
+    layout = Layout(run.root(tmp_path), "tgs", "unet", config.load("unet", list(run.assignments)))
     images, masks = blobs(9)
     folds = np.arange(9) % 2
     names = [f"t{number}" for number in range(9)]
@@ -144,6 +144,17 @@ def test_trainings_that_differ_between_folds_agree_only_within_them():
     (found,) = steadiness.steadiness({"score": values}, folds, screen.design(), FACTORS, draws=10)
     assert found.within_folds > 0.95
     assert abs(found.between_folds) < 0.5
+
+
+def test_a_measure_without_an_order_has_no_numbers():
+    values, folds = made_up()
+    flat = np.ones((24, 1000))
+    score, found = steadiness.steadiness(
+        {"score": values["score"], "flat": flat}, folds, screen.design(), FACTORS, draws=5
+    )
+    assert not found.steadier
+    assert steadiness.table([found])[-1] == "| flat | 1,000 |  |  |  |  |  |  |  |"
+    assert "nan" not in steadiness.table([score, found])[-1]
 
 
 def test_halves_are_disjoint_and_have_half_of_each_fold_or_half_of_the_folds():

@@ -58,7 +58,7 @@ def options(folder: Path) -> Namespace:
     return Namespace(folder=folder, seeds=[0], archive=Path("tiles.zip"), folds="0,1", jobs=2)
 
 
-def write(root: Path, scores: dict[str, float]) -> None:
+def write(root: Path, scores: dict[tuple[str, int], float]) -> None:
     path = root / "data/tgs/experiments/unet/scores.csv"
     path.parent.mkdir(parents=True)
     with path.open("w", newline="") as stream:
@@ -71,7 +71,9 @@ def test_the_table_pairs_tiles_by_id_and_needs_every_run(tmp_path: Path, capsys:
         if run.name == "run-23-seed0":
             with pytest.raises(ValueError, match="not finished: run-23-seed0"):
                 screen.table(FACTORS, options(tmp_path))
-        tiles = {(f"t{each}", each % 2): 0.5 + 0.1 * (row[0] > 0) + 0.001 * each for each in range(4)}
+        tiles: dict[tuple[str, int], float] = {
+            (f"t{each}", each % 2): 0.5 + 0.1 * (row[0] > 0) + 0.001 * each for each in range(4)
+        }
         write(run.root(tmp_path), dict(sorted(tiles.items(), reverse=bool(row[1] > 0))))
     lines = screen.table(FACTORS, options(tmp_path))
     assert lines[2].startswith(f"| {FACTORS.factors[0].name} | `train.weight_decay=0.1` | +0.1000 | 0.0000 |")
