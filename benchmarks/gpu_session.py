@@ -31,8 +31,9 @@ from pipeline.artifacts import Freshness, Layout, backup_folder  # noqa: E402
 from pipeline.artifacts.backup import saved_history, started  # noqa: E402
 from pipeline.config import UserError  # noqa: E402
 from pipeline.config.datasets import DEMO, TGS  # noqa: E402
+from pipeline.road.request import requested_folds  # noqa: E402
 from pipeline.road.select import parse_folds  # noqa: E402
-from pipeline.stages import train  # noqa: E402
+from pipeline.stages import train, validate  # noqa: E402
 from pipeline.system import machine  # noqa: E402
 from pipeline.system.progress import echo, fold_names, format_duration  # noqa: E402
 
@@ -126,7 +127,7 @@ class Session:
     # ---- Results ----------------------------------------------------------------------------------------------------
 
     def unfinished(self, layout: Layout) -> list[str]:
-        """What is left to train, a few words for each fold."""
+        """What is left to do, a few words for each fold, and for the validation of all."""
         freshness, found = Freshness(), []
         for fold in self.folds:
             if freshness.state(train.out_of_fold(layout, fold)).done:
@@ -136,7 +137,8 @@ class Session:
             if freshness.state(artifact).done:
                 done = layout.settings.train.epochs
             found.append(f"fold {fold} ({done} of {layout.settings.train.epochs} epochs done)")
-        return found
+        validated = validate.artifact(layout, requested_folds(layout))
+        return found if found or freshness.state(validated).done else ["the validation"]
 
     def collect(self, layout: Layout, folder: Path, weights: bool) -> None:
         """Leave results in a folder, as zip files of paths below the root folder; unzip them there to continue."""
@@ -209,8 +211,8 @@ def main(arguments: Sequence[str] | None = None, began: float | None = None) -> 
     try:
         session = Session(options, (time.monotonic() if began is None else began) + 60 * options.minutes)
         session.work.mkdir(parents=True, exist_ok=True)
-        if status := session.pipeline("split"):
-            return 2 if status > 0 else status
+        if session.pipeline("split"):
+            return 2
         epochs = session.epochs()
         layout = session.layout(epochs)
         status = session.pipeline("train", f"train.epochs={epochs}")

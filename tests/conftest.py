@@ -45,8 +45,9 @@ LONGEST = (
     "training/test_loop.py",
     "training/test_pseudo_labels.py",
     "data/sources/kaggle/test_submissions.py",
-    "test_blend_command.py",
     "test_notebooks.py",
+    "network/encoders/test_applications.py",
+    "network/test_folding.py",
 )
 """Test files that take longest, which the processes of ``make test`` begin with, so that they end at the same time."""
 

@@ -118,6 +118,12 @@ def test_a_finished_training_leaves_its_results_in_a_few_files(session: Session,
     assert json.loads((layout.experiment_folder / "cv.json").read_text())["result"]["cv"]["tiles"] == 40
 
 
+def test_a_validation_that_there_was_no_time_for_is_left(session: Session, capsys: pytest.CaptureFixture[str]):
+    (session.work / "data/demo/experiments/demo/cv.json").unlink()
+    assert session("--epochs", "2") == 0
+    assert "session: left: the validation; the same command continues" in capsys.readouterr().out
+
+
 def test_large_probabilities_and_weights_are_left_out(session: Session, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(gpu_session, "LARGEST", 1000)
     assert session("--epochs", "2") == 0
