@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     # The short trainings first, which the long ones may not leave time for.
     planned = [run for epochs in lengths.epochs for run in lengths.runs(epochs, options.seeds)]
-    return runs.plan_or_run(parser, planned, options)
+    return runs.plan_or_run(parser, planned, options, measures.of_run)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ compared where its probabilities are not.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,15 +106,10 @@ def _parts(probabilities: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, ..
 # ---- Of a run -------------------------------------------------------------------------------------------------------
 
 
-def of_run(run: Run, folder: Path, warn: Callable[[str], object] = print) -> Measured | None:
+def of_run(run: Run, folder: Path) -> Measured | None:
     """The measures of a finished run, from its file if that is as new as the score; None where it is not finished.
 
     Where neither the file nor the probabilities are there, the score is the only measure.
-
-    Args:
-        run: to measure.
-        folder: of the runs.
-        warn: gets a line where the probabilities are not there.
     """
     root = run.root(folder)
     layout = Layout(root, DATASET, run.experiment, config.load(run.experiment, list(run.assignments)))
@@ -125,7 +119,6 @@ def of_run(run: Run, folder: Path, warn: Callable[[str], object] = print) -> Mea
     if not kept.is_file() or kept.stat().st_mtime_ns < scores.stat().st_mtime_ns:
         found = _computed(layout, scores)
         if len(found.values) == 1:
-            warn(f"{run.name}: its out-of-fold probabilities are not there, so only its score is compared")
             return found
         arrays = {"ids": found.ids, "folds": found.folds} | {f"by {name}": each for name, each in found.values.items()}
         np.savez_compressed(kept, allow_pickle=False, **arrays)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -47,8 +47,14 @@ def command(run: Run, options: argparse.Namespace) -> list[str]:
     ]
 
 
-def train(runs: Iterable[Run], options: argparse.Namespace) -> int:
-    """Train the runs; returns the number of those that failed."""
+def train(runs: Iterable[Run], options: argparse.Namespace, done: Callable[[Run, Path], object]) -> int:
+    """Train the runs; returns the number of those that failed.
+
+    Args:
+        runs: to train.
+        options: see ``add_options``.
+        done: called with each run that is trained, and with the folder of the runs.
+    """
 
     def one(run: Run) -> bool:
         root = run.root(options.folder)
@@ -56,6 +62,8 @@ def train(runs: Iterable[Run], options: argparse.Namespace) -> int:
         with (root / "log").open("ab") as log:
             status = subprocess.run(command(run, options), stdout=log, stderr=log).returncode
         ended = f"failed, see {root / 'log'}" if status else "done"
+        if not status:
+            done(run, options.folder)
         print(f"{run.name}: {ended}", flush=True)
         return bool(status)
 
@@ -63,7 +71,12 @@ def train(runs: Iterable[Run], options: argparse.Namespace) -> int:
         return sum(pool.map(one, runs))
 
 
-def plan_or_run(parser: argparse.ArgumentParser, runs: Sequence[Run], options: argparse.Namespace) -> int:
+def plan_or_run(
+    parser: argparse.ArgumentParser,
+    runs: Sequence[Run],
+    options: argparse.Namespace,
+    done: Callable[[Run, Path], object],
+) -> int:
     """Carry out the action ``plan``, which lists the runs, or ``run``, which trains them; returns the exit status."""
     if options.action == "plan":
         for run in runs:
@@ -71,4 +84,4 @@ def plan_or_run(parser: argparse.ArgumentParser, runs: Sequence[Run], options: a
         return 0
     if options.archive is None:
         parser.error("run needs --archive")
-    return 2 if train(runs, options) else 0
+    return 2 if train(runs, options, done) else 0

@@ -138,6 +138,8 @@ def measured(runs: Sequence[Run], folder: Path) -> tuple[np.ndarray, dict[str, n
     first, *others = (each for _, each in found if each is not None)
     if any(not np.array_equal(first.ids, each.ids) or not np.array_equal(first.folds, each.folds) for each in others):
         raise ValueError("the runs were scored on different tiles or folds")
+    if lacking := [name for name, each in found if each is not None and len(each.values) == 1]:
+        print(f"{', '.join(lacking)}: without out-of-fold probabilities; only the score is compared", file=sys.stderr)
     names = [name for name in first.values if all(name in each.values for each in others)]
     return first.folds, {name: np.array([each.values[name] for each in (first, *others)]) for name in names}
 
@@ -178,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
     except (OSError, ValueError, KeyError) as error:
         parser.error(str(error))
-    return runs.plan_or_run(parser, runs_of(screen, options.seeds), options)
+    return runs.plan_or_run(parser, runs_of(screen, options.seeds), options, measures.of_run)
 
 
 if __name__ == "__main__":

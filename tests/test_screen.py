@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -80,7 +81,9 @@ def test_the_table_pairs_tiles_by_id_and_needs_every_run(tmp_path: Path, capsys:
     assert lines[2].endswith("significant |")
     assert any("24 trainings, 4 tiles" in line for line in lines)
     assert lines[-1].startswith("| score | 4 |")
-    assert "run-05-seed0: its out-of-fold probabilities are not there" in capsys.readouterr().out
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith("run-00-seed0, run-01-seed0")
+    assert warning.endswith("without out-of-fold probabilities; only the score is compared")
     path = trained[5].root(tmp_path) / "data/tgs/experiments/unet/scores.csv"
     path.write_text("id,fold,score\nother,0,0.5\n")
     with pytest.raises(ValueError, match="scored on different tiles"):
@@ -98,6 +101,17 @@ def test_a_run_is_the_ordinary_command_in_its_own_folder(tmp_path: Path):
     chosen = selection(parsed)
     assert config.load(chosen.only_name, [*chosen.assignments]).train.epochs == 48
     assert chosen.jobs == 2
+
+
+def test_runs_that_are_trained_are_measured_and_others_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(runs, "command", lambda run, _: [sys.executable, "-c", f"raise SystemExit({run.name == 'b'})"])
+    given, measured = Namespace(folder=tmp_path, at_once=2), list[str]()
+    wanted = [runs.Run(name, "unet", ()) for name in "abc"]
+    assert runs.train(wanted, given, lambda run, folder: measured.append(run.name)) == 1
+    assert sorted(measured) == ["a", "c"]
+    assert f"b: failed, see {tmp_path / 'b' / 'log'}" in capsys.readouterr().out.splitlines()
 
 
 def test_too_many_factors_leave_nothing_for_the_error(tmp_path: Path):
