@@ -115,7 +115,7 @@ test: | $(VENV)/ready ## lint, type check and the default test suite
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow and not faults and not cluster"
+	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not faults and not cluster"
 test-slow: | $(VENV)/ready ## the tests that take minutes
 	$(PYTHON) -m pytest -m slow
 test-faults: | $(VENV)/ready ## killed runs, damaged files, full disks: the same command must recover

@@ -1,32 +1,30 @@
 """A screen of many settings at once: ``python -m benchmarks.screen run --archive tiles.zip --folder ~/screen``.
 
 Each run of a Plackett-Burman design (Plackett and Burman 1946, https://doi.org/10.1093/biomet/33.4.305) trains the
-folds with every factor at its low or at its high level, so that each effect is estimated from all 24 runs. A run has
-its own root folder, is trained by the ordinary command, and resumes where it stopped. ``table`` compares the runs tile
-by tile and prints, for each factor, the effect on the score, its standard errors and its significance.
+folds with every factor at its low or at its high level, so that each effect is estimated from all 24 runs. ``table``
+compares the runs tile by tile and prints, for each factor, the effect on the score, its standard errors and its
+significance; and for each measure of ``benchmarks.measures`` how steadily it ranks the runs, beside the score.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import subprocess
 import sys
 import tomllib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.reporting.leaderboard_entries import SCORES, read_scores
+from benchmarks import measures, runs, steadiness
+from benchmarks.runs import Run
 
 HERE = Path(__file__).parent
 GENERATOR = "+++++-+-++--++--+-+----"
 """First row of the design with 24 runs (Plackett and Burman 1946, table for N = 24)."""
-DATASET = "tgs"
 
 
 @dataclass(frozen=True)
@@ -115,66 +113,47 @@ def effects(scores: np.ndarray, levels: np.ndarray, names: Sequence[str]) -> lis
 # ---- Runs -----------------------------------------------------------------------------------------------------------
 
 
-def folder_of(folder: Path, run: int, seed: int) -> Path:
-    """Root folder of a run."""
-    return folder / f"run-{run:02}-seed{seed}"
-
-
-def command(screen: Screen, run: int, seed: int, options: argparse.Namespace) -> list[str]:
-    """The pipeline's command for a run."""
-    settings = [part for each in screen.assignments(design()[run].tolist(), seed) for part in ("--set", each)]
+def runs_of(screen: Screen, seeds: Sequence[int]) -> list[Run]:
+    """The runs of the design, for one seed after another."""
     return [
-        *(sys.executable, "-m", "pipeline", "train", "--experiment", screen.experiment, "--dataset", DATASET),
-        *("--archive", str(options.archive), "--root", str(folder_of(options.folder, run, seed))),
-        *("--folds", options.folds, "--jobs", str(options.jobs), *settings),
+        Run(f"run-{run:02}-seed{seed}", screen.experiment, tuple(screen.assignments(levels.tolist(), seed)))
+        for seed in seeds
+        for run, levels in enumerate(design())
     ]
-
-
-def train(screen: Screen, options: argparse.Namespace) -> int:
-    """Train every run of the design; returns the number of runs that failed."""
-
-    def one(run: int, seed: int) -> bool:
-        root = folder_of(options.folder, run, seed)
-        root.mkdir(parents=True, exist_ok=True)
-        with (root / "log").open("ab") as log:
-            status = subprocess.run(command(screen, run, seed, options), stdout=log, stderr=log).returncode
-        ended = f"failed, see {root / 'log'}" if status else "done"
-        print(f"run {run:2} seed {seed}: {ended}", flush=True)
-        return bool(status)
-
-    wanted = [(run, seed) for seed in options.seeds for run in range(len(design()))]
-    with ThreadPoolExecutor(options.at_once) as pool:
-        return sum(pool.map(lambda pair: one(*pair), wanted))
 
 
 # ---- Table ----------------------------------------------------------------------------------------------------------
 
 
-def tile_scores(root: Path, experiment: str) -> dict[str, float]:
-    """Tile id -> cross-fitted score of a finished run; empty where it is not finished."""
-    path = root / "data" / DATASET / "experiments" / experiment / SCORES
-    return read_scores(path) if path.is_file() else {}
-
-
-def table(screen: Screen, options: argparse.Namespace) -> list[str]:
-    """The effects as lines of a Markdown table.
+def measured(runs: Sequence[Run], folder: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The folds of the tiles, (n,) int64, and the values that all runs have: measure -> (runs, n), the score first.
 
     Raises:
         ValueError: a run is not finished, or was scored on other tiles.
     """
-    levels, blocks = design(), []
-    for seed in options.seeds:
-        found = [tile_scores(folder_of(options.folder, run, seed), screen.experiment) for run in range(len(levels))]
-        unfinished = [str(run) for run, each in enumerate(found) if not each]
-        if unfinished:
-            raise ValueError(f"seed {seed}: not finished: run {', '.join(unfinished)}")
-        ids = sorted(found[0])
-        if any(each.keys() != found[0].keys() for each in found):
-            raise ValueError(f"seed {seed}: the runs were scored on different tiles")
-        blocks.append(np.array([[each[tile] for tile in ids] for each in found]))
-    scores = np.vstack(blocks)
+    found = [(run.name, measures.of_run(run, folder)) for run in runs]
+    unfinished = [name for name, each in found if each is None]
+    if unfinished:
+        raise ValueError(f"not finished: {', '.join(unfinished)}")
+    first, *others = (each for _, each in found if each is not None)
+    if any(not np.array_equal(first.ids, each.ids) or not np.array_equal(first.folds, each.folds) for each in others):
+        raise ValueError("the runs were scored on different tiles or folds")
+    if lacking := [name for name, each in found if each is not None and len(each.values) == 1]:
+        print(f"{', '.join(lacking)}: without out-of-fold probabilities; only the score is compared", file=sys.stderr)
+    names = [name for name in first.values if all(name in each.values for each in others)]
+    return first.folds, {name: np.array([each.values[name] for each in (first, *others)]) for name in names}
+
+
+def table(screen: Screen, options: argparse.Namespace) -> list[str]:
+    """The effects, and how steadily each measure ranks, as lines of two Markdown tables.
+
+    Raises:
+        ValueError: a run is not finished, or was scored on other tiles.
+    """
+    folds, values = measured(runs_of(screen, options.seeds), options.folder)
+    levels, scores = np.vstack([design()] * len(options.seeds)), values[measures.SCORE]
     names = [factor.name for factor in screen.factors]
-    rows = effects(scores, np.vstack([levels] * len(blocks)), names)
+    rows = effects(scores, levels, names)
     lines = [
         "| factor | high level | effect | standard error, trainings | standard error, tiles | |",
         "|---|---|---|---|---|---|",
@@ -184,19 +163,15 @@ def table(screen: Screen, options: argparse.Namespace) -> list[str]:
         high = ", ".join(f"`{each}`" for each in factor.high)
         lines.append(f"| {row.name} | {high} | {row.effect:+.4f} | {row.error:.4f} | {row.tile_error:.4f} | {mark} |")
     about = f"{len(scores)} trainings, {scores.shape[1]:,} tiles, mean score {scores.mean():.4f}."
-    return [*lines, "", about]
+    compared = steadiness.table(steadiness.steadiness(values, folds, levels, len(names)))
+    return [*lines, "", about, "", *compared]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.screen", description=__doc__.splitlines()[0])
     parser.add_argument("action", choices=("plan", "run", "table"), help="list the runs, train them, compare them")
-    parser.add_argument("--folder", type=Path, required=True, help="gets one folder for each run")
-    parser.add_argument("--archive", type=Path, help="a zip or folder with the tiles")
     parser.add_argument("--factors", type=Path, default=HERE / "screen.toml")
-    parser.add_argument("--folds", default="", help="only these folds (default: all)")
-    parser.add_argument("--seeds", type=lambda text: [int(each) for each in text.split(",")], default=[0])
-    parser.add_argument("--jobs", type=int, default=1, help="folds at once in each run")
-    parser.add_argument("--at-once", type=int, default=1, help="runs at once")
+    runs.add_options(parser)
     options = parser.parse_args(arguments)
     try:
         screen = read(options.factors)
@@ -205,14 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
     except (OSError, ValueError, KeyError) as error:
         parser.error(str(error))
-    if options.action == "plan":
-        for run, levels in enumerate(design()):
-            print(f"run {run:2}: {' '.join(screen.assignments(levels.tolist(), options.seeds[0]))}")
-        return 0
-    if options.archive is None:
-        parser.error("run needs --archive")
-    failed = train(screen, options)
-    return 2 if failed else 0
+    return runs.plan_or_run(parser, runs_of(screen, options.seeds), options, measures.of_run)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from pipeline.cli import main as command_line
+from pipeline.reporting import leaderboard, pages
 
 if TYPE_CHECKING:
     import keras
@@ -37,6 +39,25 @@ TINY = (
 """Settings of a run that takes seconds."""
 
 
+LONGEST = (
+    "training/test_fit.py",
+    "test_end_to_end.py",
+    "training/test_loop.py",
+    "training/test_pseudo_labels.py",
+    "data/sources/kaggle/test_submissions.py",
+    "test_notebooks.py",
+    "network/encoders/test_applications.py",
+    "network/test_folding.py",
+)
+"""Test files that take longest, which the processes of ``make test`` begin with, so that they end at the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest test files first."""
+    rank = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
 @pytest.fixture(autouse=True)
 def _float32() -> Iterator[None]:
     """Restore Keras' precision, which a network sets on a machine that computes in bfloat16."""
@@ -46,7 +67,10 @@ def _float32() -> Iterator[None]:
 
 
 class Chain:
-    """The command line on its own root folder, in this process."""
+    """The command line on its own root folder, in this process, with empty figures.
+
+    Drawing takes most of the time of a report; the figures of ``finished`` and of ``tests/reporting`` are real.
+    """
 
     def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.root, self._capsys = root, capsys
@@ -57,10 +81,13 @@ class Chain:
         """Run one command; what it printed is in ``printed`` and ``error``."""
         self._capsys.readouterr()
         common = ["--root", str(self.root), "--dataset", dataset, "--experiment", experiment]
-        try:
-            status = command_line.main([*arguments, *common, *(["--set", settings] if settings else [])])
-        except SystemExit as exit_:
-            status = int(exit_.code or 0)
+        with pytest.MonkeyPatch.context() as patch:
+            for module in (pages, leaderboard):
+                patch.setattr(module, "drawing", lambda figure, caption: ("", caption))
+            try:
+                status = command_line.main([*arguments, *common, *(["--set", settings] if settings else [])])
+            except SystemExit as exit_:
+                status = int(exit_.code or 0)
         captured = self._capsys.readouterr()
         self.printed, self.error = captured.out, captured.err
         return status
@@ -120,11 +147,16 @@ def noisy(
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root folder with a finished chain; tests copy it before they change anything."""
-    root = tmp_path_factory.mktemp("finished")
-    ran = command("submit", root=root)
-    assert ran.returncode == 0, ran.stderr
-    (root / "printed.txt").write_text(ran.stdout)
+    """A root folder with a finished chain, made once for all test processes; tests copy it before they change it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # which the processes have in common
+    root = folder / "finished"
+    with FileLock(folder / "finished.lock"):
+        if not (root / "printed.txt").is_file():
+            ran = command("submit", root=root)
+            assert ran.returncode == 0, ran.stderr
+            (root / "printed.txt").write_text(ran.stdout)
     return root
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import sys
 from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import screen
+from benchmarks import runs, screen
 from pipeline import config
 
 FACTORS = screen.read(screen.HERE / "screen.toml")
@@ -58,33 +59,39 @@ def options(folder: Path) -> Namespace:
     return Namespace(folder=folder, seeds=[0], archive=Path("tiles.zip"), folds="0,1", jobs=2)
 
 
-def write(root: Path, scores: dict[str, float]) -> None:
+def write(root: Path, scores: dict[tuple[str, int], float]) -> None:
     path = root / "data/tgs/experiments/unet/scores.csv"
     path.parent.mkdir(parents=True)
     with path.open("w", newline="") as stream:
-        csv.writer(stream).writerows([("id", "score"), *scores.items()])
+        csv.writer(stream).writerows([("id", "fold", "score"), *((*tile, score) for tile, score in scores.items())])
 
 
-def test_the_table_pairs_tiles_by_id_and_needs_every_run(tmp_path: Path):
-    levels = screen.design()
-    for run, row in enumerate(levels[:-1]):
-        tiles = {f"t{each}": 0.5 + 0.1 * (row[0] > 0) + 0.001 * each for each in range(4)}
-        write(screen.folder_of(tmp_path, run, 0), dict(sorted(tiles.items(), reverse=bool(run % 2))))
-    with pytest.raises(ValueError, match="seed 0: not finished: run 23"):
-        screen.table(FACTORS, options(tmp_path))
-    write(screen.folder_of(tmp_path, 23, 0), {f"t{each}": 0.5 + 0.001 * each for each in range(4)})
+def test_the_table_pairs_tiles_by_id_and_needs_every_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    trained = screen.runs_of(FACTORS, [0])
+    for run, row in zip(trained, screen.design(), strict=True):
+        if run.name == "run-23-seed0":
+            with pytest.raises(ValueError, match="not finished: run-23-seed0"):
+                screen.table(FACTORS, options(tmp_path))
+        tiles: dict[tuple[str, int], float] = {
+            (f"t{each}", each % 2): 0.5 + 0.1 * (row[0] > 0) + 0.001 * each for each in range(4)
+        }
+        write(run.root(tmp_path), dict(sorted(tiles.items(), reverse=bool(row[1] > 0))))
     lines = screen.table(FACTORS, options(tmp_path))
     assert lines[2].startswith(f"| {FACTORS.factors[0].name} | `train.weight_decay=0.1` | +0.1000 | 0.0000 |")
     assert lines[2].endswith("significant |")
-    assert "24 trainings, 4 tiles" in lines[-1]
-    path = screen.folder_of(tmp_path, 5, 0) / "data/tgs/experiments/unet/scores.csv"
-    path.write_text("id,score\nother,0.5\n")
+    assert any("24 trainings, 4 tiles" in line for line in lines)
+    assert lines[-1].startswith("| score | 4 |")
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith("run-00-seed0, run-01-seed0")
+    assert warning.endswith("without out-of-fold probabilities; only the score is compared")
+    path = trained[5].root(tmp_path) / "data/tgs/experiments/unet/scores.csv"
+    path.write_text("id,fold,score\nother,0,0.5\n")
     with pytest.raises(ValueError, match="scored on different tiles"):
         screen.table(FACTORS, options(tmp_path))
 
 
 def test_a_run_is_the_ordinary_command_in_its_own_folder(tmp_path: Path):
-    made = screen.command(FACTORS, 2, 0, options(tmp_path))
+    made = runs.command(screen.runs_of(FACTORS, [0])[2], options(tmp_path))
     assert made[1:5] == ["-m", "pipeline", "train", "--experiment"]
     assert str(tmp_path / "run-02-seed0") in made
     from pipeline.cli import commands, main
@@ -94,6 +101,17 @@ def test_a_run_is_the_ordinary_command_in_its_own_folder(tmp_path: Path):
     chosen = selection(parsed)
     assert config.load(chosen.only_name, [*chosen.assignments]).train.epochs == 48
     assert chosen.jobs == 2
+
+
+def test_runs_that_are_trained_are_measured_and_others_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(runs, "command", lambda run, _: [sys.executable, "-c", f"raise SystemExit({run.name == 'b'})"])
+    given, measured = Namespace(folder=tmp_path, at_once=2), list[str]()
+    wanted = [runs.Run(name, "unet", ()) for name in "abc"]
+    assert runs.train(wanted, given, lambda run, folder: measured.append(run.name)) == 1
+    assert sorted(measured) == ["a", "c"]
+    assert f"b: failed, see {tmp_path / 'b' / 'log'}" in capsys.readouterr().out.splitlines()
 
 
 def test_too_many_factors_leave_nothing_for_the_error(tmp_path: Path):
@@ -108,4 +126,4 @@ def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit) as ended:
         screen.main(["table", "--folder", str(tmp_path)])
     assert ended.value.code == 2
-    assert "not finished: run 0, 1" in capsys.readouterr().err.splitlines()[-1]
+    assert "not finished: run-00-seed0, run-01-seed0" in capsys.readouterr().err.splitlines()[-1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -30,27 +32,37 @@ def tiles(count: int, size: int = 32) -> np.ndarray:
     return np.random.default_rng(1).uniform(0, 255, (count, size, size, 1)).astype(np.float32)
 
 
+EVERYTHING: dict[str, Any] = {"width": 4, "levels": 2}
+"""By default a network has attention, a hypercolumn and auxiliary outputs."""
+BARE: dict[str, Any] = {
+    "width": 4,
+    "levels": 2,
+    "attention": "none",
+    "hypercolumn": False,
+    "deep_supervision": 0,
+    "empty_head": 0,
+}
+
+
 @pytest.mark.parametrize(
     "settings",
     [
-        NetworkSettings(width=4, levels=2),
-        NetworkSettings(width=4, levels=2, residual=False, stem="none", upsampling="bilinear"),
-        NetworkSettings(width=4, levels=2, norm="group"),
-        NetworkSettings(width=4, levels=2, norm="none", residual=False),
-        NetworkSettings(width=4, levels=2, attention="scse", hypercolumn=True, deep_supervision=0.5, empty_head=0.1),
-        NetworkSettings(width=4, levels=2, encoder="se_resnet34"),
-        NetworkSettings(width=4, levels=2, empty_gate="features"),
-        NetworkSettings(width=4, levels=2, encoder_attention="scse"),
-        NetworkSettings(width=4, levels=1, encoder="resnet34", encoder_attention="scse"),
-        NetworkSettings(width=4, levels=1, context="pyramid"),
-        NetworkSettings(width=4, levels=1, context="dilated"),
+        EVERYTHING,
+        {**BARE, "residual": False, "stem": "none", "upsampling": "bilinear"},
+        {**BARE, "norm": "group"},
+        {**BARE, "norm": "none", "residual": False},
+        {**BARE, "encoder": "se_resnet34"},
+        {**BARE, "empty_head": 0.1, "empty_gate": "features"},
+        {**BARE, "encoder_attention": "scse"},
+        {**BARE, "levels": 1, "encoder": "resnet34", "encoder_attention": "scse"},
+        {**BARE, "levels": 1, "context": "pyramid"},
+        {**BARE, "levels": 1, "context": "dilated"},
     ],
     ids=[
-        "residual",
+        "everything",
         "plain",
         "group norm",
         "no norm",
-        "everything",
         "se_resnet34",
         "features of the tile",
         "scse",
@@ -59,16 +71,39 @@ def tiles(count: int, size: int = 32) -> np.ndarray:
         "dilated",
     ],
 )
-def test_the_folded_model_has_no_batch_norm_and_the_same_outputs(settings: NetworkSettings):
-    model = perturbed(build_unet(settings, 32, seed=1))
+def test_the_folded_model_has_no_batch_norm_and_the_same_outputs(settings: dict[str, Any]):
+    model = perturbed(build_unet(NetworkSettings(**settings), 32, seed=1))
     folded = FoldedModel(model)
     folded.copy_weights_from(model)
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in folded.model.layers)
     np.testing.assert_allclose(answers(folded.model, tiles(2)), answers(model, tiles(2)), rtol=1e-3, atol=1e-3)
-    # It takes the weights of any network with the same layers.
-    other = perturbed(build_unet(settings, 32, seed=2), seed=5)
-    folded.copy_weights_from(other)
-    np.testing.assert_allclose(answers(folded.model, tiles(2)), answers(other, tiles(2)), rtol=1e-3, atol=1e-3)
+
+
+def test_it_takes_the_weights_of_any_network_with_the_same_layers():
+    settings = NetworkSettings(**EVERYTHING)
+    folded = FoldedModel(build_unet(settings, 32, seed=1))
+    for seed in (2, 3):
+        other = perturbed(build_unet(settings, 32, seed=seed), seed)
+        folded.copy_weights_from(other)
+        np.testing.assert_allclose(answers(folded.model, tiles(2)), answers(other, tiles(2)), rtol=1e-3, atol=1e-3)
+
+
+def test_the_folded_model_uses_the_weights_of_a_normalization():
+    # As a pretrained EfficientNet of keras.applications has.
+    def network(mean: float, variance: float) -> keras.Model:
+        image = keras.Input((8, 8, 3))
+        x = keras.layers.Normalization(name="normalization")(image)
+        model = keras.Model(image, keras.layers.Conv2D(2, 3)(x))
+        norm = model.get_layer("normalization")
+        norm.set_weights([np.full(3, mean), np.full(3, variance), *norm.get_weights()[2:]])
+        norm.finalize_state()
+        return model
+
+    model = network(0.4, 0.05)
+    folded = FoldedModel(network(0, 1))
+    folded.copy_weights_from(model)
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_allclose(answers(folded.model, images), answers(model, images), rtol=1e-3, atol=1e-3)
 
 
 def test_norms_are_folded_into_every_kind_of_convolution_and_nothing_else():

@@ -82,16 +82,26 @@ def test_a_restored_training_continues_as_the_original(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "change", ["identity", "no state", "no best", "half a best", "another last layer", "another optimizer"]
+    "change",
+    [
+        *("identity", "no state", "empty state", "no archive", "half a state"),
+        *("no best", "half a best", "another last layer", "another optimizer"),
+    ],
 )
 def test_a_state_that_does_not_fit_is_not_used_and_the_model_is_unchanged(tmp_path: Path, change: str):
     saved(tmp_path)
-    identity, model = "x", network()
+    identity, model, written = "x", network(), tmp_path / STATE
     best = Checkpoint(tmp_path, "x").best_path(0)
     if change == "identity":
         identity = "y"
     elif change == "no state":
-        (tmp_path / STATE).unlink()
+        written.unlink()
+    elif change == "empty state":
+        written.write_bytes(b"")
+    elif change == "no archive":
+        written.write_bytes(b"not a zip")
+    elif change == "half a state":
+        written.write_bytes(written.read_bytes()[: written.stat().st_size // 2])
     elif change == "no best":
         best.unlink()
     elif change == "half a best":

@@ -125,13 +125,23 @@ def test_the_mean_over_epochs_is_scored_and_the_training_is_unchanged(tmp_path: 
     assert [row["score"] for row in raw[2:]] != [row["score"] for row in average[2:]]
 
 
+AVERAGED = ("train.ema_momentum=0.7", "network.norm=batch", "train.epochs=2", "train.keep=last")
+
+
+@pytest.fixture(scope="module")
+def with_raw_statistics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("raw")
+    train_fold(folder, *AVERAGED)
+    return folder
+
+
 @pytest.mark.parametrize("statistics", ["averaged", "recomputed"])
-def test_other_statistics_of_the_averaged_weights_leave_the_training_unchanged(tmp_path: Path, statistics: str):
-    options = ("train.ema_momentum=0.7", "network.norm=batch", "train.epochs=2", "train.keep=last")
-    train_fold(tmp_path / "raw", *options)
-    train_fold(tmp_path / "other", *options, f"train.ema_statistics={statistics}")
-    assert [row["loss"] for row in history(tmp_path / "raw")] == [row["loss"] for row in history(tmp_path / "other")]
-    raw, other = (weights(tmp_path / name, "last.weights.h5") for name in ("raw", "other"))
+def test_other_statistics_of_the_averaged_weights_leave_the_training_unchanged(
+    with_raw_statistics: Path, tmp_path: Path, statistics: str
+):
+    train_fold(tmp_path, *AVERAGED, f"train.ema_statistics={statistics}")
+    assert [row["loss"] for row in history(with_raw_statistics)] == [row["loss"] for row in history(tmp_path)]
+    raw, other = (weights(folder, "last.weights.h5") for folder in (with_raw_statistics, tmp_path))
     changed = [name for name in raw if not np.array_equal(raw[name], other[name])]
     assert {name.rpartition("/")[2] for name in changed} == {"2", "3"}  # the mean and the variance of each norm
 

@@ -27,8 +27,8 @@ def test_every_backbone_of_keras_is_offered():
     assert set(get_args(Application)) == existing
 
 
-LIGHT = ["MobileNetV2", "ResNet50", "EfficientNetV2B0", "ConvNeXtTiny"]
-"""One of each kind; ConvNeXt has no features at stride 2."""
+LIGHT = ["EfficientNetV2B0", "ConvNeXtTiny"]
+"""One with batch norms, of every kind of convolution, and one without them or features at stride 2."""
 
 
 @pytest.mark.parametrize(
@@ -83,18 +83,6 @@ def test_a_backbone_starts_from_a_file_of_weights(tmp_path: Path):
     source.save_weights(path)
     model = build_unet(network(encoder="MobileNetV2", weights=str(path), levels=3), 64)
     np.testing.assert_array_equal(model.get_layer("Conv1").get_weights()[0], source.get_layer("Conv1").get_weights()[0])
-
-
-def test_the_folded_model_uses_the_weights_of_a_normalization():
-    settings = network(encoder="EfficientNetB0", levels=3)
-    model, other = build_unet(settings, 64, seed=1), build_unet(settings, 64, seed=2)
-    norm = next(layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
-    norm.set_weights([np.full(3, 0.4), np.full(3, 0.05), *norm.get_weights()[2:]])
-    norm.finalize_state()
-    folded = FoldedModel(other)
-    folded.copy_weights_from(model)
-    tiles = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 1)).astype(np.float32)
-    np.testing.assert_allclose(answers(folded.model, tiles), answers(model, tiles), rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("encoder", ["ResNet50", "EfficientNetV2B0"])

@@ -121,7 +121,14 @@ def test_an_upload_whose_score_cannot_be_queried_counts_as_uploaded(monkeypatch:
     assert max(timeouts) <= 1.5
 
 
-@pytest.mark.parametrize("where", ["StartSubmissionUpload", "upload", "CreateSubmission"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param("StartSubmissionUpload", marks=pytest.mark.slow),
+        "upload",
+        pytest.param("CreateSubmission", marks=pytest.mark.slow),
+    ],
+)
 def test_an_upload_that_stalls_ends_in_one_line_and_is_made_by_the_next_command(ready: User, where: str):
     ready.kaggle.stall[where], ready.timeout = 0, "1"
     assert "has sent nothing for 1 s during the upload; run the same command" in refused(ready.run("submit"))
