@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from types import ModuleType
 
 import keras
 import numpy as np
@@ -13,6 +15,9 @@ from benchmarks import __main__ as command
 from benchmarks import made_up, peers
 from benchmarks.flops import forward_flops
 from benchmarks.rows import Row, versus
+from pipeline.config import load
+from pipeline.network.losses import make_loss
+from pipeline.prediction.build import make_network
 from pipeline.scoring import thresholding
 
 
@@ -122,3 +127,41 @@ def test_what_does_not_change_the_pace_is_no_former_setting(monkeypatch: pytest.
         monkeypatch.setattr(config, "load", lambda _, other=other: other)
         assert (command.measured_settings("unet") == today) is same
         monkeypatch.undo()
+
+
+def _torch_networks() -> ModuleType:
+    pytest.importorskip("torch")
+    from benchmarks import torch_networks
+
+    return torch_networks
+
+
+@pytest.mark.parametrize("name", ["kernel", "unet"])
+def test_the_networks_in_pytorch_have_the_shapes_and_parameters_of_ours(name: str):
+    networks = _torch_networks()
+    import torch
+
+    settings = load(name, ["network.width=4", "network.levels=2", "train.precision=float32"])
+    ours, transform = make_network(settings)
+    theirs = {"kernel": networks.KernelUNet, "unet": networks.DefaultUNet}[name](settings.network)
+    assert sorted(math.prod(each.shape) for each in ours.trainable_weights) == sorted(
+        each.numel() for each in theirs.parameters()
+    )
+    found = theirs(torch.zeros(1, 1, transform.size, transform.size)).permute(0, 2, 3, 1)
+    assert tuple(found.shape[1:]) == ours.output_shape[1:]
+
+
+def test_the_loss_in_pytorch_is_that_of_the_default():
+    networks = _torch_networks()
+    import torch
+
+    settings = load("unet")
+    draw = np.random.default_rng(0)
+    outputs, truth = draw.normal(size=(3, 16, 16, 5)).astype(np.float32), draw.random((3, 16, 16, 1)) > 0.6
+    outputs[..., 1] = draw.normal(size=(3, 1, 1))
+    truth[0] = False
+    ours = make_loss(settings.train.late_loss, settings.network)(truth.astype(np.float32), outputs)
+    theirs = networks.default_loss(settings.network)(
+        *(torch.from_numpy(each.transpose(0, 3, 1, 2).astype(np.float32)) for each in (outputs, truth))
+    )
+    assert float(theirs) == pytest.approx(float(ours), rel=1e-5)
