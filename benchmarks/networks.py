@@ -27,9 +27,11 @@ def compiled_network(
 
 
 def plain(model: keras.Model) -> keras.Model:
-    """The same network with Keras' own batch norm, as it comes when someone writes it."""
+    """The same network and weights, with Keras' own batch norm."""
     own = {"BatchNormalization": keras.layers.BatchNormalization, "Gate": Gate}
-    return keras.Model.from_config(model.get_config(), custom_objects=own)
+    copy = keras.Model.from_config(model.get_config(), custom_objects=own)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def random_batch(count: int, size: int, answer: int) -> tuple[np.ndarray, np.ndarray]:
