@@ -32,6 +32,10 @@ LEAST = 0.2
 """Seconds for which a layer is measured, over and over; the fastest run counts."""
 
 
+SHOWN = 0.005
+"""Least share of a network's time of a layer in the figure: smaller ones only show the time of calling them."""
+
+
 @dataclass(frozen=True)
 class Point:
     """A layer, or a whole network.
@@ -134,19 +138,23 @@ def draw(networks: dict[str, Network], peaks: dict[str, float], memory: float, k
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(9, 5.4), layout="constrained")
-    every = [point for network in networks.values() for point in [network.whole, *network.layers]]
+    shown = {
+        name: [point for point in network.layers if point.seconds >= SHOWN * network.whole.seconds]
+        for name, network in networks.items()
+    }
+    every = [point for name, network in networks.items() for point in [network.whole, *shown[name]]]
     left, right = min(point.intensity for point in every) / 2, max(point.intensity for point in every) * 2
     x = np.geomspace(left, max(right, 2 * max(peaks.values()) / memory), 400)
     for number, (name, peak) in enumerate(sorted(peaks.items(), key=lambda pair: -pair[1])):
         axes.plot(x, np.minimum(peak, memory * x) / 1e9, color="0.25", ls=("-", "--")[number], lw=1.2, zorder=1)
         text = f"matrix products in {name}: {peak / 1e9:,.0f} GFLOP/s"
-        axes.annotate(text, (x[-1], peak / 1e9), (0, 4), textcoords="offset points", ha="right", fontsize=9)
+        axes.annotate(text, (x[-1], peak / 1e9), (-5, 4), textcoords="offset points", ha="right", fontsize=9)
     for number, (name, network) in enumerate(networks.items()):
         colour, whole = f"C{number}", network.whole
         axes.scatter(
-            [point.intensity for point in network.layers],
-            [point.pace / 1e9 for point in network.layers],
-            [12 + 900 * point.seconds / whole.seconds for point in network.layers],
+            [point.intensity for point in shown[name]],
+            [point.pace / 1e9 for point in shown[name]],
+            [12 + 900 * point.seconds / whole.seconds for point in shown[name]],
             color=colour,
             alpha=0.45,
             lw=0,
@@ -156,7 +164,7 @@ def draw(networks: dict[str, Network], peaks: dict[str, float], memory: float, k
     axes.set(xscale="log", yscale="log", xlim=(x[0], x[-1]), xlabel="operations per byte read or written")
     axes.set_ylabel("GFLOP/s, forward")
     key = f"sloped line: memory, {memory / 1e9:.0f} GB/s\nstar: a network\ndot: one of its layers alone,\n"
-    key += "larger for a larger share of the network's time"
+    key += f"larger for a larger share of the network's time (from {SHOWN:.1%})"
     axes.text(0.02, 0.97, key, transform=axes.transAxes, va="top", fontsize=9)
     axes.set_title(f"{cpu_name()}, {cores()} cores: networks in {kind}", fontsize=11)
     axes.legend(loc="lower right", frameon=False)
