@@ -163,9 +163,9 @@ def draw(networks: dict[str, Network], peaks: dict[str, float], memory: float, k
         axes.scatter([whole.intensity], [whole.pace / 1e9], label=name, **star)
     axes.set(xscale="log", yscale="log", xlim=(x[0], x[-1]), xlabel="operations per byte read or written")
     axes.set_ylabel("GFLOP/s, forward")
-    key = f"sloped line: memory, {memory / 1e9:.0f} GB/s\nstar: a network\ndot: one of its layers alone,\n"
-    key += f"larger for a larger share of the network's time (from {SHOWN:.1%})"
-    axes.text(0.02, 0.97, key, transform=axes.transAxes, va="top", fontsize=9)
+    key = f"Sloped line: memory, {memory / 1e9:.0f} GB/s. Star: a whole network. Dot: one of its layers alone;\n"
+    key += f"the area is its share of the network's time (layers below {SHOWN:.1%} are left out)."
+    figure.supxlabel(key, fontsize=9)
     axes.set_title(f"{cpu_name()}, {cores()} cores: networks in {kind}", fontsize=11)
     axes.legend(loc="lower right", frameon=False)
     axes.grid(alpha=0.25, which="both", lw=0.5)
