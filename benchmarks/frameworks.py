@@ -98,11 +98,12 @@ def _torch_step(
     half = precision() == "mixed_bfloat16"
     x, y = (torch.from_numpy(np.ascontiguousarray(each.transpose(0, 3, 1, 2))) for each in (images, masks))
     x = x.to(memory_format=torch.channels_last)
+    network: torch.nn.Module
     if name == "kernel":
-        network, loss, scale, offset = torch_networks.KernelUNet(settings.network), torch_networks.pixel_loss, 255, 0
+        network, loss, scale, offset = torch_networks.KernelUNet(settings.network), torch_networks.kernel_loss(), 255, 0
     else:
-        network, scale, offset = torch_networks.DefaultUNet(settings.network), 64, 2
-        loss = torch_networks.default_loss(settings.network)
+        network, loss = torch_networks.DefaultUNet(settings.network), torch_networks.default_loss(settings.network)
+        scale, offset = 64, 2
     network = network.to(memory_format=torch.channels_last).train()
     make = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.train.optimizer]
     optimizer = make(network.parameters(), lr=settings.train.learning_rate, fused=True)

@@ -7,6 +7,7 @@ torch is installed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -101,17 +102,17 @@ class DefaultUNet(nn.Module):
         return torch.cat([logits, tile.expand_as(logits), *deep], 1)
 
 
-def pixel_loss(outputs: Tensor, truth: Tensor) -> Tensor:
-    """Binary cross-entropy: logits and truth (batch, 1, h, w) -> scalar."""
-    return functional.binary_cross_entropy_with_logits(outputs.float(), truth)
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""A network's output and the truth, (batch, channels, h, w) and (batch, 1, h, w) -> scalar."""
 
 
-def default_loss(settings: NetworkSettings) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss ``bce_symmetric_lovasz`` with the auxiliary losses of ``unet``.
+def kernel_loss() -> Loss:
+    """Binary cross-entropy."""
+    return lambda outputs, truth: functional.binary_cross_entropy_with_logits(outputs.float(), truth)
 
-    The function that is returned takes the output of ``DefaultUNet`` and the truth (batch, 1, h, w), and returns a
-    scalar.
-    """
+
+def default_loss(settings: NetworkSettings) -> Loss:
+    """The loss ``bce_symmetric_lovasz`` with the auxiliary losses of ``unet``."""
 
     def loss(outputs: Tensor, truth: Tensor) -> Tensor:
         outputs = outputs.float()

@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import keras
 import numpy as np
@@ -162,7 +163,9 @@ def test_the_loss_in_pytorch_is_that_of_the_default():
     outputs, truth = draw.normal(size=(3, 16, 16, 5)).astype(np.float32), draw.random((3, 16, 16, 1)) > 0.6
     outputs[..., 1] = draw.normal(size=(3, 1, 1))
     truth[0] = False
-    ours = make_loss(settings.train.late_loss, settings.network)(truth.astype(np.float32), outputs)
+    ours = make_loss(settings.train.late_loss or settings.train.loss, settings.network)(
+        truth.astype(np.float32), outputs
+    )
     theirs = networks.default_loss(settings.network)(
         *(torch.from_numpy(each.transpose(0, 3, 1, 2).astype(np.float32)) for each in (outputs, truth))
     )
@@ -182,10 +185,13 @@ def test_bytes_of_a_layer_are_those_counted_by_hand():
 def test_each_layer_with_operations_is_a_point_below_the_roof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     drawn: list[roofline.Network] = []
     draw = roofline.draw
+
+    def recorded(networks: dict[str, roofline.Network], *rest: Any) -> None:
+        drawn.extend(networks.values())
+        draw(networks, *rest)
+
     monkeypatch.setattr(roofline, "EXPERIMENTS", ("kernel",))
-    monkeypatch.setattr(
-        roofline, "draw", lambda networks, *rest: drawn.extend(networks.values()) or draw(networks, *rest)
-    )
+    monkeypatch.setattr(roofline, "draw", recorded)
     rows = roofline.measure(quick=True, plot=tmp_path / "roofline.png")
     assert [row.what.split(":")[0] for row in rows if "FLOP/byte" in row.note] == ["`kernel`"]
     assert len(drawn[0].layers) == 2 * 2 + 2 + 2 * 3 + 1  # down, bottom, up with a transposed convolution, logits

@@ -85,7 +85,9 @@ def decode(
     return masks
 
 
-def _refusal(texts: Sequence[object], height: int, width: int, first: int, names: Sequence[str] | None) -> UserError:
+def _refusal(
+    texts: Sequence[str | float | None], height: int, width: int, first: int, names: Sequence[str] | None
+) -> UserError:
     """The error for the first malformed one of some texts; the first text is in row ``first``."""
     for row, text in enumerate(texts, start=first):
         if error := check(text, height, width):
