@@ -18,7 +18,11 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 HERE = Path(__file__).parent
-SUBJECTS = ("training", "predict", "metric", "prepare", "startup", "growth")
+SUBJECTS = ("training", "roofline", "predict", "metric", "prepare", "startup", "growth")
+FIGURES = {
+    "roofline": "![Operations a second of each layer over its operations per byte](roofline.png)",
+    "growth": "![Time and memory over the size of the survey](growth.png)",
+}
 
 
 def main() -> None:
@@ -108,8 +112,8 @@ def rendered(folder: Path = HERE) -> str:
         for subject in [*SUBJECTS, "gpu"]:
             if subject in found["tables"]:
                 lines += _table(subject, found["tables"][subject])
-            if subject == "growth" and subject in found["tables"]:
-                lines += ["", "![Time and memory over the size of the survey](growth.png)"]
+                if subject in FIGURES:
+                    lines += ["", FIGURES[subject]]
     return "\n".join(lines) + "\n"
 
 

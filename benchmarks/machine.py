@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.system.machine import cpu_name
+from pipeline.system.machine import cpu_name, has_bfloat16_units
 
 
 def described() -> dict[str, str]:
@@ -42,6 +42,11 @@ def _processor() -> str:
         return cpu_name()
     known = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
     return f"{cpu_name()} ({', '.join(known)})"
+
+
+def limit() -> str:
+    """The precision whose matrix products are the processor's limit: bfloat16 where it has units for it."""
+    return "bfloat16" if has_bfloat16_units() else "float32"
 
 
 def matmul_peak(multiply: Callable[[int], object], sizes: tuple[int, ...] = (2048, 4096), runs: int = 4) -> float:

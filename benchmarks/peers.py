@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
@@ -45,44 +44,3 @@ def pycocotools() -> ModuleType | None:
     except ImportError:
         return None
     return mask
-
-
-def torch_unet(width: int) -> Any:
-    """The kernel's U-Net in plain PyTorch, channels last; None where torch is not installed."""
-    try:
-        import torch
-    except ImportError:
-        return None
-    from torch import nn
-
-    def pair(before: int, after: int) -> nn.Sequential:
-        return nn.Sequential(
-            nn.Conv2d(before, after, 3, padding=1), nn.ReLU(), nn.Conv2d(after, after, 3, padding=1), nn.ReLU()
-        )
-
-    class UNet(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            widths = [width * 2**level for level in range(5)]
-            self.down = nn.ModuleList(pair(a, b) for a, b in zip([1, *widths[:3]], widths[:4], strict=True))
-            self.bottom = pair(widths[3], widths[4])
-            self.rise = nn.ModuleList(
-                nn.ConvTranspose2d(2 * each, each, 3, stride=2, padding=1, output_padding=1)
-                for each in reversed(widths[:4])
-            )
-            self.up = nn.ModuleList(pair(2 * each, each) for each in reversed(widths[:4]))
-            self.pool, self.first, self.rest = nn.MaxPool2d(2), nn.Dropout(0.25), nn.Dropout(0.5)
-            self.answer = nn.Conv2d(width, 1, 1)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            skips = []
-            for level, block in enumerate(self.down):
-                x = block(x)
-                skips.append(x)
-                x = (self.rest if level else self.first)(self.pool(x))
-            x = self.bottom(x)
-            for rise, block, skip in zip(self.rise, self.up, reversed(skips), strict=True):
-                x = block(self.rest(torch.cat([rise(x), skip], 1)))
-            return self.answer(x)
-
-    return UNet().to(memory_format=torch.channels_last)

@@ -5,56 +5,47 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from functools import partial
 from typing import Any
 
-import keras
-import msgspec
 import numpy as np
 
-from benchmarks import made_up, peers
+from benchmarks import frameworks, made_up
 from benchmarks.flops import forward_flops
-from benchmarks.machine import backend_matmul, matmul_peak
+from benchmarks.machine import backend_matmul, limit, matmul_peak
+from benchmarks.networks import TINY, compiled_network, random_batch
 from benchmarks.rows import Row, once, versus
 from pipeline.config import Settings, load
 from pipeline.network.device import precision as chosen
-from pipeline.network.optimizers import make_optimizer
 from pipeline.prediction.build import make_network, make_predictor
 from pipeline.scoring import metric, thresholding
 from pipeline.system import machine
 from pipeline.training.batches import Batches
-from pipeline.training.compile import compile_network
 from pipeline.training.fold import LabelledTiles
 
 TITLE = "Training"
 QUICK = ("kernel", "unet")
 EXPERIMENTS = ("kernel", "notebook", "unet", "demo", "article", "paper", "large", "imagenet")
 GOALS = {"kernel": 0.6, "unet": 0.5}
-NOTES = {
-    "Keras' own settings": "compile's jit_compile='auto', float32: Keras 3.15 has left XLA off where there is no GPU",
-    "Keras with XLA": "compile's jit_compile=True, float32",
-    "PyTorch, channels last": "Adam, float32, eager",
-}
 HEAVY = 5e11
 """Operations of a step above which few steps are enough."""
-TINY = ["network.width=4", "network.levels=2", "network.blocks=1", "train.batch_size=4"]
 
 
 def measure(quick: bool = False) -> list[Row]:
     rows: list[Row] = []
     for name in QUICK if quick else EXPERIMENTS:
         rows += _pace(name, load(name, TINY if quick else []), quick)
-    rows += _others(load("kernel", TINY if quick else []), quick)
+    for name in frameworks.NETWORKS:
+        rows += frameworks.compare(name, load(name, TINY if quick else []), quick)
     unet = load("unet", TINY if quick else [])
     return rows + _epoch(unet, quick) + _jobs(unet, quick)
 
 
 def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
-    """Share of the peak in a loop of steps on one batch, in float32 and in bfloat16."""
-    multiply, rows = backend_matmul(), []
+    """Share of the processor's peak in a loop of steps on one batch, in float32 and in bfloat16."""
+    multiply, rows = backend_matmul(limit()), []
     for precision in ("float32", "bfloat16"):
-        model, size, answer = _network(settings, precision)
-        images, masks = _batch(settings.train.batch_size, size, answer)
+        model, size, answer = compiled_network(settings, precision)
+        images, masks = random_batch(settings.train.batch_size, size, answer)
         work = 3 * forward_flops(model)
         # Steps and matrix products in turns, each pair close together: the speed of a shared machine varies over time.
         heavy = work * settings.train.batch_size > HEAVY
@@ -72,7 +63,7 @@ def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
             Row(
                 f"`{name}`, {precision}{' (what auto is here)' if default else ''}, "
                 f"{settings.input.size} x {settings.input.size}, batch {settings.train.batch_size}",
-                f"{share:.0%} of the float32 peak; {np.median(paces):.1f} tiles/s",
+                f"{share:.0%} of the {limit()} peak; {np.median(paces):.1f} tiles/s",
                 f"{goal:.0%} or more" if goal else "",
                 share >= goal if goal else None,
                 f"{min(shares):.0%} to {max(shares):.0%} in {len(shares)} turns; peak {np.median(peaks) / 1e9:.0f} "
@@ -82,75 +73,13 @@ def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
     return rows
 
 
-def _network(settings: Settings, precision: str = "float32") -> tuple[keras.Model, int, int]:
-    train = msgspec.structs.replace(settings.train, precision=precision)
-    model, transform = make_network(msgspec.structs.replace(settings, train=train))
-    compile_network(model, make_optimizer(train, 100), train.loss, settings.network)
-    return model, transform.size, transform.output
-
-
-def _batch(count: int, size: int, answer: int) -> tuple[np.ndarray, np.ndarray]:
-    draw = np.random.default_rng(0)
-    images = draw.uniform(0, 255, (count, size, size, 1)).astype(np.float32)
-    return images, (draw.random((count, answer, answer, 1)) > 0.7).astype(np.float32)
-
-
-def _others(settings: Settings, quick: bool) -> list[Row]:
-    """The kernel's network as trained here, with Keras' own settings, and in plain PyTorch."""
-    model, size, answer = _network(settings)
-    images, masks = _batch(settings.train.batch_size, size, answer)
-    works: dict[str, Any] = {"ours": lambda: model.train_on_batch(images, masks)}
-    for title, jit in (("Keras' own settings", "auto"), ("Keras with XLA", True)):
-        other, _, _ = _network(settings)
-        loss = keras.losses.BinaryCrossentropy(from_logits=True)
-        other.compile(keras.optimizers.Adam(settings.train.learning_rate), loss, jit_compile=jit)
-        works[title] = partial(other.train_on_batch, images, masks)
-    step = _torch_step(settings, images, masks)
-    if step:
-        works["PyTorch, channels last"] = step
-    taken = versus(list(works.values()), 1 if quick else 4)
-    found = dict(zip(works, taken, strict=True))
-    goals = {"Keras' own settings": 10.0, "Keras with XLA": None, "PyTorch, channels last": 1.5}
-    rows = [
-        Row(
-            f"`kernel`: our pace against {name}",
-            f"{found[name] / found['ours']:.1f} x",
-            f"{goal:g} x or more" if goal else "",
-            found[name] / found["ours"] >= goal if goal else None,
-            NOTES[name],
-        )
-        for name, goal in goals.items()
-        if name in found
-    ]
-    return rows if step else [*rows, Row("`kernel` in PyTorch", "not measured", note="torch is not installed")]
-
-
-def _torch_step(settings: Settings, images: np.ndarray, masks: np.ndarray) -> Any:
-    network = peers.torch_unet(settings.network.width)
-    if network is None:
-        return None
-    import torch
-
-    x = torch.from_numpy(images.transpose(0, 3, 1, 2)).to(memory_format=torch.channels_last)
-    y = torch.from_numpy(masks.transpose(0, 3, 1, 2)).contiguous()
-    optimizer = torch.optim.Adam(network.parameters())
-    loss = torch.nn.BCEWithLogitsLoss()
-
-    def step() -> None:
-        optimizer.zero_grad()
-        loss(network(x / 255), y).backward()
-        optimizer.step()
-
-    return step
-
-
 def _epoch(settings: Settings, quick: bool) -> list[Row]:
     """What an epoch's feeding and scoring add to its steps."""
     count = 40 if quick else 512
     masks = made_up.masks(count + count // 4)
     images = made_up.images(masks)
     seen, truth = images[count:], masks[count:]
-    model, size, _ = _network(settings, settings.train.precision)
+    model, size, _ = compiled_network(settings, settings.train.precision)
     _, transform = make_network(settings)
     batches = Batches(
         LabelledTiles(images, masks), np.arange(count), transform, settings.augment, settings.train.batch_size, 0
@@ -228,8 +157,8 @@ def _together(settings: Settings, processes: int, cores: int, quick: bool) -> fl
 
 
 def _steps(settings: Settings, quick: bool, ready: Any, results: Any) -> None:
-    model, size, answer = _network(settings, settings.train.precision)
-    images, masks = _batch(settings.train.batch_size, size, answer)
+    model, size, answer = compiled_network(settings, settings.train.precision)
+    images, masks = random_batch(settings.train.batch_size, size, answer)
     model.train_on_batch(images, masks)
     steps = 0
     ready.wait(timeout=600)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import made_up, peers
-from benchmarks.flops import forward_flops
+from benchmarks import made_up, peers, roofline, runtimes
+from benchmarks.flops import forward_flops, layer_bytes
+from benchmarks.networks import TINY, plain
 from benchmarks.rows import Row, versus
+from pipeline.config import load
+from pipeline.network.losses import make_loss
+from pipeline.prediction.build import make_network
+from pipeline.prediction.predictor import Predictor
 from pipeline.scoring import thresholding
 
 
@@ -122,3 +130,99 @@ def test_what_does_not_change_the_pace_is_no_former_setting(monkeypatch: pytest.
         monkeypatch.setattr(config, "load", lambda _, other=other: other)
         assert (command.measured_settings("unet") == today) is same
         monkeypatch.undo()
+
+
+def _torch_networks() -> ModuleType:
+    pytest.importorskip("torch")
+    from benchmarks import torch_networks
+
+    return torch_networks
+
+
+@pytest.mark.parametrize("name", ["kernel", "unet"])
+def test_the_networks_in_pytorch_have_the_shapes_and_parameters_of_ours(name: str):
+    networks = _torch_networks()
+    import torch
+
+    settings = load(name, ["network.width=4", "network.levels=2", "train.precision=float32"])
+    ours, transform = make_network(settings)
+    theirs = {"kernel": networks.KernelUNet, "unet": networks.DefaultUNet}[name](settings.network)
+    assert sorted(math.prod(each.shape) for each in ours.trainable_weights) == sorted(
+        each.numel() for each in theirs.parameters()
+    )
+    found = theirs(torch.zeros(1, 1, transform.size, transform.size)).permute(0, 2, 3, 1)
+    assert tuple(found.shape[1:]) == ours.output_shape[1:]
+
+
+def test_the_loss_in_pytorch_is_that_of_the_default():
+    networks = _torch_networks()
+    import torch
+
+    settings = load("unet")
+    draw = np.random.default_rng(0)
+    outputs, truth = draw.normal(size=(3, 16, 16, 5)).astype(np.float32), draw.random((3, 16, 16, 1)) > 0.6
+    outputs[..., 1] = draw.normal(size=(3, 1, 1))
+    truth[0] = False
+    ours = make_loss(settings.train.late_loss or settings.train.loss, settings.network)(
+        truth.astype(np.float32), outputs
+    )
+    theirs = networks.default_loss(settings.network)(
+        *(torch.from_numpy(each.transpose(0, 3, 1, 2).astype(np.float32)) for each in (outputs, truth))
+    )
+    assert float(theirs) == pytest.approx(float(ours), rel=1e-5)
+
+
+def test_bytes_of_a_layer_are_those_counted_by_hand():
+    image = keras.Input((8, 8, 3))
+    layer = keras.layers.Conv2D(4, 3, padding="same", dtype="float32")
+    both = keras.layers.Add(dtype="bfloat16")
+    outputs = layer(image)
+    both([outputs, outputs])
+    assert layer_bytes(layer, batch=2) == 4 * (2 * 64 * (3 + 4) + 3 * 3 * 3 * 4 + 4)
+    assert layer_bytes(both, batch=2) == 2 * (2 * 64 * 3 * 4)
+
+
+def test_each_layer_with_operations_is_a_point_below_the_roof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    drawn: list[roofline.Network] = []
+    draw = roofline.draw
+
+    def recorded(networks: dict[str, roofline.Network], *rest: Any) -> None:
+        drawn.extend(networks.values())
+        draw(networks, *rest)
+
+    monkeypatch.setattr(roofline, "EXPERIMENTS", ("kernel",))
+    monkeypatch.setattr(roofline, "draw", recorded)
+    rows = roofline.measure(quick=True, plot=tmp_path / "roofline.png")
+    assert [row.what.split(":")[0] for row in rows if "FLOP/byte" in row.note] == ["`kernel`"]
+    assert len(drawn[0].layers) == 2 * 2 + 2 + 2 * 3 + 1  # down, bottom, up with a transposed convolution, logits
+    assert all(point.intensity > 0 and point.pace > 0 for point in drawn[0].layers)
+    # Work is the same counted by layer and for the network, for which the time of the layers is not all.
+    work = sum(point.pace * point.seconds for point in drawn[0].layers)
+    assert work == pytest.approx(drawn[0].whole.pace * drawn[0].whole.seconds)
+    assert (tmp_path / "roofline.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_roof_is_the_peak_or_what_memory_allows():
+    half = roofline.Point(intensity=2.0, pace=1e9, seconds=1.0)
+    row = roofline._row("kernel", roofline.Network(half, [half]), peak=1e11, memory=1e9, kind="float32")
+    assert row.value == "1 GFLOP/s, 50% of its roof"
+    assert row.note.endswith("those limited by memory 100%")
+
+
+def test_runtimes_predict_what_keras_predicts(tmp_path: Path):
+    settings = load("unet", [*TINY, "train.precision=float32"])
+    model, transform = make_network(settings)
+    images = made_up.images(made_up.masks(3))
+    ours = Predictor(model, transform)(images, np.empty(images.shape, np.uint8), ("plain", "flip"))
+    margin = transform.around_output
+    for infer in (plain(model).predict, *_exported(model, tmp_path / "network.onnx")):
+        theirs = runtimes.probabilities(infer, images, margin, batch=2)
+        assert np.abs(theirs.astype(int) - ours).max() <= 1
+
+
+def _exported(model: keras.Model, path: Path) -> list[runtimes.Infer]:
+    try:
+        runtimes.export(plain(model), path)
+        return [runtimes.openvino(path), runtimes.onnx_runtime(path)]
+    except ImportError:
+        return []  # make bench installs them

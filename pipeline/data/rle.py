@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -72,16 +73,27 @@ def decode(
     Raises:
         UserError: a text is malformed; the message names the first such text and says why.
     """
-    plain = ["" if _is_missing(text) else text for text in texts]
-    parsed = _parse(plain, height * width)
-    if parsed is None:
-        for row, text in enumerate(plain):
-            error = check(text, height, width)
-            if error:
-                name = f"row {row}" if names is None else f"tile {names[row]}"
-                raise UserError(f"run-length encoding of {name}: {error}; correct the file, or fetch it again")
-        raise AssertionError("_parse refuses a run-length encoding that check accepts")
-    return _paint(*parsed, len(plain), height, width)
+    masks = np.empty((len(texts), height, width), np.uint8)
+    parts = list(chunks(len(texts)))
+    paint = _Painter(height, parts[0].stop if parts else 0, width)
+    for part in parts:
+        plain = ["" if _is_missing(text) else text for text in texts[part]]
+        runs = _parse(plain, height * width)
+        if runs is None:
+            raise _refusal(plain, height, width, part.start, names)
+        paint(*runs, masks[part])
+    return masks
+
+
+def _refusal(
+    texts: Sequence[str | float | None], height: int, width: int, first: int, names: Sequence[str] | None
+) -> UserError:
+    """The error for the first malformed one of some texts; the first text is in row ``first``."""
+    for row, text in enumerate(texts, start=first):
+        if error := check(text, height, width):
+            name = f"row {row}" if names is None else f"tile {names[row]}"
+            return UserError(f"run-length encoding of {name}: {error}; correct the file, or fetch it again")
+    raise AssertionError("_parse refuses a run-length encoding that check accepts")
 
 
 def check(text: str | float | None, height: int, width: int) -> str | None:
@@ -146,49 +158,56 @@ def _runs(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _parse(texts: Sequence[object], pixels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Tile, start (from zero) and length of each run of well-formed texts, in order; None if ``check`` refuses any.
+    """Tile, start (from zero) and stop of each run of well-formed texts, in order; None if ``check`` refuses any.
 
     Works on the bytes of all texts in one array.
     """
     strings = [text for text in texts if isinstance(text, str)]
     if len(strings) < len(texts):
         return None
-    data = np.frombuffer("\n".join(strings).encode("ascii", "replace"), np.uint8)
-    digit, newline = (data >= ord("0")) & (data <= ord("9")), data == ord("\n")
-    if not (digit | newline | (data == ord(" "))).all() or newline.sum() != max(len(texts) - 1, 0):
+    encoded = "\n".join(["", *strings, ""]).encode("ascii", "replace")
+    if encoded.translate(None, b"0123456789 \n"):
         return None
-    edges = np.flatnonzero(np.diff(digit, prepend=False, append=False))
-    first, end = edges[::2], edges[1::2]  # of each number's digits
-    digits = end - first
-    longest = digits.max(initial=0)
-    if longest > len(str(pixels)) or (data[first] == ord("0")).any():
+    data = np.frombuffer(encoded, np.uint8)
+    digit, breaks = data >= ord("0"), np.flatnonzero(data == ord("\n"))
+    before = np.flatnonzero(digit[1:] > digit[:-1])  # the byte before each number
+    counts = np.diff(np.searchsorted(before, breaks))  # of the numbers of each text
+    if len(counts) != len(texts) or (counts % 2).any() or (data[before + 1] == ord("0")).any():
         return None
-    values = np.zeros(len(first), np.int64)
-    for place in range(longest):
-        values += np.where(place < digits, (data[end - 1 - place] - ord("0")) * np.int64(10**place), 0)
-    tiles = np.cumsum(newline)[first]
-    if (np.bincount(tiles) % 2).any():
+    values = np.fromstring(encoded.strip(), np.int64, sep=" ")  # limits a number that is too large for int64
+    if (values > pixels).any():
         return None
-    tiles, starts, lengths = tiles[::2], values[::2] - 1, values[1::2]
-    stops = starts + lengths
+    tiles = np.repeat(np.arange(len(texts)), counts // 2)
+    starts = values[::2] - 1
+    stops = starts + values[1::2]
     if (stops > pixels).any() or ((starts[1:] < stops[:-1]) & (tiles[1:] == tiles[:-1])).any():
         return None
-    return tiles, starts, lengths
+    return tiles, starts, stops
 
 
-def _paint(
-    tiles: np.ndarray, starts: np.ndarray, lengths: np.ndarray, count: int, height: int, width: int
-) -> np.ndarray:
-    """(count, height, width) uint8 masks of runs in order."""
-    pixels = height * width
-    masks = np.empty((count, height, width), np.uint8)
-    for part in chunks(count):
-        chunk = masks[part]
-        runs = slice(*np.searchsorted(tiles, [part.start, part.stop]))
-        edges = np.empty(2 * (runs.stop - runs.start), np.int64)
-        edges[::2] = (tiles[runs] - part.start) * pixels + starts[runs]
-        edges[1::2] = edges[::2] + lengths[runs]
-        stretches = np.diff(edges, prepend=0, append=len(chunk) * pixels)  # alternately without and with salt
-        values = (np.arange(len(stretches)) % 2).astype(np.uint8)
-        chunk[...] = np.repeat(values, stretches).reshape(len(chunk), width, height).transpose(0, 2, 1)
-    return masks
+class _Painter:
+    """Paints the runs of a chunk of masks.
+
+    Marks where runs start and stop; passes the marks on, down each column and from its end to the columns after it. One
+    row of all tiles at a time, this takes a fraction of the time that painting columns and transposing them takes.
+    """
+
+    def __init__(self, height: int, count: int, width: int) -> None:
+        self._rows = np.empty((height, count, width), np.uint8)  # kept, because new memory takes time
+        across = np.arange(height)[:, None] * self._rows[0].size + np.arange(width)
+        self._places = across.T.ravel()  # place of a tile's pixel in a run -> place in memory
+
+    def __call__(self, tiles: np.ndarray, starts: np.ndarray, stops: np.ndarray, masks: np.ndarray) -> None:
+        """Paint runs into ``masks``, (tiles, height, width) uint8."""
+        rows = self._rows
+        rows[...] = 0
+        marks, first = rows.reshape(-1), tiles * masks.shape[2]
+        marks[first + self._places[starts]] = 1
+        inside = stops < len(self._places)
+        marks[first[inside] + self._places[stops[inside]]] ^= 1  # a run may start where the one before it stops
+        for above, row in pairwise(rows):
+            row ^= above
+        before = np.zeros_like(rows[0])  # whether a column starts inside a run
+        np.bitwise_xor.accumulate(rows[-1, :, :-1], axis=1, out=before[:, 1:])
+        count = len(masks)
+        np.bitwise_xor(rows[:, :count], before[:count], out=masks.transpose(1, 0, 2))
