@@ -362,7 +362,7 @@ def test_clean_removes_only_what_it_names(root: Path, capsys: pytest.CaptureFixt
         (["train", "--archive", "~nobody-here/x.zip", "--dataset", "mine"], "~nobody-here/x.zip"),
         (["train", "--set", "submit.rules=fill_holes"], "submit.rules=[fill_holes]"),
         (["train", "--set", "train.epochs=5, train.batch_size=16"], "separated by spaces"),
-        (["train", "--set", "train.batch_size=8 train.pseudo_fraction"], "separated by spaces"),
+        (["train", "--set", "train.batch_size=8 train.keep"], "separated by spaces"),
         (["clean", ".locks"], "nothing called '.locks'"),
         (["train", "--set", "train.tensorboard=yes"], "true or false"),
         (["nonsense"], "nonsense"),
