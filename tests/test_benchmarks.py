@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import made_up, peers, roofline, runtimes
+from benchmarks import frameworks, made_up, peers, roofline, runtimes
 from benchmarks.flops import forward_flops, layer_bytes
 from benchmarks.networks import TINY, plain
 from benchmarks.rows import Row, versus
@@ -22,6 +23,8 @@ from pipeline.network.losses import make_loss
 from pipeline.prediction.build import make_network
 from pipeline.prediction.predictor import Predictor
 from pipeline.scoring import thresholding
+
+UNET = load("unet", TINY)
 
 
 def test_operations_are_those_counted_by_hand():
@@ -226,3 +229,31 @@ def _exported(model: keras.Model, path: Path) -> list[runtimes.Infer]:
         return [runtimes.openvino(path), runtimes.onnx_runtime(path)]
     except ImportError:
         return []  # make bench installs them
+
+
+def test_the_goal_counts_against_the_fastest_of_the_others(monkeypatch: pytest.MonkeyPatch):
+    def torch_step(*_: object, compiled: bool) -> Callable[[], object]:
+        if compiled:
+            raise RuntimeError("no\nC++ compiler")
+        return lambda: None
+
+    monkeypatch.setattr(frameworks, "_torch_step", torch_step)
+    monkeypatch.setattr(frameworks, "_plain_keras", lambda *_: lambda: None)
+    for seconds, value, reached in (([1.0, 3.0, 2.0], "2.00 x", True), ([1.0, 3.0, 1.2], "1.20 x", False)):
+        monkeypatch.setattr(frameworks, "versus", lambda works, turns, seconds=seconds: seconds)
+        rows = {
+            row.what.removeprefix("`unet`: our pace against "): row for row in frameworks.compare("unet", UNET, True)
+        }
+        fastest = rows["the fastest of these"]
+        assert (fastest.value, fastest.goal, fastest.reached) == (value, "1.3 x or more", reached)
+        assert fastest.note.startswith("PyTorch; ")
+        compiled = rows["PyTorch with torch.compile"]
+        assert (compiled.value, compiled.note) == ("not measured", "no C++ compiler")
+
+
+def test_a_missing_framework_is_a_row_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(frameworks, "find_spec", lambda _: None)
+    monkeypatch.setattr(frameworks, "_plain_keras", lambda *_: lambda: None)
+    monkeypatch.setattr(frameworks, "versus", lambda works, turns: [1.0] * len(works))
+    notes = {row.note for row in frameworks.compare("unet", UNET, True) if row.value == "not measured"}
+    assert notes == {frameworks.NO_TORCH}
