@@ -1,7 +1,7 @@
 """Run the benchmarks and write RESULTS.md: ``make bench``, ``make bench-gpu``, ``python -m benchmarks metric``.
 
-Each run replaces what the same machine-kind (CPU or GPU) measured before; ``results/*.json`` keeps the rows, so that
-both may be measured at different times on different machines.
+Each run replaces what was measured before of the same kind (CPU, GPU, archive); ``results/*.json`` keeps the rows, so
+that they may be measured at different times on different machines.
 """
 
 from __future__ import annotations
@@ -19,6 +19,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 HERE = Path(__file__).parent
 SUBJECTS = ("training", "roofline", "predict", "metric", "prepare", "startup", "growth")
+OTHER_MACHINES = {"gpu": "gpu", "archive": "archive"}
+"""Subject -> kind, of the subjects that may be measured on another machine than the others."""
+KINDS = {
+    "cpu": ("CPU", "make bench"),
+    "gpu": ("GPU", "make bench-gpu"),
+    "archive": ("Archive", "python -m benchmarks archive --archive tiles.zip"),
+}
+"""File in ``results`` -> its title on the page, and the command that writes it."""
 FIGURES = {
     "roofline": "![Operations a second of each layer over its operations per byte](roofline.png)",
     "growth": "![Time and memory over the size of the survey](growth.png)",
@@ -27,23 +35,27 @@ FIGURES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    known = f"{', '.join(SUBJECTS)}, gpu (default: all but gpu)"
+    known = f"{', '.join(SUBJECTS)} (default: all of these), gpu, archive"
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=known)
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to check that it runs; nothing is written")
     parser.add_argument(
         "--render", action="store_true", help="measure nothing; write RESULTS.md from the recorded results"
     )
+    parser.add_argument("--archive", type=Path, help="of the subject archive: a zip or folder of tiles")
     options = parser.parse_args()
     if options.render:
         write({})
         return
-    unknown = set(options.subjects) - {*SUBJECTS, "gpu"}
+    unknown = set(options.subjects) - {*SUBJECTS, *OTHER_MACHINES}
     if unknown:
-        parser.error(f"there is no subject {', '.join(sorted(unknown))}; there are {', '.join(SUBJECTS)}, gpu")
+        parser.error(f"there is no subject {', '.join(sorted(unknown))}; there are {known}")
+    if ("archive" in options.subjects) != (options.archive is not None):
+        parser.error("the subject archive needs --archive, and no other does")
     for subject in options.subjects or SUBJECTS:
         started = time.monotonic()
         module = import_module(f"benchmarks.{subject}")
-        table = {"title": module.TITLE, "rows": [asdict(row) for row in module.measure(options.quick)]}
+        measured = module.measure(options.archive) if subject == "archive" else module.measure(options.quick)
+        table = {"title": module.TITLE, "rows": [asdict(row) for row in measured]}
         table["settings"] = {name: measured_settings(name) for name in getattr(module, "EXPERIMENTS", ())}
         print(f"\n{module.TITLE} ({time.monotonic() - started:.0f} s)")
         for row in table["rows"]:
@@ -66,8 +78,8 @@ def write(tables: dict[str, dict], folder: Path = HERE) -> None:
     """Add measured tables to the recorded ones, and render the page."""
     from benchmarks.machine import described
 
-    for kind in ("cpu", "gpu"):
-        mine = {name: table for name, table in tables.items() if (name == "gpu") == (kind == "gpu")}
+    for kind in KINDS:
+        mine = {name: table for name, table in tables.items() if OTHER_MACHINES.get(name, "cpu") == kind}
         if not mine:
             continue
         path = folder / "results" / f"{kind}.json"
@@ -99,17 +111,17 @@ def _gpu_name() -> str:
 
 def rendered(folder: Path = HERE) -> str:
     """RESULTS.md from the rows on disk."""
-    lines = ["# Speed", "", "Written by `make bench` and `make bench-gpu`."]
+    lines = ["# Speed", "", "Written by `make bench`, `make bench-gpu` and `python -m benchmarks archive`."]
     lines += ["Ratios are comparable between machines; absolute times are those of the machine named above them."]
-    for kind, command in (("cpu", "make bench"), ("gpu", "make bench-gpu")):
-        lines += ["", f"## {kind.upper()}", ""]
+    for kind, (title, command) in KINDS.items():
+        lines += ["", f"## {title}", ""]
         path = folder / "results" / f"{kind}.json"
         if not path.is_file():
             lines += [f"Not measured yet; the command is `{command}`."]
             continue
         found = json.loads(path.read_text(encoding="utf-8"))
         lines += [f"- {name}: {value}" for name, value in found["machine"].items()]
-        for subject in [*SUBJECTS, "gpu"]:
+        for subject in [*SUBJECTS, *OTHER_MACHINES]:
             if subject in found["tables"]:
                 lines += _table(subject, found["tables"][subject])
                 if subject in FIGURES:

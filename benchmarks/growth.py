@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 from itertools import pairwise
 from pathlib import Path
 
+from benchmarks.child import run
 from benchmarks.rows import Row
 from benchmarks.startup import TINY
 
@@ -72,32 +70,10 @@ def _measured(train: int, test: int, turns: int) -> dict[str, tuple[float, float
     return found
 
 
-def _child(folder: str, stage: str, settings: str) -> tuple[float, float]:
-    code = f"""
-import json, sys, threading, time
-from pathlib import Path
-from pipeline.cli.main import main
-
-own = [0.0]
-
-def watch():
-    # Memory of the process itself: the system can reclaim pages of memory-mapped files at any time.
-    while True:
-        text = Path("/proc/self/status").read_text()
-        own[0] = max(own[0], int(text.split("RssAnon:")[1].split()[0]) / 1024)
-        time.sleep(0.02)
-
-if Path("/proc/self/status").exists():
-    threading.Thread(target=watch, daemon=True).start()
-started = time.monotonic()
-choice = ["--dataset", "demo", "--experiment", "demo", "--set", sys.argv[2]]
-status = main([*"{stage}".split(), "--root", sys.argv[1], *choice])
-print(json.dumps([time.monotonic() - started, own[0]]))
-sys.exit(status)
-"""
-    ran = subprocess.run([sys.executable, "-c", code, folder, settings], capture_output=True, text=True, check=True)
-    seconds, peak = json.loads(ran.stdout.splitlines()[-1])
-    return seconds, peak
+def _child(folder: str, command: str, settings: str) -> tuple[float, float]:
+    choice = ["--root", folder, "--dataset", "demo", "--experiment", "demo", "--set", settings]
+    cost = run([*command.split(), *choice])
+    return cost.seconds, cost.memory
 
 
 def _plot(found: dict[int, dict[str, tuple[float, float]]], base: tuple[int, int]) -> None:
