@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import frameworks, made_up, peers, roofline, runtimes
+from benchmarks import archive, frameworks, made_up, peers, roofline, runtimes
 from benchmarks.flops import forward_flops, layer_bytes
 from benchmarks.networks import TINY, plain
 from benchmarks.rows import Row, versus
@@ -257,3 +257,11 @@ def test_a_missing_framework_is_a_row_that_says_what_to_install(monkeypatch: pyt
     monkeypatch.setattr(frameworks, "versus", lambda works, turns: [1.0] * len(works))
     notes = {row.note for row in frameworks.compare("unet", UNET, True) if row.value == "not measured"}
     assert notes == {frameworks.NO_TORCH}
+
+
+@pytest.mark.slow
+def test_every_stage_of_an_archive_is_measured(finished: Path):
+    rows = {row.what: row.value for row in archive.measure(finished / "data/demo/raw")}
+    assert [what.split(":")[0] for what in rows] == [*archive.STAGES, "on disk at the end"]
+    assert "submit: 12 rows, checked" in rows
+    assert all(" core-seconds; own peak memory " in value for value in list(rows.values())[:-1])
