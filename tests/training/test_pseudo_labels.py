@@ -105,16 +105,16 @@ def test_without_a_certain_tile_the_student_is_refused(tmp_path: Path):
 
 @pytest.mark.backends
 def test_epochs_have_the_same_length_repeat_with_any_number_of_workers_and_end_with_labelled_tiles(tmp_path: Path):
-    settings = (STUDENT, "student.end=0.5", "train.learning_rate=0.03")
+    settings = (STUDENT, "student.end=0.5", "train.epochs=2", "train.learning_rate=0.03")
     recorder = StepRecorder()
     train_fold(tmp_path / "one", *settings, callback=recorder, data=LABELLED)
-    assert {(epoch, steps) for epoch, _, steps in recorder.calls} == {(epoch, STEPS) for epoch in range(4)}
+    assert {(epoch, steps) for epoch, _, steps in recorder.calls} == {(epoch, STEPS) for epoch in range(2)}
     counts = [int(row["pseudo_labels"]) for row in history(tmp_path / "one")]
-    assert counts[2:] == [0, 0]
-    assert all(12 <= count <= 15 for count in counts[:2])  # half of 28, rounded in each class
+    assert 12 <= counts[0] <= 15  # half of 28, rounded in each class
+    assert counts[1] == 0
     train_fold(tmp_path / "two", *settings, "train.workers=2", data=LABELLED)
     assert_same(tmp_path / "one", tmp_path / "two")
-    train_fold(tmp_path / "none", "train.learning_rate=0.03")
+    train_fold(tmp_path / "none", "train.epochs=2", "train.learning_rate=0.03")
     assert "pseudo_labels" not in history(tmp_path / "none")[0]
     assert history(tmp_path / "one")[0]["loss"] != history(tmp_path / "none")[0]["loss"]
 
@@ -124,7 +124,7 @@ def test_the_teachers_probabilities_are_what_is_learned(tmp_path: Path):
     settings = (STUDENT, "student.fraction=0.9", "student.end=1", "student.balance=none")
     found = {}
     for name, data in (("right", LABELLED), ("wrong", with_labels(1 - blobs(30, seed=5)[1]))):
-        found[name] = train_fold(tmp_path / name, *settings, "train.epochs=12", "train.schedule=constant", data=data)
+        found[name] = train_fold(tmp_path / name, *settings, "train.epochs=7", "train.schedule=constant", data=data)
     assert found["right"]["score"] > found["wrong"]["score"] + 0.2
 
 
