@@ -131,7 +131,7 @@ def conclusion(verdicts: Sequence[str], epochs: tuple[int, int]) -> str:
     elif "same" in verdicts:
         answer = f"The ranking at {epochs[0]} epochs holds at {epochs[1]} wherever it is clear"
     else:
-        answer = f"No pair is told apart at both {epochs[0]} and {epochs[1]} epochs"
+        answer = f"No pair differs by more than its error at both {epochs[0]} and {epochs[1]} epochs"
     return f"{answer} (pairs: {counts})."
 
 

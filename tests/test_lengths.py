@@ -52,7 +52,7 @@ def test_a_difference_that_appears_with_length_is_a_change_and_no_reversal():
     assert rows(found)["a - b"][-1] == "changed"
     assert "no clear order is reversed" in found[-1]
     found = lengths.compared(made_up(0.70, 0.70), made_up(0.74, 0.74), NAMES[:2], (48, 200))
-    assert "No pair is told apart" in found[-1]
+    assert "No pair differs by more than its error" in found[-1]
 
 
 def test_differences_are_paired_and_their_error_covers_tiles_and_seeds():
