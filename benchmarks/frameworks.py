@@ -26,7 +26,7 @@ NOTES = {
     EAGER: "channels last, fused Adam",
     COMPILED: "the same; network and loss are compiled by inductor",
 }
-NO_TORCH = "torch is not installed: pip install torch --index-url https://download.pytorch.org/whl/cpu"
+NO_TORCH = "torch is not installed: install its build for processors, see https://pytorch.org/get-started"
 
 
 def compare(name: str, settings: Settings, quick: bool) -> list[Row]:

@@ -142,7 +142,7 @@ def table(lengths: Lengths, options: argparse.Namespace) -> list[str]:
         ValueError: a run is not finished or was scored on other tiles, or no run has the measure.
     """
     names = list(lengths.settings)
-    trained = [run for epochs in lengths.epochs for run in lengths.runs(epochs, options.seeds)]
+    trained = planned(lengths, options.seeds)
     _, values = screen.measured(trained, options.folder)
     if options.measure not in values:
         raise ValueError(f"there is no measure {options.measure!r}; there are {', '.join(values)}")
@@ -153,23 +153,15 @@ def table(lengths: Lengths, options: argparse.Namespace) -> list[str]:
     return [*compared(short, long, names, lengths.epochs), "", about]
 
 
+def planned(lengths: Lengths, seeds: Sequence[int]) -> list[Run]:
+    """All trainings, the short ones first: there may be no time for the long ones."""
+    return [run for epochs in lengths.epochs for run in lengths.runs(epochs, seeds)]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.lengths", description=__doc__.splitlines()[0])
-    parser.add_argument("action", choices=("plan", "run", "table"), help="list the runs, train them, compare them")
-    parser.add_argument("--settings", type=Path, default=HERE / "lengths.toml")
+    parser = runs.make_parser("benchmarks.lengths", __doc__, "--settings", HERE / "lengths.toml")
     parser.add_argument("--measure", default=measures.SCORE, help="what the table compares (default: the score)")
-    runs.add_options(parser)
-    options = parser.parse_args(arguments)
-    try:
-        lengths = read(options.settings)
-        if options.action == "table":
-            print("\n".join(table(lengths, options)))
-            return 0
-    except (OSError, ValueError, KeyError) as error:
-        parser.error(str(error))
-    # The short trainings first, which the long ones may not leave time for.
-    planned = [run for epochs in lengths.epochs for run in lengths.runs(epochs, options.seeds)]
-    return runs.plan_or_run(parser, planned, options, measures.of_run)
+    return runs.carry_out(parser, parser.parse_args(arguments), read, table, planned, measures.of_run)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 DATASET = "tgs"
+Design = TypeVar("Design")
 
 
 class Run(NamedTuple):
@@ -27,14 +28,25 @@ class Run(NamedTuple):
         return folder / self.name
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a command that trains runs."""
+def make_parser(module: str, about: str, design: str, file: Path) -> argparse.ArgumentParser:
+    """The command line of a design: what to do with its runs, and how they are trained.
+
+    Args:
+        module: that is run.
+        about: its docstring.
+        design: option that names the file of the design.
+        file: its default.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=about.splitlines()[0])
+    parser.add_argument("action", choices=("plan", "run", "table"), help="list the runs, train them, compare them")
+    parser.add_argument(design, dest="design", type=Path, default=file)
     parser.add_argument("--folder", type=Path, required=True, help="gets one folder for each run")
     parser.add_argument("--archive", type=Path, help="a zip or folder with the tiles")
     parser.add_argument("--folds", default="", help="only these folds (default: all)")
     parser.add_argument("--seeds", type=lambda text: [int(each) for each in text.split(",")], default=[0])
     parser.add_argument("--jobs", type=int, default=1, help="folds at once in each run")
     parser.add_argument("--at-once", type=int, default=1, help="runs at once")
+    return parser
 
 
 def command(run: Run, options: argparse.Namespace) -> list[str]:
@@ -52,7 +64,7 @@ def train(runs: Iterable[Run], options: argparse.Namespace, done: Callable[[Run,
 
     Args:
         runs: to train.
-        options: see ``add_options``.
+        options: see ``make_parser``.
         done: called with each run that is trained, and with the folder of the runs.
     """
 
@@ -71,13 +83,32 @@ def train(runs: Iterable[Run], options: argparse.Namespace, done: Callable[[Run,
         return sum(pool.map(one, runs))
 
 
-def plan_or_run(
+def carry_out(
     parser: argparse.ArgumentParser,
-    runs: Sequence[Run],
     options: argparse.Namespace,
+    read: Callable[[Path], Design],
+    table: Callable[[Design, argparse.Namespace], list[str]],
+    planned: Callable[[Design, Sequence[int]], Sequence[Run]],
     done: Callable[[Run, Path], object],
 ) -> int:
-    """Carry out the action ``plan``, which lists the runs, or ``run``, which trains them; returns the exit status."""
+    """Carry out the action; returns the exit status.
+
+    Args:
+        parser: from ``make_parser``.
+        options: that it has read.
+        read: a file -> the design in it.
+        table: lines of the comparison; the action ``table``.
+        planned: design, seeds -> the runs; the action ``plan`` lists them, ``run`` trains them.
+        done: called with each run that is trained, and with the folder of the runs.
+    """
+    try:
+        design = read(options.design)
+        if options.action == "table":
+            print("\n".join(table(design, options)))
+            return 0
+    except (OSError, ValueError, KeyError) as error:
+        parser.error(str(error))
+    runs = planned(design, options.seeds)
     if options.action == "plan":
         for run in runs:
             print(f"{run.name}: {' '.join(run.assignments)}")

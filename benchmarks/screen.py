@@ -168,19 +168,8 @@ def table(screen: Screen, options: argparse.Namespace) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.screen", description=__doc__.splitlines()[0])
-    parser.add_argument("action", choices=("plan", "run", "table"), help="list the runs, train them, compare them")
-    parser.add_argument("--factors", type=Path, default=HERE / "screen.toml")
-    runs.add_options(parser)
-    options = parser.parse_args(arguments)
-    try:
-        screen = read(options.factors)
-        if options.action == "table":
-            print("\n".join(table(screen, options)))
-            return 0
-    except (OSError, ValueError, KeyError) as error:
-        parser.error(str(error))
-    return runs.plan_or_run(parser, runs_of(screen, options.seeds), options, measures.of_run)
+    parser = runs.make_parser("benchmarks.screen", __doc__, "--factors", HERE / "screen.toml")
+    return runs.carry_out(parser, parser.parse_args(arguments), read, table, runs_of, measures.of_run)
 
 
 if __name__ == "__main__":

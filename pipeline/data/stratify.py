@@ -56,12 +56,17 @@ def assign_folds(table: pd.DataFrame, split: SplitSettings, groups: np.ndarray |
     return folds
 
 
+def coverage_classes(coverage: np.ndarray, bins: int) -> np.ndarray:
+    """Class of each coverage, (n,) float64 in 0..1: 0 without salt, otherwise 1 to ``bins``; (n,) int64."""
+    return np.where(coverage > 0, np.clip(np.ceil(coverage * bins), 1, bins), 0).astype(np.int64)
+
+
 def _classes(tiles: pd.DataFrame, split: SplitSettings) -> np.ndarray:
     """Class of each tile to stratify by, (n,) int64; neighbouring numbers are neighbouring classes."""
     if split.by == "random":
         return np.zeros(len(tiles), np.int64)
     coverage = tiles["coverage"].to_numpy(float)
-    coverage_class = np.where(coverage > 0, np.clip(np.ceil(coverage * split.bins), 1, split.bins), 0).astype(np.int64)
+    coverage_class = coverage_classes(coverage, split.bins)
     if split.by == "coverage":
         return coverage_class
     depth = tiles["depth"].to_numpy(float)

@@ -64,8 +64,9 @@ def walk(goals: Sequence[Goal], target: str, on_finished: Callable[[Context], No
         possible = [goal for goal in group if not _teachers(goal) & failed]
         # A blend reads its members' predictions, and a student its teachers': a damaged one is made again first.
         read = {name for goal in possible for name in _teachers(goal)}
-        before = [each for each in goals if (blend or each.context.layout.experiment in read) and each not in group]
-        outcome = carry_out([*(each for each in before if not each.context.layout.is_blend), *possible], given)
+        others = [each for each in goals if each not in group and not each.context.layout.is_blend]
+        before = [each for each in others if blend or each.context.layout.experiment in read]
+        outcome = carry_out([*before, *possible], given)
         errors += outcome.errors
         done = [goal for goal in possible if goal in outcome.finished and not goal.for_student]
         failed |= {goal.context.layout.experiment for goal in group if goal not in outcome.finished}

@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config import StudentSettings, UserError
+from pipeline.data import stratify
+from pipeline.scoring import blend
 from pipeline.scoring.chunks import chunks
 from pipeline.system.atomic import mapped
 from pipeline.training.fold import FoldData, LabelledTiles, UnlabelledTiles
@@ -127,16 +129,10 @@ def certain_tiles(probabilities: Sequence[np.ndarray], student: StudentSettings)
     low, high = (255 * limit for limit in student.uncertain)
     kept = [np.zeros(0, np.int64)]
     for part in chunks(len(probabilities[0])):
-        mean = mean_probabilities(probabilities, part)
+        mean = blend.average(probabilities, part.start, part.stop)
         uncertain = (mean > low) & (mean < high)
         kept.append(part.start + np.flatnonzero(1 - uncertain.mean(axis=(1, 2)) >= student.certain_pixels))
     return np.concatenate(kept)
-
-
-def mean_probabilities(probabilities: Sequence[np.ndarray], rows: slice | np.ndarray) -> np.ndarray:
-    """The teachers' mean probabilities of some tiles, (m, height, width) uint8, v stands for v / 255."""
-    total = sum(np.asarray(each[rows], np.float32) for each in probabilities)
-    return np.rint(total / len(probabilities)).astype(np.uint8)
 
 
 def coverage_classes(masks: np.ndarray, salt: int = SALT) -> np.ndarray:
@@ -152,7 +148,7 @@ def coverage_classes(masks: np.ndarray, salt: int = SALT) -> np.ndarray:
     coverage = np.zeros(len(masks))
     for part in chunks(len(masks)):
         coverage[part] = (2 * np.asarray(masks[part], np.int16) > salt).mean(axis=(1, 2))
-    return np.ceil(coverage * CLASSES).astype(np.int64)
+    return stratify.coverage_classes(coverage, CLASSES)
 
 
 def _counts(student: StudentSettings, count: int, available: Sequence[int], labelled: np.ndarray) -> list[int]:
@@ -175,8 +171,9 @@ def _write(labelled: LabelledTiles, unlabelled: UnlabelledTiles, chosen: np.ndar
     np.multiply(labelled.masks, np.uint8(SALT // labelled.salt), out=masks[:first])
     for part in chunks(len(chosen)):
         here = slice(first + part.start, first + part.stop)
-        images[here] = unlabelled.images[chosen[part]]
-        masks[here] = mean_probabilities(unlabelled.probabilities, chosen[part])
+        rows = chosen[part]
+        images[here] = unlabelled.images[rows]
+        masks[here] = blend.average([each[rows] for each in unlabelled.probabilities], 0, len(rows))
     depths = labelled.depths
     if depths is not None and unlabelled.depths is not None:
         depths = np.concatenate([depths, unlabelled.depths[chosen]])

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from pipeline.config.schema.base import TILE, Count, Section
+from pipeline.config.schema.base import TILE, Count, OpenFraction, Section
 
 ViewName = Literal["plain", "flip", "shift", "zoom_in", "zoom_out", "brighter", "darker"]
 """Views of a tile for test-time augmentation; see ``pipeline/prediction/views.py``."""
@@ -34,7 +34,7 @@ class PredictSettings(Section, frozen=True):
 class SubmitSettings(Section, frozen=True):
     """From probabilities to the CSV. ``auto`` chooses on out-of-fold predictions."""
 
-    threshold: Annotated[float, Meta(gt=0.0, lt=1.0)] | Literal["auto"] = "auto"
+    threshold: OpenFraction | Literal["auto"] = "auto"
     """Probability above which a pixel is salt."""
     min_area: Annotated[int, Meta(ge=0, le=TILE * TILE)] | Literal["auto"] = "auto"
     """Smallest predicted mask in pixels that is kept; a smaller one becomes empty."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from pipeline.config.schema.base import Count, Positive, Section, Seed
+from pipeline.config.schema.base import Count, OpenFraction, Positive, Section, Seed
 
 
 class PretrainSettings(Section, frozen=True):
@@ -17,7 +17,7 @@ class PretrainSettings(Section, frozen=True):
     """Tiles that it sees, each with another random mask; several passes over all tiles."""
     block: Annotated[int, Meta(ge=1, le=50)] = 8
     """Side of a block in pixels of the tile."""
-    fraction: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.5
+    fraction: OpenFraction = 0.5
     """Fraction of a tile's blocks that are masked."""
     learning_rate: Positive = 1.5e-3
     """Peak of the cosine schedule, with AdamW."""

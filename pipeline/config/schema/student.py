@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from pipeline.config.schema.base import Fraction, Section
-
-OpenFraction = Annotated[float, Meta(gt=0.0, lt=1.0)]
+from pipeline.config.schema.base import Fraction, OpenFraction, Section
 
 
 class StudentSettings(Section, frozen=True):

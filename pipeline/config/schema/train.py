@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from pipeline.config.schema.base import Count, Fraction, FractionBelowOne, Natural, NonNegative, Positive, Section, Seed
+from pipeline.config.schema.base import (
+    Count,
+    Fraction,
+    FractionBelowOne,
+    Natural,
+    NonNegative,
+    OpenFraction,
+    Positive,
+    Section,
+    Seed,
+)
 
 LossName = Literal[
     "bce",
@@ -77,7 +87,7 @@ class TrainSettings(Section, frozen=True):
     on the fold's validation tiles, or ``last``, which no validation tile has chosen."""
     plateau_patience: Count = 5
     """With ``plateau``: epochs without a better score after which the rate is reduced."""
-    plateau_factor: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.1
+    plateau_factor: OpenFraction = 0.1
     """With ``plateau``: factor of a reduction."""
     early_stopping: Natural = 0
     """Number of epochs without a better score after which training stops; 0 turns it off."""
