@@ -14,6 +14,9 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks.machine import cpu_kind, described, figure_path
+from pipeline.system import backends
+
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -22,15 +25,17 @@ SUBJECTS = ("training", "roofline", "predict", "metric", "prepare", "startup", "
 OTHER_MACHINES = {"gpu": "gpu", "archive": "archive"}
 """Subject -> kind, of the subjects that may be measured on another machine than the others."""
 KINDS = {
-    "cpu": ("CPU", "make bench"),
+    "cpu": ("CPU with bfloat16 units", "make bench"),
+    "cpu-float32": ("CPU without bfloat16 units", "make bench"),
     "gpu": ("GPU", "make bench-gpu"),
     "archive": ("Archive", "python -m benchmarks archive --archive tiles.zip"),
 }
 """File in ``results`` -> its title on the page, and the command that writes it."""
 FIGURES = {
-    "roofline": "![Operations a second of each layer over its operations per byte](roofline.png)",
-    "growth": "![Time and memory over the size of the survey](growth.png)",
+    "roofline": "Operations a second of each layer over its operations per byte",
+    "growth": "Time and memory over the size of the survey",
 }
+"""Subject that draws a figure -> what the figure shows."""
 
 
 def main() -> None:
@@ -46,6 +51,8 @@ def main() -> None:
     if options.render:
         write({})
         return
+    # Not when this module is imported: the processes of a subject that start anew decide for themselves.
+    backends.use_onednn()
     unknown = set(options.subjects) - {*SUBJECTS, *OTHER_MACHINES}
     if unknown:
         parser.error(f"there is no subject {', '.join(sorted(unknown))}; there are {known}")
@@ -76,10 +83,8 @@ def measured_settings(experiment: str) -> dict[str, dict]:
 
 def write(tables: dict[str, dict], folder: Path = HERE) -> None:
     """Add measured tables to the recorded ones, and render the page."""
-    from benchmarks.machine import described
-
     for kind in KINDS:
-        mine = {name: table for name, table in tables.items() if OTHER_MACHINES.get(name, "cpu") == kind}
+        mine = {name: table for name, table in tables.items() if OTHER_MACHINES.get(name, cpu_kind()) == kind}
         if not mine:
             continue
         path = folder / "results" / f"{kind}.json"
@@ -125,7 +130,7 @@ def rendered(folder: Path = HERE) -> str:
             if subject in found["tables"]:
                 lines += _table(subject, found["tables"][subject])
                 if subject in FIGURES:
-                    lines += ["", FIGURES[subject]]
+                    lines += ["", f"![{FIGURES[subject]}]({figure_path(subject, kind).name})"]
     return "\n".join(lines) + "\n"
 
 

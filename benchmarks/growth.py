@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from itertools import pairwise
-from pathlib import Path
 
 from benchmarks.child import run
+from benchmarks.machine import figure_path
 from benchmarks.rows import Row
 from benchmarks.startup import TINY
 
@@ -15,7 +15,6 @@ STAGES = ("prepare", "split", "predict", "submit")
 SIZES = (1, 4, 16)
 TURNS = 3
 """Runs of each stage; the fastest counts, because the additional tiles take only tenths of a second."""
-PLOT = Path(__file__).parent / "growth.png"
 
 
 def measure(quick: bool = False) -> list[Row]:
@@ -93,5 +92,5 @@ def _plot(found: dict[int, dict[str, tuple[float, float]]], base: tuple[int, int
     for axes in (left, right):
         axes.legend(frameon=False)
         axes.grid(alpha=0.3)
-    figure.savefig(PLOT, dpi=110)
+    figure.savefig(figure_path("growth"), dpi=110)
     pyplot.close(figure)

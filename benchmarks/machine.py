@@ -44,6 +44,21 @@ def _processor() -> str:
     return f"{cpu_name()} ({', '.join(known)})"
 
 
+def cpu_kind() -> str:
+    """What the results of a processor like this one are kept as: ``cpu`` with bfloat16 units, else ``cpu-float32``."""
+    return "cpu" if has_bfloat16_units() else "cpu-float32"
+
+
+def figure_path(subject: str, kind: str | None = None) -> Path:
+    """The file of a subject's figure.
+
+    Args:
+        subject: for example ``roofline``.
+        kind: of the processor, see ``cpu_kind``; None is this one.
+    """
+    return Path(__file__).parent / f"{subject}{(kind or cpu_kind()).removeprefix('cpu')}.png"
+
+
 def limit() -> str:
     """The precision whose matrix products are the processor's limit: bfloat16 where it has units for it."""
     return "bfloat16" if has_bfloat16_units() else "float32"

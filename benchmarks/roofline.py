@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from benchmarks.flops import forward_flops, layer_bytes, layer_flops, layers
-from benchmarks.machine import backend_matmul, limit, matmul_peak
+from benchmarks.machine import backend_matmul, figure_path, limit, matmul_peak
 from benchmarks.networks import TINY
 from benchmarks.rows import Row, once
 from pipeline.config import Settings, load
@@ -27,7 +27,6 @@ from pipeline.system.machine import cores, cpu_name
 
 TITLE = "Roofline"
 EXPERIMENTS = ("kernel", "unet", "article")
-PLOT = Path(__file__).parent / "roofline.png"
 LEAST = 0.2
 """Seconds for which a layer is measured, over and over; the fastest run counts."""
 
@@ -68,7 +67,7 @@ def measure(quick: bool = False, plot: Path | None = None) -> list[Row]:
     memory = bandwidth(2**20 if quick else 2**28)
     kind = precision().removeprefix("mixed_")
     networks = {name: _measured(load(name, TINY if quick else []), quick) for name in EXPERIMENTS}
-    plot = plot or (None if quick else PLOT)
+    plot = plot or (None if quick else figure_path("roofline"))
     if plot:
         draw(networks, peaks, memory, kind, plot)
     rows = [Row(f"peak of matrix products, {kind}", f"{peak / 1e9:,.0f} GFLOP/s") for kind, peak in peaks.items()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from benchmarks.machine import backend_matmul, limit, matmul_peak
 from benchmarks.networks import TINY, compiled_network, random_batch
 from benchmarks.rows import Row, once, versus
 from pipeline.config import Settings, load
+from pipeline.network.backend import is_tensorflow
 from pipeline.network.device import precision as chosen
 from pipeline.prediction.build import make_network, make_predictor
 from pipeline.scoring import metric, thresholding
-from pipeline.system import machine
+from pipeline.system import backends, machine
 from pipeline.training.batches import Batches
 from pipeline.training.fold import LabelledTiles
 
@@ -37,7 +39,7 @@ def measure(quick: bool = False) -> list[Row]:
     for name in frameworks.NETWORKS:
         rows += frameworks.compare(name, load(name, TINY if quick else []), quick)
     unet = load("unet", TINY if quick else [])
-    return rows + _epoch(unet, quick) + _jobs(unet, quick)
+    return rows + _onednn(quick) + _epoch(unet, quick) + _jobs(unet, quick)
 
 
 def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
@@ -68,6 +70,28 @@ def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
                 share >= goal if goal else None,
                 f"{min(shares):.0%} to {max(shares):.0%} in {len(shares)} turns; peak {np.median(peaks) / 1e9:.0f} "
                 f"GFLOP/s, forward {work / 3e9:.2f} GFLOP",
+            )
+        )
+    return rows
+
+
+def _onednn(quick: bool) -> list[Row]:
+    """The pace with oneDNN's operations against those that TensorFlow chooses by itself, in processes in turns."""
+    if not is_tensorflow():
+        return []
+    rows = []
+    for name in ("demo", "unet"):
+        settings = load(name, TINY if quick else [])
+        paces: dict[str | None, list[float]] = {"1": [], None: []}
+        for _ in range(1 if quick else 3):
+            for value, found in paces.items():
+                found.append(_together(settings, 1, machine.cores(), quick, {backends.ONEDNN: value}))
+        ours, theirs = (float(np.median(found)) for found in paces.values())
+        rows.append(
+            Row(
+                f"`{name}`: our pace, with oneDNN, against the operations that TensorFlow chooses by itself",
+                f"{ours / theirs:.2f} x",
+                note=f"{ours:.1f} against {theirs:.1f} tiles/s; {chosen('auto').removeprefix('mixed_')}",
             )
         )
     return rows
@@ -137,13 +161,27 @@ def _jobs(settings: Settings, quick: bool) -> list[Row]:
     ]
 
 
-def _together(settings: Settings, processes: int, cores: int, quick: bool) -> float:
-    """Training tiles per second of several processes together, each with some cores."""
+def _together(
+    settings: Settings, processes: int, cores: int, quick: bool, variables: Mapping[str, str | None] | None = None
+) -> float:
+    """Training tiles per second of several processes together, each with some cores.
+
+    Args:
+        settings: of the network.
+        processes: that train at once.
+        cores: of each process.
+        quick: for a moment only.
+        variables: further environment variables of the processes; one that is None is not set.
+    """
     spawn = multiprocessing.get_context("spawn")
     ready, results = spawn.Barrier(processes), spawn.Queue()
     before = dict(os.environ)
     try:
         machine.Resources(cores).apply()  # which a process must find in its environment when it starts
+        for name, value in (variables or {}).items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
         running = [spawn.Process(target=_steps, args=(settings, quick, ready, results)) for _ in range(processes)]
         for process in running:
             process.start()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command line sets it
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Several test processes share the machine: one thread each gets more done than all cores for each.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")

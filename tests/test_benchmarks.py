@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import archive, frameworks, made_up, peers, roofline, runtimes
+from benchmarks import archive, frameworks, machine, made_up, peers, roofline, runtimes
 from benchmarks.flops import forward_flops, layer_bytes
 from benchmarks.networks import TINY, plain
 from benchmarks.rows import Row, versus
@@ -86,7 +86,11 @@ def test_two_functions_are_timed_in_turn():
     assert turns == ["a", "b", "a", "b", "a", "b"]
 
 
-def test_what_was_measured_is_kept_until_the_same_subject_is_measured_again(tmp_path: Path):
+def test_what_was_measured_is_kept_until_the_same_subject_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(machine, "has_bfloat16_units", lambda: True)
+
     def table(title: str, value: str, reached: bool) -> dict:
         row = {"what": "pace", "value": value, "goal": "2 x", "reached": reached, "note": "so"}
         return {"title": title, "rows": [row]}
@@ -102,6 +106,21 @@ def test_what_was_measured_is_kept_until_the_same_subject_is_measured_again(tmp_
     assert set(json.loads((tmp_path / "results/cpu.json").read_text())["tables"]) == {"metric", "training"}
     command.write({"metric": table("Metric", "9 x", False)}, tmp_path)
     assert "| 9 x | 2 x | **missed** |" in (tmp_path / "RESULTS.md").read_text()
+
+
+def test_processors_with_and_without_bfloat16_units_have_tables_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for units, value in ((True, "5 x"), (False, "6 x")):
+        monkeypatch.setattr(machine, "has_bfloat16_units", lambda: units)  # noqa: B023
+        row = {"what": "pace", "value": value, "goal": "", "reached": None, "note": ""}
+        command.write({"roofline": {"title": "Roofline", "rows": [row]}}, tmp_path)
+    page = (tmp_path / "RESULTS.md").read_text()
+    with_units, without = page.split("## CPU without bfloat16 units")
+    assert "| 5 x |" in with_units
+    assert "(roofline.png)" in with_units
+    assert "| 6 x |" in without
+    assert "(roofline-float32.png)" in without
 
 
 def test_the_page_is_what_was_measured():

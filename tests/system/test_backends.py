@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,12 @@ def test_the_user_has_the_last_word(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("KERAS_BACKEND", "")
     assert (backends.select(), backends.why()) == ("jax", "installed with support for the GPU")
     assert backends.selected() == "jax"
+
+
+def test_tensorflow_uses_onednn_unless_the_user_has_decided(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    backends.select()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    backends.select()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"

@@ -18,7 +18,7 @@ from pipeline.system import disk
 
 RETRIES = 8
 """Workers that a task may lose before it fails."""
-PASSED = ("KERAS_BACKEND", "NO_ALBUMENTATIONS_UPDATE", "TF_CPP_MIN_LOG_LEVEL")
+PASSED = ("KERAS_BACKEND", "NO_ALBUMENTATIONS_UPDATE", "TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS")
 """Variables of the driver's environment that are set in its tasks."""
 
 Task = TypeVar("Task", bound=FoldTask)
