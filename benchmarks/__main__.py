@@ -21,7 +21,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 HERE = Path(__file__).parent
-SUBJECTS = ("training", "roofline", "predict", "metric", "prepare", "startup", "growth")
+SUBJECTS = ("training", "frameworks", "roofline", "predict", "metric", "prepare", "startup", "growth")
 OTHER_MACHINES = {"gpu": "gpu", "archive": "archive"}
 """Subject -> kind, of the subjects that may be measured on another machine than the others."""
 KINDS = {

@@ -10,14 +10,18 @@ from importlib.util import find_spec
 import keras
 import numpy as np
 
-from benchmarks.networks import compiled_network, plain, random_batch
+from benchmarks.networks import TINY, compiled_network, plain, random_batch
+from benchmarks.processes import train_at_once
 from benchmarks.rows import Row, versus
-from pipeline.config import Settings
+from pipeline.config import Settings, load
+from pipeline.network.backend import is_tensorflow
 from pipeline.network.device import precision
 from pipeline.network.losses import make_loss
 from pipeline.prediction.build import make_network
-from pipeline.system import machine
+from pipeline.system import backends, machine
 
+TITLE = "Training, against other frameworks"
+EXPERIMENTS = ("kernel", "unet", "demo")
 NETWORKS = ("kernel", "unet")
 GOALS = {"unet": 1.3}
 KERAS, EAGER, COMPILED = "Keras' model.fit", "PyTorch", "PyTorch with torch.compile"
@@ -27,6 +31,35 @@ NOTES = {
     COMPILED: "the same; network and loss are compiled by inductor",
 }
 NO_TORCH = "torch is not installed: install its build for processors, see https://pytorch.org/get-started"
+
+
+def measure(quick: bool = False) -> list[Row]:
+    rows = []
+    for name in NETWORKS:
+        rows += compare(name, load(name, TINY if quick else []), quick)
+    return rows + _onednn(quick)
+
+
+def _onednn(quick: bool) -> list[Row]:
+    """The pace with oneDNN's operations against those that TensorFlow chooses by itself, in processes in turns."""
+    if not is_tensorflow():
+        return []
+    rows = []
+    for name in ("demo", "unet"):
+        settings = load(name, TINY if quick else [])
+        paces: dict[str | None, list[float]] = {"1": [], None: []}
+        for _ in range(1 if quick else 3):
+            for value, found in paces.items():
+                found.append(train_at_once(settings, 1, machine.cores(), quick, {backends.ONEDNN: value}))
+        ours, theirs = (float(np.median(found)) for found in paces.values())
+        rows.append(
+            Row(
+                f"`{name}`: our pace, with oneDNN, against the operations that TensorFlow chooses by itself",
+                f"{ours / theirs:.2f} x",
+                note=f"{ours:.1f} against {theirs:.1f} tiles/s; {precision().removeprefix('mixed_')}",
+            )
+        )
+    return rows
 
 
 def compare(name: str, settings: Settings, quick: bool) -> list[Row]:

@@ -1,26 +1,20 @@
-"""Training on this machine: share of the processor's peak, the cost of feeding and scoring, and the speed of others."""
+"""Training on this machine: share of the processor's peak, the cost of feeding and scoring, several folds at once."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import time
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from benchmarks import frameworks, made_up
+from benchmarks import made_up
 from benchmarks.flops import forward_flops
 from benchmarks.machine import backend_matmul, limit, matmul_peak
 from benchmarks.networks import TINY, compiled_network, random_batch
+from benchmarks.processes import train_at_once
 from benchmarks.rows import Row, once, versus
 from pipeline.config import Settings, load
-from pipeline.network.backend import is_tensorflow
 from pipeline.network.device import precision as chosen
 from pipeline.prediction.build import make_network, make_predictor
 from pipeline.scoring import metric, thresholding
-from pipeline.system import backends, machine
+from pipeline.system import machine
 from pipeline.training.batches import Batches
 from pipeline.training.fold import LabelledTiles
 
@@ -36,16 +30,14 @@ def measure(quick: bool = False) -> list[Row]:
     rows: list[Row] = []
     for name in QUICK if quick else EXPERIMENTS:
         rows += _pace(name, load(name, TINY if quick else []), quick)
-    for name in frameworks.NETWORKS:
-        rows += frameworks.compare(name, load(name, TINY if quick else []), quick)
     unet = load("unet", TINY if quick else [])
-    return rows + _onednn(quick) + _epoch(unet, quick) + _jobs(unet, quick)
+    return rows + _epoch(unet, quick) + _jobs(unet, quick)
 
 
 def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
-    """Share of the processor's peak in a loop of steps on one batch, in float32 and in bfloat16."""
+    """Share of the processor's peak in a loop of steps on one batch, in float32 and, with units for it, in bfloat16."""
     multiply, rows = backend_matmul(limit()), []
-    for precision in ("float32", "bfloat16"):
+    for precision in ("float32", "bfloat16") if limit() == "bfloat16" else ("float32",):
         model, size, answer = compiled_network(settings, precision)
         images, masks = random_batch(settings.train.batch_size, size, answer)
         work = 3 * forward_flops(model)
@@ -75,31 +67,9 @@ def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
     return rows
 
 
-def _onednn(quick: bool) -> list[Row]:
-    """The pace with oneDNN's operations against those that TensorFlow chooses by itself, in processes in turns."""
-    if not is_tensorflow():
-        return []
-    rows = []
-    for name in ("demo", "unet"):
-        settings = load(name, TINY if quick else [])
-        paces: dict[str | None, list[float]] = {"1": [], None: []}
-        for _ in range(1 if quick else 3):
-            for value, found in paces.items():
-                found.append(_together(settings, 1, machine.cores(), quick, {backends.ONEDNN: value}))
-        ours, theirs = (float(np.median(found)) for found in paces.values())
-        rows.append(
-            Row(
-                f"`{name}`: our pace, with oneDNN, against the operations that TensorFlow chooses by itself",
-                f"{ours / theirs:.2f} x",
-                note=f"{ours:.1f} against {theirs:.1f} tiles/s; {chosen('auto').removeprefix('mixed_')}",
-            )
-        )
-    return rows
-
-
 def _epoch(settings: Settings, quick: bool) -> list[Row]:
     """What an epoch's feeding and scoring add to its steps."""
-    count = 40 if quick else 512
+    count = 40 if quick else 256
     masks = made_up.masks(count + count // 4)
     images = made_up.images(masks)
     seen, truth = images[count:], masks[count:]
@@ -149,8 +119,8 @@ def _jobs(settings: Settings, quick: bool) -> list[Row]:
         return []
     alone, together = [], []
     for _ in range(1 if quick else 3):  # in turns, as everywhere
-        alone.append(_together(settings, 1, cores, quick))
-        together.append(_together(settings, cores, 1, quick))
+        alone.append(train_at_once(settings, 1, cores, quick))
+        together.append(train_at_once(settings, cores, 1, quick))
     gain = float(np.median(together) / np.median(alone))
     return [
         Row(
@@ -159,50 +129,3 @@ def _jobs(settings: Settings, quick: bool) -> list[Row]:
             note=f"{np.median(together):.1f} against {np.median(alone):.1f} tiles/s, without feeding and scoring",
         )
     ]
-
-
-def _together(
-    settings: Settings, processes: int, cores: int, quick: bool, variables: Mapping[str, str | None] | None = None
-) -> float:
-    """Training tiles per second of several processes together, each with some cores.
-
-    Args:
-        settings: of the network.
-        processes: that train at once.
-        cores: of each process.
-        quick: for a moment only.
-        variables: further environment variables of the processes; one that is None is not set.
-    """
-    spawn = multiprocessing.get_context("spawn")
-    ready, results = spawn.Barrier(processes), spawn.Queue()
-    before = dict(os.environ)
-    try:
-        machine.Resources(cores).apply()  # which a process must find in its environment when it starts
-        for name, value in (variables or {}).items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-        running = [spawn.Process(target=_steps, args=(settings, quick, ready, results)) for _ in range(processes)]
-        for process in running:
-            process.start()
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-    pace = sum(results.get(timeout=600) for _ in running)
-    for process in running:
-        process.join()
-    return pace
-
-
-def _steps(settings: Settings, quick: bool, ready: Any, results: Any) -> None:
-    model, size, answer = compiled_network(settings, settings.train.precision)
-    images, masks = random_batch(settings.train.batch_size, size, answer)
-    model.train_on_batch(images, masks)
-    steps = 0
-    ready.wait(timeout=600)
-    started = time.perf_counter()
-    # For a fixed time, not a number of steps, so that all processes are busy until the last one has been timed.
-    while (passed := time.perf_counter() - started) < (0.2 if quick else 8.0):
-        model.train_on_batch(images, masks)
-        steps += 1
-    results.put(steps * settings.train.batch_size / passed)

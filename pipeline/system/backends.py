@@ -39,8 +39,8 @@ def select() -> str:
 def use_onednn() -> None:
     """Make TensorFlow use oneDNN on every processor, unless the user has decided. Call it before importing TensorFlow.
 
-    By itself TensorFlow uses it only on processors with AVX-512 VNNI or newer units. On a processor with AVX2 alone its
-    other convolutions take about twice as long (``benchmarks/RESULTS.md``).
+    By itself TensorFlow uses it only on processors with AVX-512 VNNI or newer units. On a processor with AVX2 alone a
+    step of the experiment ``demo`` takes 1.9 times as long without it (``benchmarks/RESULTS.md``).
     """
     os.environ.setdefault(ONEDNN, "1")
 
