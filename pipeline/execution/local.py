@@ -28,7 +28,7 @@ def train(tasks: Sequence[TrainTask], jobs: int = 1, page: ProgressPage | None =
     Args:
         tasks: folds of one experiment.
         jobs: folds at once; each gets an equal number of cores, and one of the NVIDIA GPUs, or a share of one where
-            there are fewer GPUs than folds at once.
+            there are fewer GPUs than folds at once. Folds that are left over at the end share all cores and GPUs.
         page: shows the progress.
 
     Raises:
@@ -53,11 +53,27 @@ def _run(
         for number, task in enumerate(tasks):
             run_one(task, number, len(tasks), page)
         return
+    # The folds that are left over when the others are done share all cores: of five, two at once, the last has them.
+    together = len(tasks) // jobs * jobs
+    errors = _run_at_once(run_one, tasks[:together], jobs, page)
+    if left := tasks[together:]:
+        errors += _run_at_once(run_one, left, len(left), page)
+    if errors:
+        raise UserError("; ".join(errors))
+
+
+def _run_at_once(
+    run_one: Callable[[Task, int, int, ProgressPage | None], None],
+    tasks: Sequence[Task],
+    jobs: int,
+    page: ProgressPage | None,
+) -> list[str]:
+    """Run tasks in processes that share the machine; returns what went wrong, one text for each fold that failed."""
     # Not forked: a framework's threads and its use of a GPU do not survive a fork.
     context = multiprocessing.get_context("spawn")
+    errors: list[str] = []
     with workers(context, machine.divide(jobs, machine.cores(), machine.gpus())) as pool, terminated_on_error(pool):
         running = {pool.submit(run_one, task, 0, 0, None): task.fold for task in tasks}
-        errors: list[str] = []
         for done in _as_completed(running, page):
             error = done.exception()
             if isinstance(error, UserError):
@@ -65,8 +81,7 @@ def _run(
             elif error is not None:
                 reason = disk.failure(error) or f"its process ended with {error or type(error).__name__}"
                 errors.append(f"fold {running[done]}: {reason}")
-    if errors:
-        raise UserError("; ".join(errors))
+    return errors
 
 
 def _as_completed(running: Iterable[Future[None]], page: ProgressPage | None) -> Iterator[Future[None]]:
