@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.config import UserError
+from pipeline.artifacts import Artifact
+from pipeline.config import UserError, load
 from pipeline.execution import local
 from pipeline.execution.progress_page import ProgressPage
-from pipeline.execution.task import TrainTask
+from pipeline.execution.task import FoldTask, TrainTask
 from pipeline.system import machine
 from tests.conftest import TINY, Chain
 
@@ -49,16 +50,9 @@ def test_finished_experiments_are_skipped_and_an_error_stops_only_its_own_experi
     assert not (root / "data/demo/experiments/kernel/report.html").exists()
 
 
-@dataclass(frozen=True)
-class Written:
-    """A task that writes the threads of its process into a file."""
-
-    folder: Path
-    fold: int
-
-
-def write_threads(task: Written, *_: object) -> None:
-    (task.folder / str(task.fold)).write_text(os.environ["OMP_NUM_THREADS"])
+def write_threads(task: FoldTask, *_: object) -> None:
+    """Write the threads of this process into a file."""
+    (task.root / str(task.fold)).write_text(os.environ["OMP_NUM_THREADS"])
     if task.fold == 1:
         raise UserError("fold 1 fails")
 
@@ -66,8 +60,10 @@ def write_threads(task: Written, *_: object) -> None:
 def test_folds_that_are_left_over_at_the_end_share_all_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(machine, "cores", lambda: 6)
     monkeypatch.setattr(machine, "gpus", list)
+    none = Artifact("none", "train", tmp_path, "none.json", ())
+    task = partial(FoldTask, root=tmp_path, experiment="demo", settings=load("demo"), tiles=none, trained=none)
     with pytest.raises(UserError, match="fold 1 fails"):
-        local._run(write_threads, [Written(tmp_path, fold) for fold in range(5)], jobs=3)
+        local._run(write_threads, [task(fold=fold) for fold in range(5)], jobs=3)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
         "0": "2",
         "1": "2",
