@@ -64,6 +64,11 @@ def limit() -> str:
     return "bfloat16" if has_bfloat16_units() else "float32"
 
 
+def precisions() -> tuple[str, ...]:
+    """The precisions that networks are measured in: bfloat16 too where the processor has units for it."""
+    return ("float32",) if limit() == "float32" else ("float32", limit())
+
+
 def matmul_peak(multiply: Callable[[int], object], sizes: tuple[int, ...] = (2048, 4096), runs: int = 4) -> float:
     """Floating-point operations a second of the best of some square matrix products.
 

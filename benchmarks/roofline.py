@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from benchmarks.flops import forward_flops, layer_bytes, layer_flops, layers
-from benchmarks.machine import backend_matmul, figure_path, limit, matmul_peak
+from benchmarks.machine import backend_matmul, figure_path, matmul_peak, precisions
 from benchmarks.networks import TINY
 from benchmarks.rows import Row, once
 from pipeline.config import Settings, load
@@ -62,8 +62,7 @@ def measure(quick: bool = False, plot: Path | None = None) -> list[Row]:
     if not is_tensorflow():
         return [Row("layers one by one", "not measured", note="this subject needs KERAS_BACKEND=tensorflow")]
     sizes = (256,) if quick else (2048, 4096)
-    kinds = ("float32", "bfloat16") if limit() == "bfloat16" else ("float32",)
-    peaks = {kind: matmul_peak(backend_matmul(kind), sizes) for kind in kinds}
+    peaks = {kind: matmul_peak(backend_matmul(kind), sizes) for kind in precisions()}
     memory = bandwidth(2**20 if quick else 2**28)
     kind = precision().removeprefix("mixed_")
     networks = {name: _measured(load(name, TINY if quick else []), quick) for name in EXPERIMENTS}

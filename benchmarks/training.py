@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks import made_up
 from benchmarks.flops import forward_flops
-from benchmarks.machine import backend_matmul, limit, matmul_peak
+from benchmarks.machine import backend_matmul, limit, matmul_peak, precisions
 from benchmarks.networks import TINY, compiled_network, random_batch
 from benchmarks.processes import train_at_once
 from benchmarks.rows import Row, once, versus
@@ -37,7 +37,7 @@ def measure(quick: bool = False) -> list[Row]:
 def _pace(name: str, settings: Settings, quick: bool) -> list[Row]:
     """Share of the processor's peak in a loop of steps on one batch, in float32 and, with units for it, in bfloat16."""
     multiply, rows = backend_matmul(limit()), []
-    for precision in ("float32", "bfloat16") if limit() == "bfloat16" else ("float32",):
+    for precision in precisions():
         model, size, answer = compiled_network(settings, precision)
         images, masks = random_batch(settings.train.batch_size, size, answer)
         work = 3 * forward_flops(model)

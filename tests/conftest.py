@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command line sets it
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Several test processes share the machine: one thread each gets more done than all cores for each.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
@@ -27,11 +26,14 @@ from filelock import FileLock
 
 from pipeline.cli import main as command_line
 from pipeline.reporting import leaderboard, pages
+from pipeline.system import backends
 
 if TYPE_CHECKING:
     import keras
 
     from pipeline.artifacts import Artifact
+
+backends.use_onednn()  # as the command line does
 
 TINY = (
     "survey.train=40 survey.test=12 split.folds=2 split.bins=4 network.width=4 network.levels=1 network.blocks=1 "
