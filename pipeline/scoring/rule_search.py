@@ -1,12 +1,13 @@
 """The search for post-processing rules that raise the score.
 
 A rule is used where it raises the score of out-of-fold tiles by more than chance: where the paired bootstrap interval
-of its gain lies above 0.
+of its gain lies above 0. The interval is wider the more rules are tried, without those that change the score of so few
+tiles that no gain of theirs could be significant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,11 +21,31 @@ from pipeline.scoring.thresholding import Counts
 
 GATE_LEVELS = tuple(percent / 100 for percent in range(50, 96, 5))
 """Levels that are tried for the gate."""
+SMALLEST = 0.1
+"""Smallest difference between two scores of a tile."""
 
 
-def confidence(rules: Sequence[str]) -> float:
-    """Level of the bootstrap interval of a rule's gain: 95 % corrected for the number of rules tried (Bonferroni)."""
-    return 1 - 0.05 / len(rules)
+ERROR = 0.05
+"""Of the bootstrap intervals of all gains together: probability that any of them does not hold the true gain."""
+
+
+def testable(changed: Mapping[str, int]) -> tuple[float, frozenset[str]]:
+    """The level of the bootstrap intervals, and the rules that can be taken.
+
+    A rule without any effect that changes the scores of n tiles raises all of them with the probability 2 ** -n. Where
+    n is so small that even this would not be significant, the rule cannot be taken, and is not counted in the
+    correction for the number of rules.
+
+    Args:
+        changed: for each rule, the number of tiles whose score it changes, for better or worse.
+
+    Reference: Tarone, "A modified Bonferroni method for discrete data", 1990.
+    """
+    for count in range(1, len(changed) + 1):
+        possible = frozenset(rule for rule, tiles in changed.items() if 2.0**-tiles < ERROR / 2 / count)
+        if len(possible) <= count:
+            break
+    return 1 - ERROR / count, possible
 
 
 @dataclass(frozen=True)
@@ -36,7 +57,7 @@ class Gain:
     gain: float
     """Mean over tiles."""
     low: float
-    """Lower bound of the paired bootstrap interval at ``confidence``."""
+    """Lower bound of the paired bootstrap interval, at the level of ``testable``."""
     high: float
     """Upper bound of the same interval."""
 
@@ -120,7 +141,7 @@ def choose(
     """Choose the rules that raise the score by more than chance, by forward selection.
 
     Each step takes the rule with the largest gain, as long as the lower bound of its paired bootstrap interval is above
-    0.
+    0. Which rules can be taken, and at which level, depends on how many scores each changes at first, not on the gains.
 
     Args:
         trial: of the threshold.
@@ -133,13 +154,16 @@ def choose(
         ``how`` with the rules, and the gain of each rule that was tried.
     """
     left = [rule for rule in rules if wanted is None or rule in wanted]
-    level = confidence(rules)
+    if not left:
+        return how, []
+    level, possible = testable({rule: _changed(trial, how, rule, chosen_on) for rule in left})
     gains: list[Gain] = []
     while left:
         base = trial.scores(how)[chosen_on]
-        tried = [_gain(trial, how, rule, base, chosen_on, level) for rule in (left if wanted is None else left[:1])]
-        best = max(tried, key=lambda gain: (gain.low > 0, gain.gain))
-        if wanted is None and best.low <= 0:
+        scored = {rule: _scores(trial, how, rule, base, chosen_on) for rule in (left if wanted is None else left[:1])}
+        tried = [Gain(rule, False, *bootstrap.paired(scores, base, level)) for rule, scores in scored.items()]
+        best = max(tried, key=lambda gain: (gain.rule in possible and gain.low > 0, gain.gain))
+        if wanted is None and (best.low <= 0 or best.rule not in possible):
             return how, gains + tried
         gains.append(replace(best, taken=True))
         left.remove(best.rule)
@@ -153,18 +177,24 @@ def _with_rule(how: PostProcessing, rule: str) -> PostProcessing:
     return replace(how, rules=tuple(each for each in ALL if each == rule or each in how.rules))
 
 
-def _gain(trial: Trial, how: PostProcessing, rule: str, base: np.ndarray, chosen_on: np.ndarray, level: float) -> Gain:
+def _changed(trial: Trial, how: PostProcessing, rule: str, chosen_on: np.ndarray) -> int:
+    """Number of tiles whose score a rule changes."""
+    base = trial.scores(how)[chosen_on]
+    return int((np.abs(_scores(trial, how, rule, base, chosen_on) - base) > SMALLEST / 2).sum())
+
+
+def _scores(trial: Trial, how: PostProcessing, rule: str, base: np.ndarray, chosen_on: np.ndarray) -> np.ndarray:
+    """Scores of the tiles to choose on with one rule more; ``base`` are those without it."""
     how = _with_rule(how, rule)
-    if rule == "empty_gate":
-        # The best of ten levels is partly chance, so score each half of the tiles at the level chosen on the other.
-        table = _scores_at_levels(trial, how)[:, chosen_on]
-        scores = base.copy()
-        for half in bootstrap.halves(len(base)):
-            if not half.all():
-                scores[half] = table[GATE_LEVELS.index(_best_level(table[:, ~half])), half]
-    else:
-        scores = trial.scores(how)[chosen_on]
-    return Gain(rule, False, *bootstrap.paired(scores, base, level))
+    if rule != "empty_gate":
+        return trial.scores(how)[chosen_on]
+    # The best of ten levels is partly chance, so score each half of the tiles at the level chosen on the other.
+    table = _scores_at_levels(trial, how)[:, chosen_on]
+    scores = base.copy()
+    for half in bootstrap.halves(len(base)):
+        if not half.all():
+            scores[half] = table[GATE_LEVELS.index(_best_level(table[:, ~half])), half]
+    return scores
 
 
 def _scores_at_levels(trial: Trial, how: PostProcessing) -> np.ndarray:

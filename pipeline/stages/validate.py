@@ -35,7 +35,7 @@ def artifact(layout: Layout, folds: Iterable[int]) -> Artifact:
             *of_members(layout, lambda member: [train.out_of_fold(member, fold) for fold in folds]),
             *mosaic.inputs_of_rules(layout),
         ),
-        version=3,
+        version=4,
         result=results.Validated,
         lock_wait=600.0,
         experiment=layout.experiment,

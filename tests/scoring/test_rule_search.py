@@ -164,14 +164,31 @@ def chosen(trial: Trial, wanted: tuple[str, ...] | None = None) -> tuple[PostPro
     return rule_search.choose(trial, PostProcessing(0.5, 0), np.ones(40, bool), wanted)
 
 
-def test_a_gain_is_a_mean_difference_with_an_interval_that_allows_for_all_rules():
-    assert rule_search.confidence(PLAIN) == pytest.approx(1 - 0.05 / 4)
-    assert rule_search.confidence(ALL) == pytest.approx(1 - 0.05 / 7)
+def test_the_more_rules_can_be_taken_the_more_certain_each_must_be():
+    assert rule_search.testable({"a": 12, "b": 0, "c": 5}) == (pytest.approx(0.95), {"a"})
+    assert rule_search.testable({"a": 12, "b": 20, "c": 0}) == (pytest.approx(1 - 0.05 / 2), {"a", "b"})
+    # All of seven tiles better: 1/128 is significant for three rules, 0.025 / 3, but there are four.
+    assert rule_search.testable({"a": 12, "b": 20, "c": 9, "d": 7}) == (pytest.approx(1 - 0.05 / 4), {"a", "b", "c"})
+    assert rule_search.testable({"a": 0, "b": 5})[1] == set()
+
+
+def test_a_gain_is_a_mean_difference_with_an_interval_that_allows_for_the_rules_that_can_be_taken():
     difference = on(12, 0.1)
     _, gains = chosen(Known({"fill_holes": difference}))
     assert (gains[0].rule, gains[0].gain) == ("fill_holes", pytest.approx(0.03))
-    assert (gains[0].low, gains[0].high) == pytest.approx(bootstrap.interval(difference, level=1 - 0.05 / 4))
+    assert (gains[0].low, gains[0].high) == pytest.approx(bootstrap.interval(difference))
+    harm = {"drop_small_parts": on(20, -0.1), "constant_empty": on(9, -0.1)}
+    _, gains = chosen(Known({"fill_holes": difference, **harm}))
+    assert (gains[0].low, gains[0].high) == pytest.approx(bootstrap.interval(difference, level=1 - 0.05 / 3))
     assert (gains[0].low, gains[0].high) != pytest.approx(bootstrap.interval(difference))
+
+
+def test_a_rule_that_changes_too_few_tiles_is_not_taken():
+    how, gains = chosen(Known({"fill_holes": on(5, 0.8)}))  # one in 32 by chance
+    assert how.rules == ()
+    assert (gains[0].rule, gains[0].taken) == ("fill_holes", False)
+    assert gains[0].low > 0
+    assert chosen(Known({"fill_holes": on(6, 0.8)}))[0].rules == ("fill_holes",)
 
 
 def test_a_significant_gain_goes_before_a_larger_one_that_may_be_chance():
