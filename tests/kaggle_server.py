@@ -63,7 +63,8 @@ class Kaggle:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        # Looks every 10 ms whether it is shut down; with Python's 500 ms the tests would mostly wait for that.
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def environment(self, home: Path, credentials: str = "key") -> dict[str, str]:
         """Variables that point the client here.

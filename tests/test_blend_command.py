@@ -20,7 +20,7 @@ from pipeline.scoring import postprocess
 from pipeline.stages import predict, submit, train, validate
 from pipeline.submission import csv_file
 from pipeline.submission.masks import read_choice
-from tests.conftest import TINY, Chain, blobs, flip_a_bit, noisy
+from tests.conftest import TINY, Chain, blobs, flip_a_bit, noisy, replace_array
 from tests.scoring.test_blend import literal
 
 SAME = (
@@ -65,14 +65,6 @@ def test_a_blend_is_one_artifact_in_any_order_with_inputs_labelled_by_member(tmp
 
 
 # ---- The command line -----------------------------------------------------------------------------------------------
-
-
-def replace_array(artifact: Artifact, content: np.ndarray) -> None:
-    """Make an artifact of one array again with other content."""
-    result = Freshness().manifest(artifact)
-    with artifacts.updating(artifact) as folder:
-        np.save(folder / artifact.outputs[0], content)
-        artifacts.commit(artifact, result.result if result else {}, 0.0)
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,7 @@ from pipeline.stages import Context, predict, train
 from pipeline.submission.masks import read_choice
 from pipeline.system import machine
 from tests.browser import browser, look
-from tests.conftest import TINY, Chain, blobs, command, common, noisy
-from tests.test_blend_command import replace_array
+from tests.conftest import TINY, Chain, blobs, command, common, noisy, replace_array
 
 
 def test_the_chain_prints_its_score_and_where_everything_is(finished: Path):
@@ -481,9 +480,9 @@ def test_an_archive_that_does_not_fit_the_dataset_is_refused_even_where_the_tile
     assert "up to date" in chain.printed
 
 
-def test_killed_in_training_the_same_command_ends_with_the_same_submission(finished: Path, tmp_path: Path):
-    shutil.copytree(finished, tmp_path / "root")
-    root = tmp_path / "root"
+def test_killed_in_training_the_same_command_ends_with_the_same_submission(
+    finished: Path, root: Path, capsys: pytest.CaptureFixture[str]
+):
     shutil.rmtree(root / "data/demo/experiments")
     shutil.rmtree(root / "submissions")
     process = subprocess.Popen(
@@ -498,9 +497,9 @@ def test_killed_in_training_the_same_command_ends_with_the_same_submission(finis
     assert command("status", root=root).stdout.count("resumes after its last finished epoch") == 1
     progress = root / "data/demo/experiments/demo/progress.html"
     assert '<meta http-equiv="refresh"' in progress.read_text()
-    ran = command("submit", root=root)
-    assert ran.returncode == 0, ran.stderr
-    assert "fold 0: resumes after epoch 1 of 2" in ran.stdout
+    again = Chain(root, capsys)
+    assert again("submit") == 0, again.error
+    assert "fold 0: resumes after epoch 1 of 2" in again.printed
     assert "4 of 4 epochs" in progress.read_text()
     assert "http-equiv" not in progress.read_text()
     assert (root / "submissions/demo/demo.csv").read_bytes() == (finished / "submissions/demo/demo.csv").read_bytes()

@@ -19,8 +19,8 @@ from pipeline.scoring import postprocess
 from pipeline.scoring.neighbors import Neighbors
 from pipeline.stages import predict, submit, train, validate
 from pipeline.submission.masks import read_choice
-from tests.conftest import Chain, blobs
-from tests.test_blend_command import SAME, replace_array, trees
+from tests.conftest import Chain, blobs, replace_array
+from tests.test_blend_command import SAME, trees
 
 NEIGHBORS = f"{SAME} submit.neighbors=true"
 TESTS = 12

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.config import experiment_files, load, to_toml
 from tests.conftest import TINY, Chain
+from tests.prediction.helpers import SMALL
 
 SURVEY = "survey.train=40 survey.test=12 split.folds=2 split.bins=4"
 """What an assignment changes for a student and its teacher alike."""
@@ -20,7 +21,7 @@ def taught(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cha
     """The command line with the experiments ``teacher``, ``student`` and ``second``, whose teacher is ``student``."""
     folder = tmp_path / "experiments"
     folder.mkdir()
-    (folder / "teacher.toml").write_text(to_toml(load("unet", TINY.split())))
+    (folder / "teacher.toml").write_text(to_toml(load("unet", [*TINY.split(), *SMALL])))
     (folder / "unet.toml").write_text("")
     for name, teacher in (("student", "teacher"), ("second", "student")):
         (folder / f"{name}.toml").write_text(

@@ -60,6 +60,7 @@ def test_a_fold_learns_and_leaves_weights_that_predict(tmp_path: Path):
         result["score"], abs=0.02
     )
     assert result["parameters"] == model.count_params()
+    assert "pseudo_labels" not in history(tmp_path)[0]
 
 
 # ---- The same results whatever prepares and consumes the batches ----------------------------------------------------

@@ -114,9 +114,6 @@ def test_epochs_have_the_same_length_repeat_with_any_number_of_workers_and_end_w
     assert counts[1] == 0
     train_fold(tmp_path / "two", *settings, "train.workers=2", data=LABELLED)
     assert_same(tmp_path / "one", tmp_path / "two")
-    train_fold(tmp_path / "none", "train.epochs=2", "train.learning_rate=0.03")
-    assert "pseudo_labels" not in history(tmp_path / "none")[0]
-    assert history(tmp_path / "one")[0]["loss"] != history(tmp_path / "none")[0]["loss"]
 
 
 @pytest.mark.backends

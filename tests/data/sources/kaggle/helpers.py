@@ -11,11 +11,6 @@ from tests.conftest import TINY
 from tests.kaggle_server import SECRET, SIGNATURE, TOKEN, Kaggle
 
 PROJECT = Path(__file__).parents[4]
-SETTINGS = (
-    f"{TINY.replace('train.epochs=2', 'train.epochs=1')} network.attention=none network.hypercolumn=false "
-    "network.deep_supervision=0 network.empty_head=0 train.late_loss='' train.ema_momentum=0 predict.tta=[plain]"
-)
-"""Of a network of which little has to be traced."""
 
 
 class User:
@@ -36,7 +31,7 @@ class User:
         }
 
     def _arguments(self, *arguments: str) -> list[str]:
-        common = [] if arguments[0] == "submissions" else ["--experiment", "unet", "--set", SETTINGS]
+        common = [] if arguments[0] == "submissions" else ["--experiment", "unet", "--set", TINY]
         return [sys.executable, "-m", "pipeline", *arguments, "--root", str(self.root), *common]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -6,22 +6,38 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pipeline.config import UserError
+from pipeline.artifacts import Layout
+from pipeline.config import UserError, load
+from pipeline.data.folds import fold_of_tiles
 from pipeline.data.sources import kaggle as kaggle_source
-from pipeline.stages import upload
+from pipeline.stages import predict, train, upload
 from pipeline.submission.uploads import Upload
-from tests.conftest import Chain
+from tests.conftest import TINY, Chain, blobs, noisy, replace_array
 from tests.data.sources.kaggle.helpers import User, refused
+from tests.hollow import fill
 from tests.kaggle_server import COMPETITION, Kaggle
 
 
 @pytest.fixture(scope="module")
 def trained(archive: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root folder with everything up to the checked CSV; nothing was uploaded."""
+    """A root folder with everything up to the checked CSV; nothing was uploaded, and no network was trained."""
     server = Kaggle(archive)
     user = User(server, tmp_path_factory.mktemp("trained"))
+    assert user.run("split").returncode == 0
+    layout = Layout(user.root, "tgs", "unet", load("unet", TINY.split()))
+    truth = np.load(layout.tiles_folder / "train_masks.npy", allow_pickle=False)
+    assigned = fold_of_tiles(layout.split_folder)
+    for fold in layout.folds:
+        fill(train.trained(layout, fold))
+        for artifact, masks in (
+            (train.out_of_fold(layout, fold), truth[assigned == fold]),
+            (predict.artifact(layout, fold), blobs(12)[1]),
+        ):
+            fill(artifact)
+            replace_array(artifact, noisy(masks, fold, 45))
     ran = user.run("submit", "--dry-run")
     server.close()
     assert ran.returncode == 0, ran.stderr

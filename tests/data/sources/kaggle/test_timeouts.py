@@ -30,7 +30,7 @@ def test_a_download_that_stalls_ends_in_one_line_and_goes_on_next_time(user: Use
 
 
 def test_a_slow_download_is_no_stall_though_it_takes_longer_than_the_timeout(user: User):
-    user.kaggle.slow, user.timeout = 0.03, "3"
+    user.kaggle.slow, user.timeout = 0.01, "1"
     assert user.run("download").returncode == 0
     assert user.kaggle.starts == [0]
 
