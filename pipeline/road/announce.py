@@ -173,7 +173,8 @@ def _time(context: Context, folds: Sequence[int], precision: str, gpu: bool) -> 
         return "no estimate before the first steps: no such fold is trained here, and no cost is known"
     in_turn = " for one fold after the other" if context.jobs > 1 or context.cluster is not None else ""
     most = "at most " if context.layout.settings.train.early_stopping else ""
-    return f"{most}about {format_roughly(found.seconds)}{in_turn}, by {found.source}"
+    before = f"; before it about {format_roughly(found.pretraining)} of pretraining" if found.pretraining else ""
+    return f"{most}about {format_roughly(found.seconds)}{in_turn}, by {found.source}{before}"
 
 
 def _shown(value: object) -> str:

@@ -1,17 +1,21 @@
-"""How long a training will take: from folds of the experiment that are trained here, or from its file's header."""
+"""How long a training will take.
+
+It is estimated from folds that are trained here, of this experiment or of another with the same steps, or from what was
+measured according to the header of the experiment's file or of its base's.
+"""
 
 from __future__ import annotations
 
 import re
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline import config
-from pipeline.artifacts import Manifest, changed_settings
+from pipeline.artifacts import Artifact, Manifest, changed_settings
 from pipeline.config import differences
-from pipeline.config.experiment_files import header
-from pipeline.stages import Context, prepare, split, train
+from pipeline.config.experiment_files import header, lineage
+from pipeline.stages import Context, prepare, pretrain, split, train
 from pipeline.system import backends
 from pipeline.system.progress import fold_names
 
@@ -35,6 +39,8 @@ class Estimate:
     seconds: float
     source: str
     """What the estimate is made from, in words."""
+    pretraining: float = 0.0
+    """Seconds of the pretraining that comes first; 0 where there is none, or it is done."""
 
 
 def estimate(context: Context, folds: int, precision: str, gpu: bool) -> Estimate | None:
@@ -49,20 +55,22 @@ def estimate(context: Context, folds: int, precision: str, gpu: bool) -> Estimat
     Returns:
         None where nothing is known about such a training.
     """
-    if own := [(fold, seconds) for fold in context.layout.folds if (seconds := _epoch_here(context, fold))]:
-        epoch = statistics.median(seconds for _, seconds in own)
-        source = f"{fold_names(fold for fold, _ in own)} trained here"
-    elif (epoch := 0.0 if gpu else _epoch_of_header(context, precision)) > 0:
-        source = f"the measurement in {config.experiment_path(context.layout.experiment).name}, on {HEADER_CORES} cores"
+    layout = context.layout
+    if (found := _trained_here(context)) or (found := None if gpu else _of_headers(context, precision)):
+        epoch, source = found
     else:
         return None
-    return Estimate(folds * context.layout.settings.train.epochs * epoch, source)
+    tiles, pretraining = training_tiles(context), 0.0
+    if tiles and pretrain.is_used(layout) and not context.freshness.state(pretrain.artifact(layout)).done:
+        # A view takes about as long as a tile in training: the network is the same, and so are the layers' gradients.
+        pretraining = layout.settings.pretrain.views * epoch / tiles
+    return Estimate(folds * layout.settings.train.epochs * epoch, source, pretraining)
 
 
 def parameters(context: Context) -> int | None:
     """Number of parameters, where a fold with this network was trained here; otherwise None."""
     for fold in context.layout.folds:
-        manifest = _comparable(context, fold, _NETWORK)
+        manifest = _comparable(context, train.trained(context.layout, fold), _NETWORK)
         if manifest is not None:
             return int(manifest.result["parameters"])
     return None
@@ -75,9 +83,8 @@ def training_tiles(context: Context) -> float:
     return prepared.result["train"] * (count - 1) / count if prepared is not None else 0.0
 
 
-def _comparable(context: Context, fold: int, relevant: tuple[str, ...]) -> Manifest | None:
-    """The manifest of a fold's last training, if none of the relevant settings has changed since."""
-    artifact = train.trained(context.layout, fold)
+def _comparable(context: Context, artifact: Artifact, relevant: tuple[str, ...]) -> Manifest | None:
+    """The manifest of a fold's last training, if it had the same relevant settings."""
     manifest = context.freshness.manifest(artifact)
     if manifest is None or _concerns(changed_settings(artifact, manifest), relevant):
         return None
@@ -88,24 +95,46 @@ def _concerns(changed: Iterable[str], relevant: tuple[str, ...]) -> bool:
     return any(key == each or key.startswith(f"{each}.") for key in changed for each in relevant)
 
 
-def _epoch_here(context: Context, fold: int) -> float:
+def _trained_here(context: Context) -> tuple[float, str] | None:
+    """Seconds of an epoch by the folds that are trained here, and which they are; the experiment's own come first."""
+    layout = context.layout
+    trained = {fold: train.trained(layout, fold) for fold in layout.folds}
+    others = sorted(path for path in layout.experiments_folder.glob("*") if path != layout.experiment_folder)
+    for folder in (layout.experiment_folder, *others):
+        there = {fold: replace(each, folder=folder / each.folder.name) for fold, each in trained.items()}
+        if found := {fold: seconds for fold, each in there.items() if (seconds := _epoch_here(context, each))}:
+            of_which = "" if folder == layout.experiment_folder else f" of {folder.name}"
+            return statistics.median(found.values()), f"{fold_names(found)}{of_which} trained here"
+    return None
+
+
+def _epoch_here(context: Context, artifact: Artifact) -> float:
     """Seconds that an epoch of a fold took here; 0 where it says nothing about a training with the settings of now."""
-    manifest = _comparable(context, fold, _STEP)
+    manifest = _comparable(context, artifact, _STEP)
     if manifest is None or manifest.result["backend"] != backends.selected():
         return 0.0
-    result, layout = manifest.result, context.layout
-    inputs = [prepare.artifact(layout), split.artifact(layout)]
-    now = {each.label: found.fingerprint for each in inputs if (found := context.freshness.manifest(each))}
-    if manifest.inputs == now:
+    result = manifest.result
+    same = [
+        (found := context.freshness.manifest(each)) is not None and manifest.inputs.get(each.label) == found.fingerprint
+        for each in (prepare.artifact(context.layout), split.artifact(context.layout))
+    ]
+    if all(same):
         return float(result["seconds"]) / max(result["epochs"], 1)
     return training_tiles(context) / result["tiles_per_second"] if result["tiles_per_second"] > 0 else 0.0
 
 
-def _epoch_of_header(context: Context, precision: str) -> float:
-    """Seconds of an epoch on two cores by the header of the experiment's file; 0 where it states no cost."""
-    layout = context.layout
-    changed = differences(layout.settings, config.load(layout.experiment))
-    text = header(layout.experiment)
+def _of_headers(context: Context, precision: str) -> tuple[float, str] | None:
+    """Seconds of an epoch on two cores by the header of the experiment's file or of its base's, and which file."""
+    for path, _ in lineage(context.layout.experiment):
+        if (epoch := _epoch_of_header(context, path.stem, precision)) > 0:
+            return epoch, f"the measurement in {path.name}, on {HEADER_CORES} cores"
+    return None
+
+
+def _epoch_of_header(context: Context, experiment: str, precision: str) -> float:
+    """Seconds of an epoch on two cores by the header of a file; 0 where it states no cost, or of other steps."""
+    changed = differences(context.layout.settings, config.load(experiment))
+    text = header(experiment)
     cost = re.search(r"([\d.]+) core-minutes in (bfloat16|float32)", text)
     epochs = re.search(r"Measured on fold \d+[^:]*, (\d+) epochs", text)
     if cost is None or epochs is None or _concerns(changed, _STEP) or backends.selected() != "tensorflow":

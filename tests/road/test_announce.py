@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -235,6 +236,43 @@ def test_a_fold_says_nothing_about_a_training_with_other_steps(
     assert (estimating.estimate(context("demo", assignment), 1, "float32", gpu=False) is not None) == known
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert estimating.estimate(context("demo", assignment), 1, "float32", gpu=False) is None
+
+
+def test_a_fold_of_another_experiment_with_the_same_steps_counts_after_the_own_ones(context: Contexts):
+    finish(context())
+    demo = context().layout.experiment_folder
+    shutil.copytree(demo, demo.parent / "before")
+    own = estimating.estimate(context("demo", "train.epochs=3"), 1, "float32", gpu=False)
+    assert own is not None
+    assert own.source == "folds 0, 1 trained here"
+    shutil.rmtree(demo)
+    found = estimating.estimate(context("demo", "train.epochs=3"), 1, "float32", gpu=False)
+    assert found == replace(own, source="folds 0, 1 of before trained here")
+    assert estimating.estimate(context("demo", "network.width=64"), 1, "float32", gpu=False) is None
+
+
+def test_the_header_of_a_base_counts_where_the_steps_are_the_same(context: Contexts):
+    unet, student = (
+        estimating.estimate(prepared(context(name)), 1, "bfloat16", gpu=False) for name in ("unet", "student")
+    )
+    assert student is not None
+    assert student == unet
+    assert student.source == "the measurement in unet.toml, on 2 cores"
+
+
+def test_a_pretraining_that_is_not_done_takes_as_long_as_its_views(
+    context: Contexts, capsys: pytest.CaptureFixture[str]
+):
+    finish(context())
+    masked = context("demo", "train.pretrain=masked", "pretrain.views=3000", "train.epochs=3")
+    found = estimating.estimate(masked, 1, "float32", gpu=False)
+    assert found is not None
+    # 3,000 views in the time of 150 epochs with 20 tiles each.
+    assert found.pretraining == pytest.approx(50 * found.seconds)
+    assert any("trained here; before it about" in line for line in printed(capsys, masked))
+    fill(pretrain.artifact(masked.layout))
+    masked.freshness.forget()
+    assert estimating.estimate(masked, 1, "float32", gpu=False) == replace(found, pretraining=0.0)
 
 
 def test_with_other_tiles_the_speed_counts(context: Contexts):
