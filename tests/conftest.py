@@ -43,14 +43,16 @@ TINY = (
 
 
 LONGEST = (
-    "training/test_fit.py",
     "test_end_to_end.py",
+    "training/test_fit.py",
+    "network/test_unet.py",
     "training/test_loop.py",
-    "training/test_pseudo_labels.py",
     "data/sources/kaggle/test_submissions.py",
     "test_notebooks.py",
-    "network/encoders/test_applications.py",
-    "network/test_folding.py",
+    "training/test_pseudo_labels.py",
+    "data/sources/kaggle/test_downloads.py",
+    "training/test_pretraining.py",
+    "test_student_command.py",
 )
 """Test files that take longest, which the processes of ``make test`` begin with, so that they end at the same time."""
 
