@@ -23,14 +23,13 @@ from pipeline.artifacts import backup
 from pipeline.cli import main as command_line
 from pipeline.cli import summary
 from pipeline.data import rle
-from pipeline.data.folds import fold_of_tiles
 from pipeline.scoring import metric
 from pipeline.scoring import postprocess as rules
 from pipeline.stages import Context, predict, train
 from pipeline.submission.masks import read_choice
 from pipeline.system import machine
 from tests.browser import browser, look
-from tests.conftest import TINY, Chain, blobs, command, common, noisy, replace_array
+from tests.conftest import TINY, Chain, command, common, replace_predictions
 
 
 def test_the_chain_prints_its_score_and_where_everything_is(finished: Path):
@@ -80,12 +79,8 @@ def test_the_csv_has_the_masks_of_the_folds_mean_and_the_receipt_their_score(
 ):
     # With useful predictions instead of those of networks that were hardly trained.
     layout = artifacts.Layout(root, "demo", "demo", config.load("demo", TINY.split()))
-    truth = np.load(layout.tiles_folder / "train_masks.npy", allow_pickle=False)
-    assigned = fold_of_tiles(layout.split_folder)
-    folds = [noisy(blobs(12)[1], fold, 45) for fold in (0, 1)]
-    for fold in (0, 1):
-        replace_array(train.out_of_fold(layout, fold), noisy(truth[assigned == fold], fold, 45))
-        replace_array(predict.artifact(layout, fold), folds[fold])
+    replace_predictions(layout)
+    folds = [np.load(predict.artifact(layout, fold).path, allow_pickle=False) for fold in (0, 1)]
     assert Chain(root, capsys)("submit") == 0
     with (root / "submissions/demo/demo.csv").open() as stream:
         written = {row["id"]: rle.decode([row["rle_mask"]])[0] for row in csv.DictReader(stream)}

@@ -56,10 +56,10 @@ def estimate(context: Context, folds: int, precision: str, gpu: bool) -> Estimat
         None where nothing is known about such a training.
     """
     layout = context.layout
-    if (found := _trained_here(context)) or (found := None if gpu else _of_headers(context, precision)):
-        epoch, source = found
-    else:
+    found = _trained_here(context) or (None if gpu else _of_headers(context, precision))
+    if found is None:
         return None
+    epoch, source = found
     tiles, pretraining = training_tiles(context), 0.0
     if tiles and pretrain.is_used(layout) and not context.freshness.state(pretrain.artifact(layout)).done:
         # A view takes about as long as a tile in training: the network is the same, and so are the layers' gradients.

@@ -58,10 +58,21 @@ def paired(scores: ArrayLike, baseline: ArrayLike, level: float = 0.95) -> Diffe
     Raises:
         ValueError: as in ``interval``.
     """
-    # Scores are multiples of 0.1; rounding makes equal differences equal floats, which ``interval`` counts together.
-    differences = np.round(np.asarray(scores) - np.asarray(baseline), 6)
-    low, high = interval(differences, level=level)
-    return Difference(float(differences.mean()), low, high)
+    return of_differences(differences(scores, baseline), level)
+
+
+def differences(scores: ArrayLike, baseline: ArrayLike) -> np.ndarray:
+    """Scores less other scores of the same tiles, (tiles,) float64.
+
+    Scores are multiples of 0.1; rounding makes equal differences equal floats, which ``interval`` counts together.
+    """
+    return np.round(np.asarray(scores) - np.asarray(baseline), 6)
+
+
+def of_differences(found: np.ndarray, level: float = 0.95) -> Difference:
+    """As ``paired``, of what ``differences`` returns."""
+    low, high = interval(found, level=level)
+    return Difference(float(found.mean()), low, high)
 
 
 def halves(count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,8 +21,6 @@ from pipeline.scoring.thresholding import Counts
 
 GATE_LEVELS = tuple(percent / 100 for percent in range(50, 96, 5))
 """Levels that are tried for the gate."""
-SMALLEST = 0.1
-"""Smallest difference between two scores of a tile."""
 
 
 ERROR = 0.05
@@ -156,20 +154,27 @@ def choose(
     left = [rule for rule in rules if wanted is None or rule in wanted]
     if not left:
         return how, []
-    level, possible = testable({rule: _changed(trial, how, rule, chosen_on) for rule in left})
+    found = _differences(trial, how, left, chosen_on)
+    level, possible = testable({rule: int(np.count_nonzero(added)) for rule, added in found.items()})
+
+    def significant(gain: Gain) -> bool:
+        return gain.rule in possible and gain.low > 0
+
     gains: list[Gain] = []
     while left:
-        base = trial.scores(how)[chosen_on]
-        scored = {rule: _scores(trial, how, rule, base, chosen_on) for rule in (left if wanted is None else left[:1])}
-        tried = [Gain(rule, False, *bootstrap.paired(scores, base, level)) for rule, scores in scored.items()]
-        best = max(tried, key=lambda gain: (gain.rule in possible and gain.low > 0, gain.gain))
-        if wanted is None and (best.low <= 0 or best.rule not in possible):
+        tried = [
+            Gain(rule, False, *bootstrap.of_differences(found[rule], level))
+            for rule in (left if wanted is None else left[:1])
+        ]
+        best = max(tried, key=lambda gain: (significant(gain), gain.gain))
+        if wanted is None and not significant(best):
             return how, gains + tried
         gains.append(replace(best, taken=True))
         left.remove(best.rule)
         how = _with_rule(how, best.rule)
         if best.rule == "empty_gate":
             how = replace(how, gate=_best_level(_scores_at_levels(trial, how)[:, chosen_on]))
+        found = _differences(trial, how, left, chosen_on)
     return how, gains
 
 
@@ -177,10 +182,12 @@ def _with_rule(how: PostProcessing, rule: str) -> PostProcessing:
     return replace(how, rules=tuple(each for each in ALL if each == rule or each in how.rules))
 
 
-def _changed(trial: Trial, how: PostProcessing, rule: str, chosen_on: np.ndarray) -> int:
-    """Number of tiles whose score a rule changes."""
+def _differences(
+    trial: Trial, how: PostProcessing, rules: Sequence[str], chosen_on: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What each rule adds to the scores of the tiles to choose on."""
     base = trial.scores(how)[chosen_on]
-    return int((np.abs(_scores(trial, how, rule, base, chosen_on) - base) > SMALLEST / 2).sum())
+    return {rule: bootstrap.differences(_scores(trial, how, rule, base, chosen_on), base) for rule in rules}
 
 
 def _scores(trial: Trial, how: PostProcessing, rule: str, base: np.ndarray, chosen_on: np.ndarray) -> np.ndarray:
