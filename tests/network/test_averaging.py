@@ -19,14 +19,14 @@ from pipeline.network.averaging import (
 )
 from pipeline.network.optimizers import make_optimizer
 from pipeline.network.unet import build_unet
+from tests.prediction.helpers import SMALL
 
 pytestmark = pytest.mark.backends
 SETTINGS = load(
     "unet",
     [
-        "network.width=4",
-        "network.levels=1",
-        "network.blocks=1",
+        *SMALL,
+        "network.norm=batch",
         "train.epochs=4",
         "train.ema_momentum=0",
         "train.swa_start=0.5",
@@ -106,6 +106,7 @@ def trained_with_moving_average() -> keras.Model:
     train = load("unet", ["train.ema_momentum=0.9", "train.epochs=2"]).train
     model = build_unet(SETTINGS.network, SETTINGS.input.size, seed=3)
     model.compile(optimizer=make_optimizer(train, 4), loss="mse", jit_compile=keras.backend.backend() == "jax")
+    model.optimizer.build(model.trainable_variables)  # as a training does; otherwise the first step is traced twice
     for batch in batches():
         model.train_on_batch(batch, np.zeros((3, 112, 112, model.output_shape[-1]), np.float32))
     return model

@@ -107,7 +107,11 @@ def test_without_a_certain_tile_the_student_is_refused(tmp_path: Path):
 def test_epochs_have_the_same_length_repeat_with_any_number_of_workers_and_end_with_labelled_tiles(tmp_path: Path):
     settings = (STUDENT, "student.end=0.5", "train.epochs=2", "train.learning_rate=0.03")
     recorder = StepRecorder()
+    left = tmp_path / "one/backup-x" / FOLDER / "images.npy"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"of a killed run")
     train_fold(tmp_path / "one", *settings, callback=recorder, data=LABELLED)
+    assert not left.parent.exists()
     assert {(epoch, steps) for epoch, _, steps in recorder.calls} == {(epoch, STEPS) for epoch in range(2)}
     counts = [int(row["pseudo_labels"]) for row in history(tmp_path / "one")]
     assert 12 <= counts[0] <= 15  # half of 28, rounded in each class
@@ -125,13 +129,7 @@ def test_the_teachers_probabilities_are_what_is_learned(tmp_path: Path):
     assert found["right"]["score"] > found["wrong"]["score"] + 0.2
 
 
-@pytest.mark.backends
 def test_files_of_a_killed_run_are_removed_with_its_backup(tmp_path: Path):
-    left = tmp_path / "backup-x" / FOLDER / "images.npy"
-    left.parent.mkdir(parents=True)
-    left.write_bytes(b"of a killed run")
-    train_fold(tmp_path, "train.epochs=2", STUDENT, data=LABELLED)
-    assert not left.parent.exists()
     trained = Artifact("train fold 0", "train", tmp_path, "train.json", ())
     left = backup_folder(trained) / FOLDER / "images.npy"
     left.parent.mkdir(parents=True)

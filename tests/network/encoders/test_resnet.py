@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import keras
 import pytest
 
 from pipeline.network.unet import build_unet
 from tests.network.encoders.helpers import network, skips
 
 
-@pytest.mark.parametrize("encoder", ["resnet34", "se_resnet34"])
 @pytest.mark.parametrize(
-    ("stem", "levels", "shapes"),
+    ("encoder", "stem", "levels", "shapes"),
     [
-        ("none", 3, [(32, 32, 4), (16, 16, 8), (8, 8, 16)]),
-        ("stride2", 3, [(16, 16, 4), (8, 8, 8), (4, 4, 16)]),
-        ("stride2", 2, [(16, 16, 4), (8, 8, 8)]),
-        ("stride4", 4, [(16, 16, 4), (8, 8, 4), (4, 4, 8), (2, 2, 16)]),
+        ("resnet34", "none", 3, [(32, 32, 4), (16, 16, 8), (8, 8, 16)]),
+        ("se_resnet34", "stride2", 3, [(16, 16, 4), (8, 8, 8), (4, 4, 16)]),
+        ("resnet34", "stride2", 2, [(16, 16, 4), (8, 8, 8)]),
+        ("se_resnet34", "stride4", 4, [(16, 16, 4), (8, 8, 4), (4, 4, 8), (2, 2, 16)]),
     ],
 )
 def test_a_resnet_gives_a_skip_at_every_stride(encoder: Any, stem: Any, levels: int, shapes: list):
@@ -27,8 +27,14 @@ def test_a_resnet_gives_a_skip_at_every_stride(encoder: Any, stem: Any, levels: 
     assert model.output_shape == (None, 32, 32, 1)
 
 
-def test_the_blocks_are_those_of_a_resnet34():
-    names = {layer.name for layer in build_unet(network(encoder="resnet34", stem="stride4", levels=4), 64).layers}
+@pytest.fixture(scope="module")
+def papers() -> keras.Model:
+    """A network with a ResNet-34 of the paper's width."""
+    return build_unet(network(encoder="resnet34", width=64, width_max=512, stem="stride4", levels=4), 128)
+
+
+def test_the_blocks_are_those_of_a_resnet34(papers: keras.Model):
+    names = {layer.name for layer in papers.layers}
     blocks = [len({n for n in names if re.fullmatch(rf"stage{stage}_block\d_conv2", n)}) for stage in (1, 2, 3, 4)]
     assert blocks == [3, 4, 6, 3]
     assert not any("_se_" in name for name in names)
@@ -36,9 +42,8 @@ def test_the_blocks_are_those_of_a_resnet34():
     assert sum(name.endswith("_se_excite") for name in squeezed) == 3 + 4 + 6 + 3
 
 
-def test_a_resnet34_of_the_papers_width_has_its_number_of_parameters():
-    model = build_unet(network(encoder="resnet34", width=64, width_max=512, stem="stride4", levels=4), 128)
-    own = sum(layer.count_params() for layer in model.layers if layer.name.startswith("stage"))
+def test_a_resnet34_of_the_papers_width_has_its_number_of_parameters(papers: keras.Model):
+    own = sum(layer.count_params() for layer in papers.layers if layer.name.startswith("stage"))
     reference = _resnet34_body()
     assert own == reference
 

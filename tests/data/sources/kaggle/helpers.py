@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from tests.conftest import TINY
+from tests.data.sources.kaggle import processes
 from tests.kaggle_server import SECRET, SIGNATURE, TOKEN, Kaggle
-
-PROJECT = Path(__file__).parents[4]
 
 
 class User:
@@ -26,36 +25,21 @@ class User:
         return {
             **kept,
             **self.kaggle.environment(self.home, self.credentials),
-            "PYTHONPATH": str(PROJECT),
             "PIPELINE_TIMEOUT": self.timeout,
         }
 
     def _arguments(self, *arguments: str) -> list[str]:
         common = [] if arguments[0] == "submissions" else ["--experiment", "unet", "--set", TINY]
-        return [sys.executable, "-m", "pipeline", *arguments, "--root", str(self.root), *common]
+        return [*arguments, "--root", str(self.root), *common]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one command, and check that it prints no secret and no traceback."""
-        ran = subprocess.run(
-            self._arguments(*arguments),
-            capture_output=True,
-            text=True,
-            timeout=240,
-            env=self._environment,
-            cwd=self.home.parent,
-        )
+        ran = processes.run(self._arguments(*arguments), self._environment, self.home.parent)
         self.look_for_secrets(ran.stdout + ran.stderr)
         return ran
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self._arguments(*arguments),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=self._environment,
-            cwd=self.home.parent,
-        )
+    def start(self, *arguments: str) -> ForkServerProcess:
+        return processes.start(self._arguments(*arguments), self._environment, self.home.parent)
 
     def look_for_secrets(self, printed: str) -> None:
         written = [path.read_bytes() for path in self.root.rglob("*") if path.is_file() and path.suffix != ".npy"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import time
 from pathlib import Path
 
@@ -106,8 +105,8 @@ def test_a_killed_download_goes_on_where_it_stopped(user: User):
     deadline = time.monotonic() + 30
     while user.kaggle.sent < whole // 2 and time.monotonic() < deadline:
         time.sleep(0.02)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    running.kill()
+    running.join()
     partial = (user.data / f"download/{COMPETITION}.zip").stat().st_size
     assert 0 < partial < whole
     user.kaggle.slow = 0.0
