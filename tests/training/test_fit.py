@@ -50,10 +50,11 @@ def test_a_fold_learns_in_half_precision_with_averaged_weights(tmp_path: Path, p
 
 
 def test_a_fold_learns_and_leaves_weights_that_predict(tmp_path: Path):
-    result = train_fold(tmp_path, "train.epochs=5", "train.schedule=constant")
+    padded = ("input.fit=pad", "input.size=112")
+    result = train_fold(tmp_path, *padded, "train.epochs=5", "train.schedule=constant")
     assert result["score"] > 0.5
     assert result["epochs"] == 5
-    model, transform = load_network(load("unet", SMALL), tmp_path / "best.weights.h5")
+    model, transform = load_network(load("unet", [*SMALL, *padded]), tmp_path / "best.weights.h5")
     found = np.empty((12, 101, 101), np.uint8)
     probabilities(model, transform, TILES.images[VALIDATION], found, ("plain",))
     assert metric.score(thresholding.apply(found, 0.5, 0), TILES.masks[VALIDATION]) == pytest.approx(

@@ -33,8 +33,6 @@ pytestmark = pytest.mark.backends
 PLAIN = [
     *SMALL,
     "network.norm=batch",
-    "input.fit=resize",
-    "input.size=32",
     "train.pretrain=masked",
     "pretrain.views=96",
     "pretrain.learning_rate=0.01",
