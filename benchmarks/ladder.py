@@ -1,12 +1,12 @@
 """The ladder of experiments, from the manifests of their trainings: ``python -m benchmarks.ladder``.
 
 It reads each experiment's validation and trainings, and prints them as a table. With ``--write`` the table goes to
-``results/ladder.json``, ``LADDER.md`` with its figure, and the first lines of each experiment's TOML, so that all of
-them show the same figures. All rungs must have been scored on the same tiles.
+``results/ladder.json``, ``LADDER.md`` with its figures, and the first lines of each experiment's TOML, so that all of
+them show the same scores. Rows of rungs that are not trained here stay as they are. All rungs must have been scored on
+the same tiles.
 
-A rung is compared with its base tile by tile. The difference is not significant where its bootstrap interval over tiles
-contains 0, or where it is within the seed variance: the spread of the scores of a rung that was trained again with
-other seeds (``NAME-seed1``).
+A rung is compared with its base tile by tile and seed by seed (``NAME-seed1`` is another seed of ``NAME``), see
+``benchmarks.effects``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from benchmarks.effects import AFTER_TRAINING, SEED, deviation, effects, over_seeds
 from pipeline.artifacts import Freshness, Layout, read_manifest, split_name
 from pipeline.config import Settings, all_experiment_names, experiment_path, load, stored
 from pipeline.config.added import with_added
@@ -27,8 +28,6 @@ from pipeline.reporting.leaderboard_entries import SCORES, read_scores
 from pipeline.stages import prepare, split, train
 
 HERE = Path(__file__).parent
-SEED = re.compile(r"-seed\d+$")
-AFTER_TRAINING = {"predict", "submit"}
 
 
 def main() -> None:
@@ -38,26 +37,28 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="also write the figures to the project's files")
     options = parser.parse_args()
     rows = measured(options.root, options.dataset)
-    if not rows:
+    path = HERE / "results" / "ladder.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))["rows"] if options.write and path.is_file() else []
+    if not rows and not kept:
         parser.error(f"{options.root}: no validated experiment on dataset {options.dataset}; train some rungs first")
     if not options.write:
-        print("\n".join([*_table(_judged(rows)), "", _about(rows)]))
+        print("\n".join([*_table(_ordered(rows)), "", _about(rows)]))
         return
+    from benchmarks.ladder_figures import draw_scores, draw_views
     from benchmarks.machine import described
 
-    path = HERE / "results" / "ladder.json"
-    kept = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
     # Rows measured on other machines stay; each row names its machine.
     machine = described()["processor"]
     rows = joined(kept, [row | {"machine": machine} for row in rows])
     if not rows:
         parser.error("none of these was scored on the tiles of the table; leave --write out to see them")
-    rows = _judged(rows)
+    rows = _ordered(rows)
     # One row per line, so that a diff shows rows.
     lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     path.write_text(f'{{"rows": [\n{lines}\n]}}\n', encoding="utf-8")
     (HERE / "LADDER.md").write_text(_page(rows), encoding="utf-8")
-    _plot(rows, HERE / "ladder.png")
+    draw_scores(rows, HERE / "ladder.png")
+    draw_views(rows, HERE / "views.png")
     for row in rows:
         _into_experiment(row)
 
@@ -124,8 +125,10 @@ def joined(kept: list[dict[str, Any]], fresh: list[dict[str, Any]]) -> list[dict
     """The kept rows and the fresh ones, which replace those of the same experiment.
 
     A table compares scores of the same tiles; fresh rows of other tiles are left out, with a printed line. Returns an
-    empty list where no fresh row is left.
+    empty list where none of the fresh rows is left.
     """
+    if not fresh:
+        return kept
     wanted, same = _where((kept or fresh)[0]), []
     for row in fresh:
         if _where(row) == wanted:
@@ -161,20 +164,7 @@ def changed(then: dict[str, Any], now: dict[str, Any]) -> bool:
     return False
 
 
-def spread(rows: list[dict[str, Any]]) -> float:
-    """The seed variance: the largest difference of scores of one rung over its seeds; 0 where none was repeated."""
-    groups: dict[str, list[float]] = {}
-    for row in rows:
-        groups.setdefault(SEED.sub("", row["experiment"]), []).append(row["cv"])
-    return max((max(group) - min(group) for group in groups.values()), default=0.0)
-
-
-def _judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    seeds = spread(rows)
-    for row in rows:
-        if "gain" in row and not SEED.search(row["experiment"]):
-            unsure = abs(row["gain"]) <= seeds or row["gain_low"] <= 0 <= row["gain_high"]
-            row["verdict"] = "none" if unsure else "gain" if row["gain"] > 0 else "loss"
+def _ordered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["experiment"])
 
 
@@ -189,20 +179,17 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
         "experiment | what it changes | CV | 95 % interval | against its base | epochs | core-minutes | parameters"
     )
     lines = [f"| {columns} |", "|---|---|---|---|---|---|---|---|"]
-    seeds: dict[str, list[float]] = {}
-    for row in rows:
-        seeds.setdefault(SEED.sub("", row["experiment"]), []).append(row["cv"])
+    seeds, against = over_seeds(rows), effects(rows)
     for row in rows:
         name = row["experiment"]
         if SEED.search(name):
             continue
         cv = f"{row['cv']:.3f}"
         if len(seeds[name]) > 1:
-            cv += f" (seeds: {', '.join(f'{each:.3f}' for each in seeds[name])})"
-        against = ""
-        if "gain" in row:
-            against = f"{row['gain']:+.3f}" + (", not significant" if row.get("verdict") == "none" else "")
-        cells = [f"`{name}`", _description(name), cv, f"{row['low']:.3f} to {row['high']:.3f}", against]
+            scores = [f"{each['cv']:.3f}" for each in seeds[name].values()]
+            cv += f" (seeds: {', '.join(scores)})"
+        cells = [f"`{name}`", _description(name), cv, f"{row['low']:.3f} to {row['high']:.3f}"]
+        cells.append(str(against.get(name, "")))
         lines.append(f"| {' | '.join(cells)} | {row['epochs']} | {row['core_minutes']:.0f} | {row['parameters']:,} |")
     return lines
 
@@ -216,16 +203,24 @@ def _page(rows: list[dict[str, Any]]) -> str:
         "",
     ]
     lines += [f"- machine: {machine}" for machine in machines]
-    return "\n".join([*lines, "", "![Score of each rung](ladder.png)", "", *_table(rows)]) + "\n"
+    figures = ["![CV against the tiles that a network has seen](views.png)", "", "![Score of each rung](ladder.png)"]
+    return "\n".join([*lines, "", *figures, "", *_table(rows)]) + "\n"
 
 
 def _about(rows: list[dict[str, Any]]) -> str:
-    seeds = spread(rows)
-    judged = " A difference is not significant where its 95 % interval over tiles contains 0"
-    judged += f", or where it is within {seeds:.3f}, the spread of one rung over its seeds." if seeds else "."
+    noise = deviation(rows)
+    judged = (
+        " Against its base: the mean difference over the seeds with which both were trained, tile by tile, ± its"
+        " standard error over tiles"
+    )
+    if noise.degrees:
+        judged += (
+            f" and trainings. The score of a training has a standard deviation of {noise.value:.3f} over seeds, pooled"
+            f" over the rungs with several seeds ({noise.degrees} degrees of freedom)"
+        )
     return (
         f"Cross-fitted CV on {_where(rows[0])}: {rows[0]['tiles']:,} to score, the others to train on."
-        " A core-minute is a minute of one processor core." + judged
+        f" A core-minute is a minute of one processor core.{judged}. Bold: more than two standard errors."
     )
 
 
@@ -247,32 +242,6 @@ def header(row: dict[str, Any]) -> list[str]:
         f"# {row['core_minutes']:.1f} core-minutes in {row['precision']}, {row['parameters']:,} parameters.",
         f"# On {row['machine']}.",
     ]
-
-
-def _plot(rows: list[dict[str, Any]], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    shown = [row for row in rows if not SEED.search(row["experiment"])]
-    figure, axes = pyplot.subplots(figsize=(9, 1 + 0.3 * len(shown)), layout="constrained")
-    for place, row in enumerate(reversed(shown)):
-        colour = {"gain": "#2a78d6", "none": "#888888", "loss": "#c2410c"}.get(row.get("verdict", ""), "#222222")
-        axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.2, alpha=0.5)
-        axes.plot(row["cv"], place, "o", color=colour)
-        axes.text(row["high"] + 0.004, place, f"{row['cv']:.3f}", va="center", fontsize=8, color=colour)
-    axes.set_yticks(range(len(shown)), [row["experiment"] for row in reversed(shown)], fontsize=8)
-    axes.set(xlabel="cross-fitted CV, with its 95 % interval over tiles", title="What helps, on fold 0")
-    axes.grid(axis="x", alpha=0.3)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    handles = [
-        pyplot.Line2D([], [], marker="o", linestyle="", color=colour, label=label)
-        for colour, label in (("#2a78d6", "a gain"), ("#888888", "not significant"), ("#c2410c", "a loss"))
-    ]
-    axes.legend(handles=handles, title="against its base", fontsize=8, loc="lower left", frameon=False)
-    figure.savefig(path, dpi=150)
 
 
 if __name__ == "__main__":
