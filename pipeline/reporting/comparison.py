@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.reporting.leaderboard_entries import Entry
+import numpy as np
+
+from pipeline.reporting.leaderboard_entries import Entry, TileScore
 from pipeline.scoring import bootstrap
 
 COMPARED = 12
 """Experiments of a dataset that are compared with each other, from the top: each adds a row and a column."""
 
 
+FEWEST_FOLDS = 3
+"""Folds from which on their scatter is used; an interval from two would contain everything."""
+
+
 class Difference(NamedTuple):
-    """Mean difference of two experiments' scores, its 95 % bootstrap interval, and the number of common tiles."""
+    """Mean difference of two experiments' scores, its 95 % interval, and the number of common tiles."""
 
     mean: float
     low: float
@@ -31,14 +37,16 @@ class Difference(NamedTuple):
         return f"{self.word}: {self.mean:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
 
 
-def difference(one: dict[str, float], other: dict[str, float]) -> Difference:
+def difference(one: Mapping[str, TileScore], other: Mapping[str, TileScore]) -> Difference:
     """Compare two experiments on the tiles that both have.
 
-    The tiles are paired, which removes what makes a tile hard for both.
+    The tiles are paired, which removes what makes a tile hard for both. The interval is a bootstrap over tiles. Where
+    both have the same folds, three or more of them, it is at least as wide as that over folds, of which each is
+    another training.
 
     Args:
-        one: tile id -> score.
-        other: tile id -> score.
+        one: by the tile's id.
+        other: by the tile's id.
 
     Returns:
         Of ``one`` less ``other``; not numbers where no tile is in both.
@@ -46,8 +54,13 @@ def difference(one: dict[str, float], other: dict[str, float]) -> Difference:
     common = sorted(one.keys() & other.keys())
     if not common:
         return Difference(float("nan"), float("nan"), float("nan"), 0)
-    paired = bootstrap.paired([one[each] for each in common], [other[each] for each in common])
-    return Difference(*paired, len(common))
+    found = bootstrap.differences([one[each].score for each in common], [other[each].score for each in common])
+    mean, low, high = bootstrap.of_differences(found)
+    folds = np.array([one[each].fold for each in common])
+    if len(np.unique(folds)) >= FEWEST_FOLDS and all(one[each].fold == other[each].fold for each in common):
+        over_folds = bootstrap.over_groups(found, folds)
+        low, high = min(low, over_folds.low), max(high, over_folds.high)
+    return Difference(mean, low, high, len(common))
 
 
 def matrices(entries: Sequence[Entry]) -> dict[str, list[dict[str, Any]]]:

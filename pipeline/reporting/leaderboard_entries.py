@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from pipeline.artifacts import Manifest, measure, read_manifest, results
@@ -16,13 +16,21 @@ from pipeline.system.progress import echo
 SCORES, REPORT = "scores.csv", "report.html"
 
 
+class TileScore(NamedTuple):
+    """Of a tile that its fold's network was not trained on."""
+
+    score: float
+    """Cross-fitted."""
+    fold: int
+
+
 @dataclass(frozen=True)
 class Entry:
     """One experiment on one dataset."""
 
     row: dict[str, Any]
-    scores: dict[str, float]
-    """Tile id -> cross-fitted score."""
+    scores: dict[str, TileScore]
+    """By the tile's id."""
     report: str
     """Address of its page from the leaderboard's folder; empty where it was not drawn yet."""
 
@@ -60,20 +68,20 @@ def _report(root: Path, folder: Path) -> str:
     return quote(f"../{page.relative_to(root).as_posix()}") if page.is_file() else ""
 
 
-def read_scores(path: Path) -> dict[str, float]:
-    """Tile id -> cross-fitted score, from a validation's ``scores.csv``.
+def read_scores(path: Path) -> dict[str, TileScore]:
+    """The tiles of a validation's ``scores.csv``, by their id.
 
     Raises:
         OSError: the file cannot be read.
         KeyError: it lacks a column.
-        ValueError: a score is not a number.
+        ValueError: a score or a fold is not a number.
     """
     with path.open(newline="", encoding="utf-8") as stream:
-        return {each["id"]: float(each["score"]) for each in csv.DictReader(stream)}
+        return {each["id"]: TileScore(float(each["score"]), int(each["fold"])) for each in csv.DictReader(stream)}
 
 
-def _scores(path: Path, manifest: Manifest) -> dict[str, float]:
-    """Tile id -> cross-fitted score; empty, with a printed line, where the file differs from its manifest."""
+def _scores(path: Path, manifest: Manifest) -> dict[str, TileScore]:
+    """The tiles by their id; empty, with a printed line, where the file differs from its manifest."""
     try:
         if measure(path) != manifest.outputs.get(SCORES):
             raise ValueError

@@ -1,4 +1,4 @@
-"""Bootstrap intervals, which tell whether a difference of scores is larger than chance explains."""
+"""Intervals, which tell whether a difference of scores is larger than chance explains."""
 
 from __future__ import annotations
 
@@ -73,6 +73,36 @@ def of_differences(found: np.ndarray, level: float = 0.95) -> Difference:
     """As ``paired``, of what ``differences`` returns."""
     low, high = interval(found, level=level)
     return Difference(float(found.mean()), low, high)
+
+
+def over_groups(found: np.ndarray, groups: np.ndarray, level: float = 0.95) -> Difference:
+    """Interval of a mean difference from its scatter over groups of tiles, by Student's t.
+
+    A bootstrap over tiles takes the two networks as given. Where each fold was trained anew, the scatter of the folds'
+    means also has the variance of the trainings, which can be much larger.
+
+    Args:
+        found: (tiles,) float64, from ``differences``.
+        groups: (tiles,) int, the fold of each tile; two folds or more.
+        level: as in ``interval``.
+
+    Returns:
+        Mean over all tiles, and an interval around it that is symmetric.
+
+    Raises:
+        ValueError: there are fewer than two groups.
+
+    Reference: Student, "The probable error of a mean", 1908.
+    """
+    from scipy.stats import t
+
+    names = np.unique(groups)
+    if len(names) < 2:
+        raise ValueError(f"interval over {len(names)} groups: give two or more")
+    means = np.array([found[groups == name].mean() for name in names])
+    half = float(t.ppf((1 + level) / 2, len(names) - 1) * means.std(ddof=1) / np.sqrt(len(names)))
+    mean = float(found.mean())
+    return Difference(mean, mean - half, mean + half)
 
 
 def halves(count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from pipeline.scoring import bootstrap
 
@@ -53,3 +54,13 @@ def test_halves_complement_each_other() -> None:
     even, odd = bootstrap.halves(5)
     assert even.tolist() == [True, False, True, False, True]
     assert (even != odd).all()
+
+
+def test_the_interval_over_groups_is_students() -> None:
+    draw = np.random.default_rng(4)
+    groups = np.arange(500) % 5
+    found = np.round(draw.normal(0.01, 0.1, 500) + 0.02 * groups, 1)
+    wanted = ttest_1samp([found[groups == group].mean() for group in range(5)], 0).confidence_interval(0.9)
+    assert bootstrap.over_groups(found, groups, level=0.9) == pytest.approx((found.mean(), wanted.low, wanted.high))
+    with pytest.raises(ValueError, match="over 1 groups: give two or more"):
+        bootstrap.over_groups(found, np.zeros(500, int))
