@@ -58,16 +58,11 @@ class Effect(NamedTuple):
         return f"{mean} ± {self.error:.3f}"
 
 
-def rung(row: Rung) -> str:
-    """Name of the rung that a row trains, with any seed."""
-    return SEED.sub("", row["experiment"])
-
-
 def over_seeds(rows: Sequence[Rung]) -> dict[str, dict[int, Rung]]:
     """The rows of each rung by the seed of their training."""
     found: dict[str, dict[int, Rung]] = {}
     for row in rows:
-        found.setdefault(rung(row), {})[row["settings"]["train"]["seed"]] = row
+        found.setdefault(SEED.sub("", row["experiment"]), {})[row["settings"]["train"]["seed"]] = row
     return found
 
 
@@ -85,7 +80,7 @@ def deviation(rows: Sequence[Rung]) -> Deviation:
 
 
 def effects(rows: Sequence[Rung]) -> dict[str, Effect]:
-    """The effect of each rung whose base has a row, by the name of the rung.
+    """The effect of each rung whose base has a row of the same seed, by the name of the rung.
 
     Args:
         rows: with the score ``cv``, the ``base``, the ``settings`` and, of the first seed, the interval of the paired
@@ -95,10 +90,10 @@ def effects(rows: Sequence[Rung]) -> dict[str, Effect]:
     noise = deviation(rows).value
     for name, seeds in trained.items():
         first = next(iter(seeds.values()))
-        base = trained.get(first["base"])
-        if base is None or "gain" not in first:
-            continue
+        base = trained.get(first["base"], {})
         common = seeds.keys() & base.keys()
+        if not common or "gain" not in first:
+            continue
         mean = sum(seeds[seed]["cv"] - base[seed]["cv"] for seed in common) / len(common)
         tiles = (first["gain_high"] - first["gain_low"]) / INTERVAL
         shared = _training(first) == _training(next(iter(base.values())))

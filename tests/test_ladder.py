@@ -69,6 +69,7 @@ def test_an_effect_is_the_mean_over_common_seeds_with_its_error_over_tiles_and_t
         row("e", 0.6, -0.1, base="a"),
         row("f", 0.8, 0.1, base="a", width=0.2),
         row("g", 0.9, 0.1, base="not here"),
+        row("h", 0.9, 0.1, base="a", seed=7),
     ]
     found = effects.effects(rows)
     noise = effects.deviation(rows).value
