@@ -89,7 +89,7 @@ def test_the_readme_is_short_and_documentation_has_an_index():
 
 
 def test_the_readme_names_every_experiment_that_a_user_chooses_from():
-    listed = re.findall(r"^\| `(\w+)`", text(PROJECT / "README.md").partition("## Experiments")[2], re.MULTILINE)
+    listed = re.findall(r"^\| `([\w-]+)`", text(PROJECT / "README.md").partition("## Experiments")[2], re.MULTILINE)
     assert sorted(listed) == config.experiment_names()
 
 

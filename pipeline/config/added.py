@@ -17,6 +17,10 @@ BEFORE: dict[str, dict[str, Any]] = {
         "deep_supervision_tiles": "all",
         "encoder_attention": "none",
         "context": "none",
+        "stem_width": 0,
+        "full_resolution": "convolution",
+        "skip_kernel": 3,
+        "hypercolumn_join": "concatenate",
     },
     "split": {"group": "none", "mosaic_ratio": 0.5},
     "pretrain": {

@@ -103,6 +103,9 @@ def _check(settings: NetworkSettings) -> None:
         raise UserError("network.stem = stride4 takes the first level; take network.levels = 2 or more")
     if encoder in APPLICATIONS and settings.stem != "stride2":
         raise UserError(f"network.stem = {settings.stem}: {encoder} has its own stem; take network.stem = stride2")
+    if settings.stem_width and (settings.stem == "none" or encoder in APPLICATIONS):
+        where = "network.stem = none has no stem" if settings.stem == "none" else f"{encoder} has its own stem"
+        raise UserError(f"network.stem_width = {settings.stem_width}: {where}; take network.stem_width = 0")
     if encoder not in APPLICATIONS and settings.weights != "none":
         raise UserError(
             f"network.weights = {settings.weights}: {encoder} is trained from scratch, only encoders of "
@@ -137,7 +140,8 @@ def _trace(settings: NetworkSettings, size: int) -> int | None:
         size //= 2
     size -= 2 * lost * settings.blocks
     for _ in range(settings.levels):
-        size = 2 * size - lost * (3 if settings.residual else 2)
+        joins = settings.residual and settings.skip_kernel == 3  # the convolution after the skip, before the block
+        size = 2 * size - lost * (3 if joins else 2)
     if settings.stem != "none":
-        size = 2 * size - lost
+        size = 2 * size - (lost if settings.full_resolution == "convolution" else 0)
     return size if size > 0 else None

@@ -12,16 +12,16 @@ TILE_DROPOUT = 0.5
 """Dropout rate of the pooled features that the empty-tile head reads."""
 
 
-def hypercolumn(factory: LayerFactory, levels: list[Tensor], width: int, dropout: float = 0.0) -> Tensor:
+def hypercolumn(factory: LayerFactory, settings: NetworkSettings, levels: list[Tensor], width: int) -> Tensor:
     """All levels of the expansive path at the size of the finest (Hariharan et al. 2015, https://arxiv.org/abs/1411.5752).
 
     The coarser levels are reduced to ``width`` channels before they are upsampled, while they are still small.
 
     Args:
         factory: of the network's layers.
-        levels: (batch, h / 2**k, w / 2**k, channels), coarse to fine.
+        settings: ``hypercolumn_join``, ``hypercolumn_dropout``.
+        levels: (batch, h / 2**k, w / 2**k, channels), coarse to fine; the finest has ``width`` channels.
         width: channels of the output.
-        dropout: rate of the concatenated levels.
 
     Returns:
         (batch, h, w, width).
@@ -32,7 +32,10 @@ def hypercolumn(factory: LayerFactory, levels: list[Tensor], width: int, dropout
         x = factory.convolution(x, width, f"column{number}", kernel=1)
         factor = finest.shape[1] // x.shape[1]
         columns.append(keras.layers.UpSampling2D(factor, interpolation="bilinear", name=f"column{number}_upsample")(x))
-    x = factory.dropout(keras.layers.Concatenate(name="columns")(columns), (dropout,), 0, "columns_dropout")
+    if len(columns) > 1 or settings.hypercolumn_join == "concatenate":
+        join = keras.layers.Add if settings.hypercolumn_join == "add" else keras.layers.Concatenate
+        finest = join(name="columns")(columns)
+    x = factory.dropout(finest, (settings.hypercolumn_dropout,), 0, "columns_dropout")
     return factory.convolution(x, width, "columns_merge")
 
 

@@ -107,6 +107,14 @@ class LayerFactory:
         x = self.convolution(x, channels, f"{name}_conv", kernel=1)
         return keras.layers.UpSampling2D(2, interpolation=self._settings.upsampling, name=name)(x)
 
-    def logits(self, x: Tensor, name: str) -> Tensor:
-        """One logit for each pixel: (b, h, w, c) -> (b, h, w, 1) float32."""
-        return keras.layers.Conv2D(1, 1, kernel_initializer=self.initializer(), dtype="float32", name=name)(x)
+    def logits(self, x: Tensor, name: str, upsample: int = 1) -> Tensor:
+        """One logit for each pixel: (b, h, w, c) -> (b, h * upsample, w * upsample, 1) float32.
+
+        With ``upsample`` it is a transposed convolution whose kernels do not overlap: each feature computes a square of
+        logits (sub-pixel convolution, Shi et al. 2016, https://arxiv.org/abs/1609.05158).
+        """
+        if upsample == 1:
+            return keras.layers.Conv2D(1, 1, kernel_initializer=self.initializer(), dtype="float32", name=name)(x)
+        return keras.layers.Conv2DTranspose(
+            1, upsample, strides=upsample, kernel_initializer=self.initializer(), dtype="float32", name=name
+        )(x)

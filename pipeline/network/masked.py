@@ -23,9 +23,10 @@ def masked_network(model: keras.Model) -> keras.Model:
         head and deep supervision. Input as before -> (batch, out, out, 1) float32, the grey values of the standardised
         tile.
     """
-    features = model.get_layer("logits").input
+    logits = model.get_layer("logits")
     initializer = keras.initializers.GlorotUniform(seed=HEAD_SEED)
-    filled = keras.layers.Conv2D(1, 1, kernel_initializer=initializer, dtype="float32", name=FILLED)(features)
+    head = type(logits).from_config(logits.get_config() | {"kernel_initializer": initializer, "name": FILLED})
+    filled = head(logits.input)
     return keras.Model(model.input, filled, name="masked")
 
 

@@ -67,7 +67,8 @@ def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "gre
     # ---- Stem: a quarter of the pixels, and of the work, from here to the end of the expansive path ----------------
     skips = []
     if settings.stem != "none" and settings.encoder not in APPLICATIONS:  # those bring their own stem
-        x = factory.convolution(x, settings.width, "stem", kernel=5, stride=2)  # (batch, size / 2, size / 2, width)
+        stem_width = settings.stem_width or settings.width
+        x = factory.convolution(x, stem_width, "stem", kernel=5, stride=2)  # (batch, size / 2, size / 2, stem_width)
         if settings.stem == "stride4":
             skips = [x]
             x = keras.layers.MaxPooling2D(2, name="stem_pool")(x)
@@ -105,16 +106,18 @@ def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "gre
         x = factory.dropout(x, settings.decoder_dropout, settings.levels - 1 - level, f"{name}_dropout")
         if settings.residual:
             # A residual block adds to its input, so the two halves are first reduced to the level's width.
-            x = factory.convolution(x, widths[level], f"{name}_merge")
+            x = factory.convolution(x, widths[level], f"{name}_merge", kernel=settings.skip_kernel)
         x = block(factory, x, widths[level], name)
         if settings.attention == "scse":
             x = scse(factory, x, name)
         levels.append(x)
     if settings.hypercolumn:
-        x = hypercolumn(factory, levels, widths[0], settings.hypercolumn_dropout)
+        x = hypercolumn(factory, settings, levels, widths[0])
 
     # ---- Back to full resolution, with the image itself as the last skip -------------------------------------------
-    if settings.stem != "none":
+    has_stem = settings.stem != "none"
+    full = has_stem and settings.full_resolution == "convolution"
+    if full:
         x = keras.layers.Conv2DTranspose(
             STEM_CHANNELS, 2, strides=2, padding="same", kernel_initializer=factory.initializer(), name="full_upsample"
         )(x)
@@ -124,11 +127,12 @@ def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "gre
     if settings.empty_head and settings.empty_gate == "features":
         tile = tile_features(factory, bottom, TILE_CHANNELS)
         x = concatenate_tile(x, tile)
-    if settings.stem != "none" or tile is not None:
-        x = factory.convolution(x, STEM_CHANNELS if settings.stem != "none" else widths[0], "full_conv")
+    if full or tile is not None:
+        x = factory.convolution(x, STEM_CHANNELS if full else widths[0], "full_conv")
 
-    # ---- A 1x1 convolution: one logit for each pixel, in float32 even where the rest computes in half precision ----
-    logits = factory.logits(x, "logits")
+    # ---- One logit for each pixel, in float32 even where the rest computes in half precision -----------------------
+    # Without a convolution at full resolution, each feature of the stem's size computes a square of 2x2 logits.
+    logits = factory.logits(x, "logits", upsample=2 if has_stem and not full else 1)
     return keras.Model(image, with_auxiliary_outputs(factory, settings, logits, bottom, levels, tile), name="unet")
 
 
@@ -147,7 +151,10 @@ def level_widths(settings: NetworkSettings) -> list[int]:
     """Channels of each level, the bottom last: doubled at each level, up to ``width_max``."""
     # With a stem of stride 4 the first two levels have equally many, as in a ResNet.
     doublings = [max(level - (settings.stem == "stride4"), 0) for level in range(settings.levels + 1)]
-    return [min(settings.width * 2**each, max(settings.width_max, settings.width)) for each in doublings]
+    widths = [min(settings.width * 2**each, max(settings.width_max, settings.width)) for each in doublings]
+    if settings.stem == "stride4" and settings.stem_width:
+        widths[0] = settings.stem_width  # the first level is the stem alone
+    return widths
 
 
 def _name(place: str, number: int, count: int) -> str:

@@ -6,13 +6,14 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline import config
-from pipeline.artifacts import Artifact, Freshness, reusable_from, started
+from pipeline.artifacts import Artifact, Freshness, Layout, reusable_from, started
 from pipeline.config import differences
 from pipeline.config.schema.kaggle import NO_ACCELERATOR
-from pipeline.road.estimate import estimate, parameters
+from pipeline.road.estimate import Estimate, estimate, parameters
 from pipeline.stages import Context, prepare, pretrain, train
 from pipeline.system import backends, environment, gpu_packages, machine
 from pipeline.system.progress import echo, fold_names, format_roughly, short_path
@@ -21,6 +22,9 @@ WIDTH = 118
 """Columns after which a line is wrapped."""
 LABEL = 20
 """Columns of the label before a value."""
+QUICK = "unet-quick"
+"""The experiment that is named before a training of ``LONG`` seconds or more."""
+LONG = 4 * 3600
 
 
 def announce(contexts: Sequence[Context]) -> None:
@@ -72,7 +76,12 @@ def plan_lines(context: Context, folds: Sequence[int], gpus: Sequence[str]) -> l
     ]
     for why, some in _reasons(context, folds).items():
         lines += _row(f"  {fold_names(some)}", why)
-    return lines + _row("time", _time(context, folds, precision, bool(gpus)))
+    gpu = bool(gpus) or context.kaggle is not None
+    found = estimate(context, len(folds), precision, gpu)
+    lines += _row("time", _time(context, found))
+    if found is not None and found.seconds >= LONG and layout.experiment != QUICK:
+        lines += _row("  sooner", _sooner(context, estimate(_quick(context), len(folds), precision, gpu)))
+    return lines
 
 
 def gpu_line(gpus: Sequence[str], install: str) -> str:
@@ -167,14 +176,27 @@ def _labels(context: Context) -> str:
     return f"{names}, fold by fold: up to {student.fraction:.0%} of the tiles are test tiles labelled by them{end}"
 
 
-def _time(context: Context, folds: Sequence[int], precision: str, gpu: bool) -> str:
-    found = estimate(context, len(folds), precision, gpu or context.kaggle is not None)
+def _time(context: Context, found: Estimate | None) -> str:
     if found is None:
         return "no estimate before the first steps: no such fold is trained here, and no cost is known"
     in_turn = " for one fold after the other" if context.jobs > 1 or context.cluster is not None else ""
     most = "at most " if context.layout.settings.train.early_stopping else ""
     before = f"; before it about {format_roughly(found.pretraining)} of pretraining" if found.pretraining else ""
     return f"{most}about {format_roughly(found.seconds)}{in_turn}, by {found.source}{before}"
+
+
+def _quick(context: Context) -> Context:
+    """The context of the quick experiment, for the same dataset and folds."""
+    layout = context.layout
+    return replace(context, layout=Layout(layout.root, layout.dataset, QUICK, config.load(QUICK)), assignments=())
+
+
+def _sooner(context: Context, quick: Estimate | None) -> str:
+    """The quick experiment, and how long it takes for the same folds."""
+    option = f"EXPERIMENT={QUICK}" if environment.is_from_make() else f"--experiment {QUICK}"
+    if quick is None:
+        return f"{option} has a network that trains faster, and fewer epochs"
+    return f"{option} takes about {format_roughly(quick.seconds + quick.pretraining)}, by {quick.source}"
 
 
 def _shown(value: object) -> str:

@@ -35,8 +35,9 @@ def weighted(layers: list[keras.Layer]) -> set[str]:
 
 
 @pytest.mark.parametrize("gate", ["logit", "features"])
-def test_only_the_heads_are_replaced(gate: str):
-    model = build_unet(network(**WHOLE, empty_gate=gate), 32)
+@pytest.mark.parametrize("full_resolution", ["convolution", "logits"])
+def test_only_the_heads_are_replaced(gate: str, full_resolution: str):
+    model = build_unet(network(**WHOLE, empty_gate=gate, full_resolution=full_resolution), 32)
     masked = masked_network(model)
     assert masked.output_shape == (None, 32, 32, 1)
     assert masked.output.dtype == "float32"
@@ -61,6 +62,7 @@ def test_the_network_itself_stays_as_it_was():
     [
         network(**WHOLE),
         network(**WHOLE | {"encoder": "se_resnet34", "stem": "stride4", "levels": 3}, upsampling="bilinear"),
+        network(**WHOLE | {"stem": "stride4"}, stem_width=3, full_resolution="logits", hypercolumn_join="add"),
         network(**WHOLE | {"stem": "none", "context": "none", "empty_gate": "features"}, upsampling="nearest"),
         pytest.param(load("imagenet", ["network.weights=none"]).network, marks=pytest.mark.slow),
     ],

@@ -166,6 +166,12 @@ def test_dropout_is_where_the_settings_put_it():
         {"kernel_initializer": "glorot_uniform"},
         {"levels": 1},
         {"stem": "stride4"},
+        {"stem": "stride4", "stem_width": 2},
+        {"stem": "stride2", "stem_width": 2, "residual": True},
+        {"stem": "stride2", "full_resolution": "logits"},
+        {"stem": "stride2", "full_resolution": "logits", "padding": "valid", "residual": True, "skip_kernel": 1},
+        {"full_resolution": "logits", "empty_head": 0.1, "empty_gate": "features", "stem": "stride2"},
+        {"skip_kernel": 1, "padding": "valid", "residual": True},
         {"attention": "scse", "norm": "batch"},
         {"encoder_attention": "scse", "stem": "stride2"},
         {"encoder_attention": "scse", "padding": "valid"},
@@ -174,6 +180,8 @@ def test_dropout_is_where_the_settings_put_it():
         {"context": "dilated", "padding": "valid"},
         {"hypercolumn": True},
         {"hypercolumn": True, "levels": 1},
+        {"hypercolumn": True, "hypercolumn_join": "add", "levels": 3},
+        {"hypercolumn": True, "hypercolumn_join": "add", "levels": 1},
         {"hypercolumn": True, "stem": "stride2", "levels": 3},
         {"deep_supervision": 0.5},
         {"empty_head": 0.1},
@@ -199,6 +207,56 @@ def _fits(settings: NetworkSettings, size: int) -> bool:
 
 def _bottom(model: keras.Model) -> str:
     return [layer.name for layer in model.layers if layer.name.startswith("bottom")][-1]
+
+
+def test_a_stem_has_its_own_width_and_so_has_the_level_of_its_size():
+    assert level_widths(network(stem="stride4", stem_width=3, width=8, levels=3)) == [3, 8, 16, 32]
+    assert level_widths(network(stem="stride2", stem_width=3, width=8, levels=3)) == [8, 16, 32, 64]
+    model = build_unet(network(stem="stride4", stem_width=3, width=8, residual=True), 32)
+    names = ("stem", "down2_add", "bottom_add", "up2_merge", "up1_merge", "up1_add")
+    assert [model.get_layer(name).output.shape[-1] for name in names] == [3, 8, 16, 8, 3, 3]
+    stride2 = build_unet(network(stem="stride2", stem_width=3, width=8, residual=True), 32)
+    assert [stride2.get_layer(name).output.shape[-1] for name in ("stem", "down1_add", "up1_add")] == [3, 8, 8]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stem": "none"}, "network.stem = none has no stem; take network.stem_width = 0"),
+        ({"stem": "stride2", "encoder": "ResNet50"}, "ResNet50 has its own stem; take network.stem_width = 0"),
+    ],
+)
+def test_a_width_for_a_stem_that_is_not_there_is_refused(changes: dict, message: str):
+    with pytest.raises(UserError, match=f"network.stem_width = 3: {message}"):
+        output_size(network(stem_width=3, **changes), 64)
+
+
+@pytest.mark.backends
+def test_logits_from_half_the_resolution_are_a_square_for_each_feature():
+    model = build_unet(network(stem="stride2", full_resolution="logits"), 32)
+    assert not [layer.name for layer in model.layers if layer.name.startswith("full_")]
+    logits = model.get_layer("logits")
+    features = np.zeros((1, 16, 16, logits.input.shape[-1]), np.float32)
+    features[0, 5, 9] = 1
+    found = keras.ops.convert_to_numpy(logits(features))[0, :, :, 0]
+    assert found.shape == (32, 32)
+    changed = {(int(row), int(column)) for row, column in np.argwhere(found != found[0, 0])}
+    assert changed == {(10, 18), (10, 19), (11, 18), (11, 19)}
+
+
+def test_hypercolumns_that_are_added_have_the_channels_of_one():
+    def channels(join: str) -> int:
+        changes = {"hypercolumn": True, "hypercolumn_join": join, "levels": 3}
+        return build_unet(network(**changes), 32).get_layer("columns").output.shape[-1]
+
+    assert (channels("concatenate"), channels("add")) == (3 * 4, 4)
+
+
+def test_the_convolution_after_a_skip_has_the_kernel_of_the_settings():
+    def kernel(changes: dict) -> tuple[int, int]:
+        return build_unet(network(residual=True, **changes), 32).get_layer("up1_merge").kernel_size
+
+    assert (kernel({}), kernel({"skip_kernel": 1})) == ((3, 3), (1, 1))
 
 
 def test_a_size_that_does_not_fit_is_refused_and_one_that_fits_is_named():

@@ -127,6 +127,29 @@ def test_a_network_of_another_experiment_is_no_training(context: Contexts, capsy
     assert printed(capsys, context()) == []
 
 
+def test_before_a_training_of_hours_the_quick_experiment_is_named(
+    context: Contexts, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    finish(context())  # 45 seconds for an epoch
+    hours = f"train.epochs={announcing.LONG // 90 + 1}"
+    assert printed(capsys, context("demo", hours))[-1].startswith("sooner --experiment unet-quick ")
+    monkeypatch.setattr(environment, "is_from_make", lambda: True)
+    assert printed(capsys, context("demo", hours))[-1].startswith("sooner EXPERIMENT=unet-quick ")
+    assert printed(capsys, context("demo", f"train.epochs={announcing.LONG // 90 - 5}"))[-1].startswith("time ")
+    # What the same folds take with it, with its pretraining.
+    quick = prepared(context("unet-quick"))
+    known = estimating.Estimate(3000.0, "folds of before", 600.0)
+    monkeypatch.setattr(
+        announcing, "estimate", lambda context, *_: known if context.layout.experiment == "unet-quick" else long
+    )
+    long = estimating.Estimate(float(announcing.LONG), "a guess")
+    assert printed(capsys, context("demo", hours))[-1] == (
+        "sooner EXPERIMENT=unet-quick takes about 1 h, by folds of before"
+    )
+    known = long
+    assert not [line for line in printed(capsys, quick) if line.startswith("sooner")]
+
+
 def test_long_lines_are_wrapped(context: Contexts, capsys: pytest.CaptureFixture[str]):
     many = [f"{key}=0.5" for key in ("train.learning_rate", "train.ema_momentum", "augment.flip", "train.momentum")]
     announce([prepared(context("demo", *many))])

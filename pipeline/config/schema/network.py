@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from pipeline.config.schema.base import Count, FractionBelowOne, NonNegative, Section
+from pipeline.config.schema.base import Count, FractionBelowOne, Natural, NonNegative, Section
 
 OwnEncoder = Literal["unet", "resnet34", "se_resnet34"]
 Application = Literal[
@@ -75,6 +75,12 @@ class NetworkSettings(Section, frozen=True):
     stem: Literal["none", "stride2", "stride4"] = "stride2"
     """``stride2`` halves the image before the first level and restores it after the last: a quarter of the
     computation. ``stride4`` also pools after the first convolution, as ResNets do."""
+    stem_width: Natural = 0
+    """Channels of the stem's convolution, with ``stride4`` also those of the expansive path at that size; 0 takes
+    ``width``."""
+    full_resolution: Literal["convolution", "logits"] = "convolution"
+    """How a network with a stem returns to full resolution: by a ``convolution`` of the upsampled features and the
+    image, or by a transposed convolution that computes the ``logits`` from the features of half the resolution."""
     residual: bool = True
     """Add the input of each block to its output (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
     norm: Literal["none", "batch", "group"] = "batch"
@@ -96,6 +102,9 @@ class NetworkSettings(Section, frozen=True):
     interpolation after a 1x1 convolution."""
     upsampling_kernel: Literal[2, 3] = 2
     """Kernel size of the transposed convolution."""
+    skip_kernel: Literal[1, 3] = 3
+    """Kernel size of the convolution that reduces upsampled features and skip to the level's channels. Only residual
+    networks have it."""
     attention: Literal["none", "scse"] = "scse"
     """``scse``: channel and spatial attention on each level of the expansive path."""
     encoder_attention: Literal["none", "scse"] = "none"
@@ -106,6 +115,8 @@ class NetworkSettings(Section, frozen=True):
     side (PSPNet), ``dilated`` applies dilated convolutions side by side (ASPP)."""
     hypercolumn: bool = True
     """The last convolution gets the output of every level of the expansive path, not only of the finest."""
+    hypercolumn_join: Literal["concatenate", "add"] = "concatenate"
+    """How the levels of ``hypercolumn`` are joined: ``concatenate``, or ``add``, which has fewer operations."""
     hypercolumn_dropout: FractionBelowOne = 0.0
     """Dropout rate of the concatenated levels of ``hypercolumn``, of the kind ``dropout_kind``."""
     deep_supervision: NonNegative = 0.1
