@@ -137,17 +137,17 @@ def test_before_a_training_of_hours_the_quick_experiment_is_named(
     assert printed(capsys, context("demo", hours))[-1].startswith("sooner EXPERIMENT=unet-quick ")
     assert printed(capsys, context("demo", f"train.epochs={announcing.LONG // 90 - 5}"))[-1].startswith("time ")
     # What the same folds take with it, with its pretraining.
-    quick = prepared(context("unet-quick"))
-    known = estimating.Estimate(3000.0, "folds of before", 600.0)
-    monkeypatch.setattr(
-        announcing, "estimate", lambda context, *_: known if context.layout.experiment == "unet-quick" else long
-    )
-    long = estimating.Estimate(float(announcing.LONG), "a guess")
+    known = {
+        "demo": estimating.Estimate(float(announcing.LONG), "a measurement"),
+        "unet-quick": estimating.Estimate(3000.0, "folds of before", pretraining=600.0),
+    }
+    monkeypatch.setattr(announcing, "estimate", lambda context, *_: known[context.layout.experiment])
     assert printed(capsys, context("demo", hours))[-1] == (
         "sooner EXPERIMENT=unet-quick takes about 1 h, by folds of before"
     )
-    known = long
-    assert not [line for line in printed(capsys, quick) if line.startswith("sooner")]
+    quick = prepared(context("unet-quick"))
+    known["unet-quick"] = known["demo"]
+    assert printed(capsys, quick)[-1].startswith("time ")
 
 
 def test_long_lines_are_wrapped(context: Contexts, capsys: pytest.CaptureFixture[str]):
