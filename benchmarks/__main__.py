@@ -21,7 +21,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 HERE = Path(__file__).parent
-SUBJECTS = ("training", "frameworks", "roofline", "predict", "metric", "prepare", "startup", "growth")
+SUBJECTS = ("training", "quick_network", "frameworks", "roofline", "predict", "metric", "prepare", "startup", "growth")
 OTHER_MACHINES = {"gpu": "gpu", "archive": "archive"}
 """Subject -> kind, of the subjects that may be measured on another machine than the others."""
 KINDS = {
@@ -95,13 +95,30 @@ def write(tables: dict[str, dict], folder: Path = HERE) -> None:
 
             machine["gpu"] = _gpu_name() or ", ".join(gpus()) or "none"
         kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"machine": machine, "tables": {}}
-        # Rows of another machine do not belong beside new ones.
-        if any(kept["machine"].get(part) != machine.get(part) for part in ("processor", "packages", "gpu")):
-            kept["tables"] = {}
-        kept["machine"] = machine
-        kept["tables"] |= mine
+        if _is_another(kept["machine"], machine):  # its rows do not belong beside new ones
+            kept = {"machine": machine, "tables": {}}
+        old = {name: {"measured": kept["machine"]["measured"]} | table for name, table in kept["tables"].items()}
+        kept["tables"] = old | {name: table | {"measured": machine["measured"]} for name, table in mine.items()}
+        dates = sorted(table["measured"] for table in kept["tables"].values())
+        packages = ", ".join(map(" ".join, (_packages(kept["machine"]) | _packages(machine)).items()))
+        kept["machine"] = machine | {
+            "packages": packages,
+            "measured": " to ".join(dict.fromkeys([dates[0], dates[-1]])),
+        }
         path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "RESULTS.md").write_text(rendered(folder), encoding="utf-8")
+
+
+def _is_another(kept: dict[str, str], machine: dict[str, str]) -> bool:
+    """Whether processor or GPU is another one, or a package that both have is of another version."""
+    then, now = _packages(kept), _packages(machine)
+    versions = any(then[name] != now[name] for name in then.keys() & now.keys())
+    return versions or any(kept.get(part) != machine.get(part) for part in ("processor", "gpu"))
+
+
+def _packages(machine: dict[str, str]) -> dict[str, str]:
+    """Name -> version of the installed packages."""
+    return dict(each.split(" ", 1) for each in machine["packages"].split(", ") if each)
 
 
 def _gpu_name() -> str:

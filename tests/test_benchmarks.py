@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import archive, frameworks, machine, made_up, peers, roofline, runtimes
+from benchmarks import archive, frameworks, machine, made_up, peers, quick_network, roofline, runtimes
 from benchmarks.flops import forward_flops, layer_bytes
 from benchmarks.networks import TINY, plain
 from benchmarks.rows import Row, versus
@@ -86,6 +86,22 @@ def test_two_functions_are_timed_in_turn():
     assert turns == ["a", "b", "a", "b", "a", "b"]
 
 
+@pytest.mark.parametrize("speedup", [2.5, 1.5])
+def test_the_quick_experiment_is_compared_with_the_default(monkeypatch: pytest.MonkeyPatch, speedup: float):
+    calls: list[tuple[int, int]] = []
+
+    def pace(settings: Any, processes: int, cores: int, quick: bool) -> float:
+        calls.append((processes, cores))
+        return 10.0 if settings.train.pretrain == "none" else 10.0 * speedup
+
+    monkeypatch.setattr(quick_network, "train_at_once", pace)
+    monkeypatch.setattr(quick_network.machine, "cores", lambda: 4)
+    rows = quick_network.measure(quick=True)
+    assert calls == [(1, 4), (1, 4), (4, 1), (4, 1)]
+    assert [(row.value, row.reached) for row in rows] == [(f"{speedup:.2f} x", speedup > 2)] * 2
+    assert rows[0].note.startswith(f"{10 * speedup} against 10.0 tiles/s")
+
+
 def test_what_was_measured_is_kept_until_the_same_subject_is_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -106,6 +122,31 @@ def test_what_was_measured_is_kept_until_the_same_subject_is_measured_again(
     assert set(json.loads((tmp_path / "results/cpu.json").read_text())["tables"]) == {"metric", "training"}
     command.write({"metric": table("Metric", "9 x", False)}, tmp_path)
     assert "| 9 x | 2 x | **missed** |" in (tmp_path / "RESULTS.md").read_text()
+
+
+def test_rows_are_kept_beside_those_of_the_same_machine_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "has_bfloat16_units", lambda: True)
+    now = {"processor": "a, 2 cores", "packages": "keras 3.15, torch 2.13", "measured": "2026-11-26"}
+    monkeypatch.setattr(command, "described", lambda: dict(now))
+
+    def write(subject: str, **changes: str) -> tuple[dict[str, str], dict[str, str]]:
+        now.update(changes)
+        row = {"what": "pace", "value": "5 x", "goal": "", "reached": None, "note": ""}
+        command.write({subject: {"title": subject, "rows": [row]}}, tmp_path)
+        kept = json.loads((tmp_path / "results/cpu.json").read_text())
+        return kept["machine"], {name: table["measured"] for name, table in kept["tables"].items()}
+
+    write("roofline")
+    # Another day, without torch and with another package: the same machine.
+    found, dates = write("metric", packages="jax 0.10, keras 3.15", measured="2026-11-30")
+    assert dates == {"roofline": "2026-11-26", "metric": "2026-11-30"}
+    assert found["measured"] == "2026-11-26 to 2026-11-30"
+    assert found["packages"] == "keras 3.15, torch 2.13, jax 0.10"
+    found, dates = write("metric", packages="keras 3.15", measured="2026-12-01")
+    assert (found["measured"], set(dates)) == ("2026-11-26 to 2026-12-01", {"roofline", "metric"})
+    found, dates = write("predict", packages="keras 3.16", measured="2026-12-02")
+    assert (found["packages"], dates) == ("keras 3.16", {"predict": "2026-12-02"})
+    assert set(write("metric", processor="b, 2 cores")[1]) == {"metric"}
 
 
 def test_processors_with_and_without_bfloat16_units_have_tables_of_their_own(
