@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from benchmarks.machine import cpu_kind, described, figure_path
 from pipeline.system import backends
@@ -94,7 +95,9 @@ def write(tables: dict[str, dict], folder: Path = HERE) -> None:
             from pipeline.network.device import gpus
 
             machine["gpu"] = _gpu_name() or ", ".join(gpus()) or "none"
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"machine": machine, "tables": {}}
+        kept: dict[str, Any] = {"machine": machine, "tables": {}}
+        if path.is_file():
+            kept = json.loads(path.read_text(encoding="utf-8"))
         if _is_another(kept["machine"], machine):  # its rows do not belong beside new ones
             kept = {"machine": machine, "tables": {}}
         old = {name: {"measured": kept["machine"]["measured"]} | table for name, table in kept["tables"].items()}
