@@ -136,7 +136,7 @@ def _epoch_of_header(context: Context, experiment: str, precision: str) -> float
     changed = differences(context.layout.settings, config.load(experiment))
     text = header(experiment)
     cost = re.search(r"([\d.]+) core-minutes in (bfloat16|float32)", text)
-    epochs = re.search(r"Measured on fold \d+[^:]*, (\d+) epochs", text)
+    epochs = re.search(r"Measured on folds? \d+[^:]*, (\d+) epochs", text)
     if cost is None or epochs is None or _concerns(changed, _STEP) or backends.selected() != "tensorflow":
         return 0.0
     factor = FLOAT32_COST if (precision, cost[2]) == ("float32", "bfloat16") else 1.0

@@ -132,9 +132,9 @@ def test_before_a_training_of_hours_the_quick_experiment_is_named(
 ):
     finish(context())  # 45 seconds for an epoch
     hours = f"train.epochs={announcing.LONG // 90 + 1}"
-    assert printed(capsys, context("demo", hours))[-1].startswith("sooner --experiment unet-quick ")
+    assert printed(capsys, context("demo", hours))[-1].startswith("sooner --experiment unet-quick takes about ")
     monkeypatch.setattr(environment, "is_from_make", lambda: True)
-    assert printed(capsys, context("demo", hours))[-1].startswith("sooner EXPERIMENT=unet-quick ")
+    assert printed(capsys, context("demo", hours))[-1].startswith("sooner EXPERIMENT=unet-quick takes about ")
     assert printed(capsys, context("demo", f"train.epochs={announcing.LONG // 90 - 5}"))[-1].startswith("time ")
     # What the same folds take with it, with its pretraining.
     known = {
@@ -237,7 +237,7 @@ def test_an_estimate_from_the_header_is_scaled_by_epochs_tiles_and_precision(
 
 
 def test_the_headers_of_measured_experiments_can_be_read(context: Contexts):
-    for name in ("unet", "kernel", "ladder-00-kernel"):
+    for name in ("unet", "unet-quick", "kernel", "ladder-00-kernel"):
         assert estimating.estimate(prepared(context(name)), 1, "bfloat16", gpu=False) is not None, name
     assert estimating.estimate(prepared(context("article")), 1, "bfloat16", gpu=False) is None
 
