@@ -133,6 +133,7 @@ def _unchanged(artifact: Artifact, seen: dict[str, str] | None) -> None:
     if seen is None:
         return
     now = inputs_now(artifact)
-    for label, found in seen.items():
-        if now.get(label) != found:
+    # Also an input that was not there: the work has read what lay in its place.
+    for label in {**seen, **now}:
+        if now.get(label) != seen.get(label):
             raise UserError(f"{artifact.name}: {label} was made again meanwhile by another command; run this one again")

@@ -43,6 +43,8 @@ def train_fold(task: TrainTask, callback: FoldCallback | None = None) -> None:
         if Freshness().state(artifact).done:  # another process has trained it since the caller looked
             return
         seen = artifacts.inputs_now(artifact)
+        if missing := [each.label for each in artifact.inputs if each.label not in seen]:
+            raise UserError(f"{artifact.name}: {missing[0]} is being made again by another command; run this one again")
         data = fold_data(task.settings, task.fold, tiles, fold_of_tile, [each.path for each in task.labels])
         run = FoldRun(
             task.settings,
@@ -133,6 +135,8 @@ def predict_test(task: PredictTask, progress: Callable[[int], None] | None = Non
     started = time.monotonic()
     tiles = tiles_store.load(task.tiles.folder)
     with artifacts.updating(artifact, invalidate_first=False) as folder:
+        if Freshness().state(artifact).done:  # another process has made it while this one waited for the lock
+            return
         seen = artifacts.inputs_now(artifact)
         answer = load_predictor(task.settings, *task.trained.paths)
         artifacts.invalidate(artifact)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from pipeline.artifacts import Freshness
@@ -17,9 +18,10 @@ from pipeline.execution.progress_page import INTERVAL, ProgressPage
 from pipeline.execution.task import FoldTask, PredictTask, TrainTask
 from pipeline.execution.workers import terminated_on_error, workers
 from pipeline.system import disk, machine
-from pipeline.system.progress import Progress, echo
+from pipeline.system.progress import Progress, echo, fold_names
 
 Task = TypeVar("Task", bound=FoldTask)
+_MORE_MEMORY = "free some memory, or set a smaller train.batch_size, and run the same command again to continue"
 
 
 def train(tasks: Sequence[TrainTask], jobs: int = 1, page: ProgressPage | None = None) -> None:
@@ -32,7 +34,9 @@ def train(tasks: Sequence[TrainTask], jobs: int = 1, page: ProgressPage | None =
         page: shows the progress.
 
     Raises:
-        UserError: a fold failed; with several jobs, the others are done.
+        UserError: a fold failed; with several jobs, the others are done. Where a process was killed, as by the system
+            when the memory is full, the folds that are left continue one at a time, and only one that is killed again
+            has failed.
     """
     _run(_train_fold, tasks, jobs, page)
 
@@ -55,9 +59,21 @@ def _run(
         return
     # The folds that are left over when the others are done share all cores: of five, two at once, the last has them.
     together = len(tasks) // jobs * jobs
-    errors = _run_at_once(run_one, tasks[:together], jobs, page)
-    if left := tasks[together:]:
-        errors += _run_at_once(run_one, left, len(left), page)
+    errors, killed = _run_at_once(run_one, tasks[:together], jobs, page)
+    left = tasks[together:]
+    if left and not killed:
+        more, killed = _run_at_once(run_one, left, len(left), page)
+        errors, left = errors + more, []
+    if killed:
+        # A pool whose process is killed ends all others, and does not say which one it was.
+        alone = sorted([*killed, *left], key=tasks.index)
+        echo(
+            f"a process was killed, perhaps because the memory is full; {fold_names(task.fold for task in alone)} "
+            f"{'continue one at a time' if len(alone) > 1 else 'continues alone'}"
+        )
+        for task in alone:
+            more, again = _run_at_once(run_one, [task], 1, page)
+            errors += more + [f"fold {each.fold}: its process was killed; {_MORE_MEMORY}" for each in again]
     if errors:
         raise UserError("; ".join(errors))
 
@@ -67,21 +83,27 @@ def _run_at_once(
     tasks: Sequence[Task],
     jobs: int,
     page: ProgressPage | None,
-) -> list[str]:
-    """Run tasks in processes that share the machine; returns what went wrong, one text for each fold that failed."""
+) -> tuple[list[str], list[Task]]:
+    """Run tasks in processes that share the machine.
+
+    Returns:
+        What went wrong, one text for each fold that failed; and the tasks that were not done when a process was killed.
+    """
     # Not forked: a framework's threads and its use of a GPU do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    errors: list[str] = []
+    errors, killed = list[str](), list[Task]()
     with workers(context, machine.divide(jobs, machine.cores(), machine.gpus())) as pool, terminated_on_error(pool):
-        running = {pool.submit(run_one, task, 0, 0, None): task.fold for task in tasks}
+        running = {pool.submit(run_one, task, 0, 0, None): task for task in tasks}
         for done in _as_completed(running, page):
             error = done.exception()
             if isinstance(error, UserError):
                 errors.append(str(error))
+            elif isinstance(error, BrokenProcessPool):
+                killed.append(running[done])
             elif error is not None:
                 reason = disk.failure(error) or f"its process ended with {error or type(error).__name__}"
-                errors.append(f"fold {running[done]}: {reason}")
-    return errors
+                errors.append(f"fold {running[done].fold}: {reason}")
+    return errors, killed
 
 
 def _as_completed(running: Iterable[Future[None]], page: ProgressPage | None) -> Iterator[Future[None]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 
 from pipeline.config import TrainSettings
+from pipeline.config.phases import epochs_before
 from pipeline.network.optimizers import average_variables
 
 TILES = 512
@@ -84,7 +84,7 @@ class StochasticAverage:
 
     def __init__(self, settings: TrainSettings, arrays: list[np.ndarray]) -> None:
         # The last epoch is always averaged, however late averaging starts.
-        first = min(math.ceil(settings.swa_start * settings.epochs), settings.epochs - 1)
+        first = min(epochs_before(settings.swa_start, settings.epochs), settings.epochs - 1)
         self._first = first if settings.swa_start else settings.epochs
         self.arrays = arrays
 

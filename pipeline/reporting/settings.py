@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from pipeline.config import Settings, TrainSettings, differences
+from pipeline.config.phases import epochs_before
 
 
 def changed_rows(settings: Settings) -> list[dict[str, str]]:
@@ -15,5 +14,5 @@ def changed_rows(settings: Settings) -> list[dict[str, str]]:
 
 def late_epoch(train: TrainSettings, epochs: int) -> int | None:
     """The first epoch with the late loss, counted from 1; None where none of the first ``epochs`` has it."""
-    first = math.ceil(train.late_loss_start * train.epochs) + 1
+    first = epochs_before(train.late_loss_start, train.epochs) + 1
     return first if train.late_loss and 1 < first <= epochs else None

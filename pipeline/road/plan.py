@@ -14,6 +14,8 @@ from pipeline.road import select
 from pipeline.stages import ROAD, Context, Stage, get_stage, train
 
 TRAIN = get_stage("train")
+SCORING = (get_stage("validate"), get_stage("report"))
+"""Stages whose result is one for all folds of an experiment, so that a run on fewer folds would replace it."""
 
 
 @dataclass(frozen=True)
@@ -24,19 +26,18 @@ class Goal:
     stages: tuple[Stage, ...]
     """In the order of the road."""
     all_trained: bool = False
-    """After training, use every fold that is trained, not only those that the command is about."""
+    """Validate and report every fold that is trained, not only those that the command is about."""
     for_student: bool = False
     """Whether the command needs it only because it is the teacher of another experiment."""
 
     def at(self, current: Stage) -> Context:
         """The context in which a stage runs."""
-        after_training = ROAD.index(current) > ROAD.index(TRAIN)
-        return trained_folds(self.context) if self.all_trained and after_training else self.context
+        return self.scored if current in SCORING else self.context
 
     @property
-    def last(self) -> Context:
-        """The context of the last stage."""
-        return self.at(self.stages[-1])
+    def scored(self) -> Context:
+        """The context with the folds that are validated and reported."""
+        return trained_folds(self.context) if self.all_trained else self.context
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def with_teachers(goals: Sequence[Goal], stages: tuple[Stage, ...]) -> list[Goal
     for goal in goals:
         for teacher in select.teachers(goal.context):
             name = teacher.layout.experiment
-            own = found.get(name) or Goal(replace(teacher, folds=()), (), for_student=True)
+            # A student may need fewer folds of its teacher than are trained; the teacher's score stays that of all.
+            own = found.get(name) or Goal(replace(teacher, folds=()), (), all_trained=True, for_student=True)
             folds = tuple(sorted({*own.context.folds, *teacher.folds}))
             wanted = tuple(each for each in ROAD if each in own.stages or each in stages)
             found[name] = replace(own, context=replace(own.context, folds=folds), stages=wanted)

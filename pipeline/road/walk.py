@@ -74,7 +74,7 @@ def walk(goals: Sequence[Goal], target: str, on_finished: Callable[[Context], No
         if done and target in own - outcome.ran:
             echo(f"{target}: up to date")
         for goal in done:
-            on_finished(goal.last)
+            on_finished(goal.scored)
     if errors:
         raise UserError("; ".join(dict.fromkeys(errors)))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config import SubmitSettings
+from pipeline.config import SubmitSettings, UserError
 from pipeline.scoring import blend, bootstrap, metric, rule_search, thresholding
 from pipeline.scoring.blend import Votes
 from pipeline.scoring.images import is_constant
@@ -42,7 +42,7 @@ class Validation:
     folds: dict[int, float]
     """Cross-fitted score of each fold."""
     at_half: float
-    """Score at a threshold of 0.5 with every mask kept."""
+    """Score at a threshold of 0.5 with every mask kept; the weights of a blend are cross-fitted."""
     interval: tuple[float, float]
     """95 % bootstrap interval of the cross-fitted score over tiles."""
     tile_scores: np.ndarray
@@ -114,12 +114,19 @@ def validate(
         neighbors: of the same tiles; None where none are known.
 
     With a single fold its tiles are split into five parts, each scored with the choices of the other four.
+
+    Raises:
+        UserError: there is only one tile, so none that a choice for it could be made on.
     """
     folds = list(dict.fromkeys(fold_of_tile.tolist()))
+    if len(truth) < 2:
+        raise UserError(
+            f"fold {folds[0]} has only one tile, and a score needs two; train another fold too, or lower split.folds"
+        )
     groups = np.asarray(fold_of_tile) if len(folds) > 1 else np.arange(len(fold_of_tile)) % PARTS
     search = _Search(members, truth, images, groups, settings, neighbors)
     predicted, intersection = np.empty(len(truth), np.int64), np.empty(len(truth), np.int64)
-    scores, without = np.empty(len(truth)), np.empty(len(truth))
+    scores, without, half = np.empty(len(truth)), np.empty(len(truth)), np.empty(len(truth))
     for group in np.unique(groups):
         own = groups == group
         votes, how, _ = search.chosen(int(group))
@@ -127,6 +134,7 @@ def validate(
         predicted[own], intersection[own] = (areas[own] for areas in trial.areas(how))
         scores[own] = trial.scores(how)[own]
         without[own] = trial.scores(PostProcessing(how.threshold, how.min_area))[own]
+        half[own] = thresholding.scores_at(search.counts(votes).take(own), 0.5, 0)
     votes, choice, gains = search.chosen(None)
     counts = search.counts(votes)
     areas = predicted + counts.truth
@@ -138,7 +146,7 @@ def validate(
         score=float(scores.mean()),
         without_rules=float(without.mean()),
         folds={fold: float(scores[fold_of_tile == fold].mean()) for fold in folds},
-        at_half=float(thresholding.scores_at(counts, 0.5, 0).mean()),
+        at_half=float(half.mean()),
         interval=bootstrap.interval(scores),
         tile_scores=scores,
         tile_iou=np.where(empty, 1.0, intersection / np.maximum(areas - intersection, 1)),

@@ -25,6 +25,7 @@ def artifact(layout: Layout) -> Artifact:
         extras=(HISTORY,),
         settings=settings,
         inputs=(prepare.artifact(layout),),
+        lock_wait=86400.0,
         result=results.Pretrained,
     )
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from pipeline.config import LossName, TrainSettings, UserError
+from pipeline.config.phases import epochs_before
 from pipeline.network.averaging import StochasticAverage, arrays_of, averaged
 from pipeline.network.schedules import plateau_rate
 from pipeline.system.progress import Epoch
@@ -119,7 +120,7 @@ class TrainingLoop:
 
     def _test_tiles(self, epoch: int) -> np.ndarray | None:
         """Rows of the test tiles of an epoch; None where it has none."""
-        if self._pseudo is None or epoch >= math.ceil(self._run.settings.student.end * self._train.epochs):
+        if self._pseudo is None or epoch >= epochs_before(self._run.settings.student.end, self._train.epochs):
             return None
         return self._pseudo.rows(epoch)
 
@@ -157,6 +158,6 @@ class TrainingLoop:
 
 def loss_of_epoch(train: TrainSettings, epoch: int) -> LossName:
     """The loss of an epoch, counted from 0: ``loss``, or ``late_loss`` after ``late_loss_start`` of the epochs."""
-    if train.late_loss and epoch >= math.ceil(train.late_loss_start * train.epochs):
+    if train.late_loss and epoch >= epochs_before(train.late_loss_start, train.epochs):
         return train.late_loss
     return train.loss

@@ -335,6 +335,18 @@ def test_a_failure_in_place_does_not_count(first: Artifact):
     assert Freshness().state(first).kind == "missing"
 
 
+def test_what_was_made_while_an_input_was_missing_does_not_count(first: Artifact, second: Artifact):
+    made(first)
+    first.manifest_path.unlink()  # another command has begun to make it again
+    with artifacts.updating(second, invalidate_first=False) as folder:
+        seen = artifacts.inputs_now(second)
+        (folder / "b.txt").write_text("of the first content")
+        made(first, "other")
+        with pytest.raises(UserError, match="first was made again meanwhile"):
+            artifacts.commit(second, {}, time.monotonic(), seen=seen)
+    assert Freshness().state(second).kind == "missing"
+
+
 def test_what_was_made_of_an_input_that_changed_meanwhile_does_not_count(first: Artifact, second: Artifact):
     made(first)
     with artifacts.updating(second, invalidate_first=False) as folder:
@@ -439,7 +451,7 @@ def test_a_process_of_another_host_is_named_with_its_host(first: Artifact):
             pass
 
 
-def test_stages_that_take_seconds_are_waited_for(tmp_path: Path):
+def test_all_is_waited_for_but_the_training_of_a_fold(tmp_path: Path):
     layout = Layout(tmp_path, "demo", "unet", load("unet", ["split.group=mosaic", "train.pretrain=masked"]))
     context = Context(layout, Freshness(), (0,))
     waits = {stage.name: {artifact.lock_wait for artifact in stage.artifacts(context)} for stage in ROAD}
@@ -448,11 +460,11 @@ def test_stages_that_take_seconds_are_waited_for(tmp_path: Path):
         "prepare": {600},
         "mosaic": {600},
         "split": {600},
-        "pretrain": {0},
+        "pretrain": {86400},
         "train": {0},
         "validate": {600},
         "report": {600},
-        "predict": {0},
+        "predict": {86400},
         "submit": {600},
     }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import time
 from functools import partial
 from pathlib import Path
 
@@ -94,3 +96,34 @@ def test_several_experiments_are_trained_and_predicted(root: Path, capsys: pytes
     assert "train: experiment demo" not in chain.printed
     assert (root / "data/demo/experiments/kernel/test/fold-1.npy").is_file()
     assert np.load(root / "data/demo/experiments/kernel/test/fold-1.npy").shape == (12, 101, 101)
+
+
+def die(task: FoldTask, *_: object) -> None:
+    """End this process as the system does when the memory is full: fold 1 once, fold 2 each time."""
+    with (task.root / str(task.fold)).open("a") as file:
+        file.write(f"{os.environ['OMP_NUM_THREADS']}\n")
+    if task.fold == 0:
+        raise UserError("fold 0 fails")
+    if task.fold == 2 or (task.fold == 1 and (task.root / "1").read_text().count("\n") == 1):
+        while not (task.root / "0").exists():
+            time.sleep(0.01)
+        time.sleep(0.5)  # until fold 0 has failed
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_after_a_process_was_killed_the_folds_that_are_left_continue_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(machine, "cores", lambda: 2)
+    monkeypatch.setattr(machine, "gpus", list)
+    none = Artifact("none", "train", tmp_path, "none.json", ())
+    task = partial(FoldTask, root=tmp_path, experiment="demo", settings=load("demo"), tiles=none, trained=none)
+    with pytest.raises(UserError, match=r"^fold 0 fails; fold 2: its process was killed; .* to continue$"):
+        local._run(die, [task(fold=fold) for fold in range(5)], jobs=2)
+    printed = capsys.readouterr().out
+    assert (
+        "a process was killed, perhaps because the memory is full; folds 1, 2, 3, 4 continue one at a time" in printed
+    )
+    tried = {path.name: path.read_text().split() for path in tmp_path.iterdir()}
+    assert tried["0"] == ["1"]
+    assert (tried["1"][-1], tried["3"][-1], tried["4"]) == ("2", "2", ["2"])

@@ -13,7 +13,7 @@ from pipeline.road import plan as planning
 from pipeline.road import select
 from pipeline.road.plan import Goal, plan
 from pipeline.road.walk import until
-from pipeline.stages import ROAD, Context, prepare, train
+from pipeline.stages import ROAD, Context, get_stage, prepare, train
 from tests.hollow import fill
 from tests.road.conftest import finish
 
@@ -235,3 +235,23 @@ def test_a_student_is_stale_when_its_teacher_has_changed_but_not_the_other_way(c
     assert "student.teachers was ['unet'], now []" in alone.freshness.state(train.trained(alone.layout, 0)).why
     # What a student would do without teachers has no effect.
     assert train.trained(context("demo", "student.fraction=0.4").layout, 0) == train.trained(alone.layout, 0)
+
+
+def test_a_student_on_fewer_folds_leaves_the_score_of_all_folds_of_its_teacher(context: Contexts):
+    student = context("demo", of("unet"))
+    (teacher,) = select.teachers(student)
+    finish(teacher)
+    assert teacher.folds == (0, 1)
+    goals = planning.with_teachers([goal(replace(student, folds=(0,)), "report")], until("predict"))
+    assert dict(steps(*goals))["train"] == ["demo"], "the teacher has work left"
+    # A fold that is missing is trained, and the score is then that of both; only the student's fold is predicted.
+    for fold in (0, 1):
+        train.predicted(teacher.layout, fold).manifest_path.unlink()
+    train.trained(teacher.layout, 0).manifest_path.unlink()
+    goals = planning.with_teachers([goal(replace(student, folds=(0,)), "report")], until("predict"))
+    assert steps(*goals)[0] == ("train", ["unet"])
+    fill(train.trained(teacher.layout, 0))
+    fill(train.out_of_fold(teacher.layout, 0))
+    goals[0].context.freshness.forget()
+    scored, predicted = goals[0].at(planning.SCORING[0]), goals[0].at(get_stage("predict"))
+    assert (scored.folds, predicted.folds) == ((0, 1), (0,))

@@ -7,7 +7,7 @@ from dataclasses import asdict, astuple
 import numpy as np
 import pytest
 
-from pipeline.config import SubmitSettings
+from pipeline.config import SubmitSettings, UserError
 from pipeline.scoring import bootstrap, metric, thresholding
 from pipeline.scoring.validation import validate
 from tests.conftest import blobs, noisy
@@ -165,3 +165,22 @@ def test_the_other_measures_are_those_of_the_same_masks():
     np.testing.assert_array_equal(result.predicted_area, masks.sum(axis=(1, 2)))
     assert result.dice == pytest.approx(metric.dice(masks, truth).mean())
     assert result.empty_accuracy == metric.empty_accuracy(masks.sum(axis=(1, 2)), truth.sum(axis=(1, 2)))
+
+
+def test_the_score_at_a_half_has_cross_fitted_weights():
+    images, truth = blobs(60)
+    folds = np.arange(60) // 3 % 2
+    # In each fold another member is noise, so each fold chooses the member that is noise in the other one.
+    members = [noisy(truth, seed, 20, rock=30, salt=230) for seed in (0, 1)]
+    for fold, member in enumerate(members):
+        member[folds == fold] = noisy(truth, fold, 60, rock=128, salt=128)[folds == fold]
+    result = validate(members, truth, images, folds, SubmitSettings(rules=()))
+    mean = np.mean(members, axis=0)
+    assert metric.score(mean > 127, truth) > 0.3
+    assert result.at_half < 0.1
+
+
+def test_one_tile_is_too_few():
+    images, truth = blobs(1)
+    with pytest.raises(UserError, match=r"fold 4 has only one tile, .* lower split\.folds$"):
+        validate([predicted(truth)], truth, images, np.array([4]), SubmitSettings())

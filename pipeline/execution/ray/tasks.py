@@ -42,14 +42,14 @@ def train_fold(context: TaskContext, job: Job[TrainTask]) -> None:
     shutil.rmtree(task.trained.folder, ignore_errors=True)
     if not store.pull(task.trained, partial(freshness.fits, task.trained)):
         store.fetch(backup)
-    for name in store.names(task.trained.folder):  # backups of trainings with other settings
-        if name.startswith(backup_name("")) and name != backup.name:
-            store.remove(task.trained.folder / name)
     freshness.forget()
     complete_fold(task, RemoteCallback(context, job, save=lambda: store.mirror(backup)), freshness)
     store.push(task.trained)
     store.push(task.out_of_fold)
-    store.remove(backup)
+    for name in store.names(task.trained.folder):
+        # Not before: until the fold is trained, trainings with other settings can continue, as on one machine.
+        if name.startswith(backup_name("")):
+            store.remove(task.trained.folder / name)
     shutil.rmtree(task.trained.folder, ignore_errors=True)
 
 

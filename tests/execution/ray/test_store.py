@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts import Layout
+from pipeline.artifacts import Freshness, Layout
 from pipeline.config import UserError, load
 from pipeline.stages import train
 from tests.execution.ray.helpers import LONGER
@@ -61,3 +61,31 @@ def test_a_mirror_is_never_without_what_its_files_name(tmp_path: Path):
     shutil.rmtree(here / "backup")
     store.fetch(here / "backup")
     assert (here / "backup/best-1.npz").read_text() == "best 1"
+
+
+@pytest.mark.cluster
+def test_a_backup_of_other_settings_stays_in_the_store_until_the_fold_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("fsspec")
+    from pipeline.artifacts.remote import Store
+    from pipeline.execution.ray import tasks
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    task = train.task(Layout(tmp_path / "here", "demo", "demo", load("demo", LONGER.split())), 0)
+    store = Store((tmp_path / "store").as_uri(), tmp_path / "here")
+    other = tmp_path / "store" / task.trained.folder.relative_to(tmp_path / "here") / "backup-other"
+    other.mkdir(parents=True)
+    (other / "state.npz").write_text("twenty epochs")
+    monkeypatch.setattr(tasks, "_start", lambda context, job: (task, Freshness(), store))
+    monkeypatch.setattr(tasks, "RemoteCallback", lambda *_, **__: None)
+    monkeypatch.setattr(tasks, "complete_fold", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        tasks.train_fold(None, None)  # type: ignore[arg-type]
+    assert (other / "state.npz").is_file()
+    monkeypatch.setattr(tasks, "complete_fold", lambda *_: None)
+    monkeypatch.setattr(store, "push", lambda artifact: None)
+    tasks.train_fold(None, None)  # type: ignore[arg-type]
+    assert not other.exists()
