@@ -74,6 +74,13 @@ def test_every_setting_and_experiment_exists(page: Path):
 
 
 @pages
+def test_documented_blends_can_be_made(page: Path):
+    for line in code(page):
+        for names in re.findall(r"\bsubmit\b.*EXPERIMENT=([\w-]+,[\w,-]+)", line) if "a,b" not in line else ():
+            config.blend({name: config.load(name) for name in names.split(",")})
+
+
+@pages
 def test_every_path_exists(page: Path):
     for line in code(page):
         for path in re.findall(r"(?:^|\s)((?:pipeline|tests|benchmarks|notebooks|docs)/[\w/.-]*\w)", line):

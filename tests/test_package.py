@@ -126,16 +126,17 @@ def test_the_console_command_ends_in_one_line_from_the_first_moment_on():
 
 
 @pytest.mark.slow
-def test_another_tile_size_is_one_constant(tmp_path: Path):
+@pytest.mark.parametrize("size", [96, 128])
+def test_another_tile_size_is_one_constant(tmp_path: Path, size: int):
     # docs/own-data.md says so.
     shutil.copytree(PROJECT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     base = tmp_path / "pipeline/config/schema/base.py"
     text = base.read_text(encoding="utf-8")
     assert text.count("TILE = 101\n") == 1
-    base.write_text(text.replace("TILE = 101\n", "TILE = 96\n"), encoding="utf-8")
+    base.write_text(text.replace("TILE = 101\n", f"TILE = {size}\n"), encoding="utf-8")
     command = (sys.executable, "-m", "pipeline", "submit", "--dataset", "demo", "--root", tmp_path)
-    run(*command, "--set", f"{TINY} input.size=96", cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    run(*command, "--set", f"{TINY} input.size={size}", cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)})
     images = np.load(tmp_path / "data/demo/tiles/test_images.npy", mmap_mode="r")
-    assert images.shape[1:] == (96, 96)
+    assert images.shape[1:] == (size, size)
     assert (tmp_path / "submissions/demo/demo.csv").is_file()
     assert (tmp_path / "data/demo/experiments/demo/report.html").is_file()

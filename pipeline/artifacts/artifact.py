@@ -39,7 +39,7 @@ class Artifact:
     result: type[Result] = Result
     """Schema of the result in its manifest."""
     lock_wait: float = 0.0
-    """Seconds to wait for another process that makes it. Nobody waits for the training of a fold."""
+    """Seconds to wait for another process that makes it. Nobody waits for the work of a fold, which takes long."""
     experiment: str = ""
     """The experiment that its result must name, where the result names one."""
     owner: str = ""

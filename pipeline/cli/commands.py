@@ -12,6 +12,7 @@ from pipeline.config import UserError, all_experiment_names, experiment_names, g
 from pipeline.road import select
 from pipeline.road.clean import clean
 from pipeline.road.plan import TRAIN, Goal, trained_folds, with_teachers
+from pipeline.road.request import requested_folds
 from pipeline.stages import ROAD, Context, Stage, get_stage
 from pipeline.system.progress import echo
 
@@ -154,11 +155,16 @@ def show_tile(options: argparse.Namespace) -> None:
 def print_status(options: argparse.Namespace) -> None:
     """Print what is done, stale or missing."""
     contexts = select.contexts(selection(options))
+    if not options.folds:
+        # What predict and submit would use.
+        contexts = [replace(context, folds=requested_folds(context.layout) or context.folds) for context in contexts]
     for context in contexts:
         _print_states(context, ROAD, options.verify)
     if len(contexts) > 1:
         try:
-            _print_states(select.blend(contexts, contexts[0].assignments), BLENDED, options.verify)
+            members = contexts if options.folds else select.with_same_folds(contexts)
+            blend = replace(select.blend(members, members[0].assignments), folds=members[0].folds)
+            _print_states(blend, BLENDED, options.verify)
         except UserError as error:
             echo(f"no blend: {error}")
 

@@ -12,10 +12,11 @@ from pipeline.cli.summary import next_command, only_member, score_line
 from pipeline.config import UserError
 from pipeline.config.datasets import dataset
 from pipeline.config.experiment_files import description
+from pipeline.road import consent
 from pipeline.road.plan import TRAIN, trained_folds
 from pipeline.road.request import requested_folds
 from pipeline.stages import ROAD, Context, report, submit, train, validate
-from pipeline.system.progress import short_path
+from pipeline.system.progress import fold_names, short_path
 
 
 def standing(context: Context) -> list[str]:
@@ -27,26 +28,33 @@ def standing(context: Context) -> list[str]:
     if manifest is not None:
         stale = "" if context.freshness.state(artifact).done else " (stale)"
         lines.append(f"{score_line(manifest.result['cv'])}{stale}")
-    return [*lines, f"  next                {_next(context)}"]
-
-
-def _next(context: Context) -> str:
-    layout, every = context.layout, len(context.layout.folds)
-    requested = tuple(fold for fold in requested_folds(layout) if fold in context.folds)
+    requested = tuple(fold for fold in requested_folds(context.layout) if fold in context.folds)
     wanted = replace(context, folds=requested or context.folds)
-    some = ",".join(map(str, wanted.folds)) if len(wanted.folds) < every else ""
+    others = [fold for fold in context.layout.folds if fold not in wanted.folds]
+    if others and not context.layout.is_blend:
+        lines.append(f"  {fold_names(others):<19} not asked for yet: {next_command(context, 'train predict submit')}")
+    replaced = [] if context.layout.is_blend else consent.to_replace(wanted)
+    if replaced:
+        lines.append(f"  finished            {consent.how_to_keep(replaced)}")
+    return [*lines, f"  next                {_next(wanted, [each.fold for each in replaced])}"]
+
+
+def _next(context: Context, replaced: Sequence[int]) -> str:
+    """The command that goes on with some folds, of which it would replace those that are finished but stale."""
+    layout = context.layout
+    some = ",".join(map(str, context.folds)) if len(context.folds) < len(layout.folds) else ""
     if layout.is_blend:
-        if context.freshness.state(submit.artifact(layout, wanted.folds)).done:
+        if context.freshness.state(submit.artifact(layout, context.folds)).done:
             return f"open {short_path(report.artifact(layout, ()).path)}"
-        return only_member(wanted) or next_command(context, "submit")
-    pending = [stage for stage in ROAD if wanted.pending(stage)]
-    if pending and pending[0].name == "download":
-        return next_command(context, "download train predict submit", folds=some)
+        return only_member(context) or next_command(context, "submit")
+    pending = [stage for stage in ROAD if context.pending(stage)]
     if pending and ROAD.index(pending[0]) <= ROAD.index(TRAIN):
-        return next_command(context, "train predict submit", folds=some)
+        first = "download " if pending[0].name == "download" else ""
+        found = next_command(context, f"{first}train predict submit", folds=some, retrain=bool(replaced))
+        return f"{found} (replaces {fold_names(replaced)})" if replaced else found
     if pending:
         return next_command(context, "predict submit")
-    receipt = context.freshness.manifest(submit.artifact(layout, wanted.folds))
+    receipt = context.freshness.manifest(submit.artifact(layout, context.folds))
     if dataset(layout.dataset).may_be_uploaded and not (receipt and receipt.result.get("kaggle")):
         return next_command(context, "submit")
     return f"open {short_path(report.artifact(layout, ()).path)}"

@@ -133,7 +133,7 @@ def _gain(found: dict[str, Any]) -> str:
     return f"{found['gain']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
 
 
-def next_command(context: Context, targets: str, experiment: str = "", folds: str = "") -> str:
+def next_command(context: Context, targets: str, experiment: str = "", folds: str = "", retrain: bool = False) -> str:
     """The next command, for the same dataset, experiment and settings, which it has to repeat.
 
     The dataset's default experiment is left out.
@@ -143,6 +143,7 @@ def next_command(context: Context, targets: str, experiment: str = "", folds: st
         targets: stages, separated by spaces.
         experiment: another experiment to continue with.
         folds: the only folds to continue with, where the command has to name them.
+        retrain: let the command replace finished folds.
     """
     layout, experiment = context.layout, experiment or context.layout.experiment
     options = {
@@ -155,7 +156,7 @@ def next_command(context: Context, targets: str, experiment: str = "", folds: st
     if layout.root.resolve() == CHECKOUT:
         # Make reads a dollar as the start of a variable.
         variables = (f"{name.upper()}={shlex.quote(value.replace('$', '$$'))}" for name, value in options.items())
-        return " ".join(["make", targets, *variables])
+        return " ".join(["make", targets, *variables, *(["RETRAIN=1"] if retrain else [])])
     # The Makefile passes no --root. The last target brings those before it up to date.
     if CHECKOUT is not None or layout.root.resolve() != ROOT.resolve():
         options["root"] = str(layout.root)
@@ -163,4 +164,4 @@ def next_command(context: Context, targets: str, experiment: str = "", folds: st
     program = f"{shlex.quote(short_path(Path(sys.executable)))} -m pipeline"
     if CHECKOUT is None and shutil.which(SCRIPT):
         program = SCRIPT
-    return " ".join([program, targets.split()[-1], *words])
+    return " ".join([program, targets.split()[-1], *words, *(["--retrain"] if retrain else [])])

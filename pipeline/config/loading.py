@@ -12,6 +12,7 @@ from pipeline.config.experiment_files import DEFAULT_EXPERIMENT, lineage
 from pipeline.config.overrides import assign
 from pipeline.config.schema.settings import Settings
 from pipeline.config.serialise import as_dict, diff
+from pipeline.system.environment import option
 
 
 def load(experiment: str = DEFAULT_EXPERIMENT, overrides: list[str] | None = None) -> Settings:
@@ -63,7 +64,7 @@ def blend(members: dict[str, Settings], overrides: list[str] | None = None) -> S
             for key, (one, other) in differing.items():
                 raise UserError(
                     f"{first} and {name} cannot be blended: {key} is {one} in {first} and {other} in {name}; "
-                    f"give them the same, for example --set {key}={one}"
+                    f"train one of them again with the same, for example with {option('set', f'{key}={one}')}"
                 )
     tree: dict[str, Any] = {}
     for assignment in overrides or []:

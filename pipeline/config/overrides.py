@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 from pipeline.config.errors import UserError
 from pipeline.config.schema.base import Section
 from pipeline.config.schema.settings import Settings
+from pipeline.system.environment import option
 
 
 def split_assignments(text: str) -> list[str]:
@@ -35,7 +36,9 @@ def assign(tree: dict[str, Any], assignment: str) -> None:
     key, equals, text = assignment.partition("=")
     section, dot, name = key.strip().partition(".")
     if not equals or not dot or not name:
-        raise UserError(f"--set {assignment}: write it as section.key=value, for example --set train.epochs=5")
+        raise UserError(
+            f"--set {assignment}: write it as section.key=value, for example {option('set', 'train.epochs=5')}"
+        )
     tree.setdefault(section, {})[name] = _value(section, name, text.strip())
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pipeline.config import Settings, UserError
 from pipeline.execution.task import FoldTask
+from pipeline.system.environment import option
 
 _TYPES = {"ResourceExhaustedError", "OutOfMemoryError"}
 """Names of TensorFlow's and of PyTorch's exception; JAX has none of its own."""
@@ -40,7 +41,7 @@ def naming_batch_size(
             raise
         size = getattr(settings, section).batch_size
         half = f"{section}.batch_size={size // 2}"
-        advice = f'take half: --set {half}, with make SET="{half}"' if size > 1 else "take a smaller input.size"
+        advice = f"take half: {option('set', half)}" if size > 1 else "take a smaller input.size"
         raise UserError(f"{label}: the memory is full with {section}.batch_size = {size}; {advice}") from error
 
 

@@ -193,7 +193,7 @@ def _quick(context: Context) -> Context:
 
 def _sooner(context: Context, quick: Estimate | None) -> str:
     """The quick experiment, and how long it takes for the same folds."""
-    option = f"EXPERIMENT={QUICK}" if environment.is_from_make() else f"--experiment {QUICK}"
+    option = environment.option("experiment", QUICK)
     if quick is None:
         return f"{option} has a network that trains faster, and fewer epochs"
     return f"{option} takes about {format_roughly(quick.seconds + quick.pretraining)}, by {quick.source}"

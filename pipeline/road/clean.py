@@ -12,6 +12,7 @@ from pipeline.config import DEFAULT_EXPERIMENT, UserError, all_experiment_names
 from pipeline.road import select
 from pipeline.road.request import request_folds, requested_folds
 from pipeline.stages import ROAD, Context, Stage, get_stage
+from pipeline.system import environment
 from pipeline.system.progress import echo
 
 
@@ -27,6 +28,10 @@ def clean(selection: select.Selection, what: str) -> bool:
         BusyError: another process is making some of it. Nothing was removed.
     """
     is_stage = what in {each.name for each in ROAD}
+    if not is_stage and selection.folds:
+        command = "make clean-train" if environment.is_from_make() else "clean train"
+        some = f"{environment.option('experiment', what)} {environment.option('folds', selection.folds)}"
+        raise UserError(f"clean {what} removes the whole experiment; for some of its folds: {command} {some}")
     if is_stage:
         context = replace(select.context(selection, selection.only_name), asked=what)
         made = get_stage(what).artifacts(context)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import Artifact, Manifest, agree, agreed, changed_settings, finished
+from pipeline.artifacts import Artifact, Manifest, agree, agreed, changed_settings, finished, inputs_now
 from pipeline.config import UserError
 from pipeline.stages import Context, train
 from pipeline.system.progress import echo, fold_names
@@ -57,7 +57,7 @@ def check(contexts: Sequence[Context], given: frozenset[Finished] = frozenset())
     Raises:
         UserError: finished folds would be replaced, and the user has not agreed. Nothing was changed.
     """
-    replaced = [each for context in contexts for each in _replaced(context)]
+    replaced = [each for context in contexts for each in to_replace(context)]
     unasked = [each for each in replaced if each.finished not in given]
     if unasked and not contexts[0].retrain:
         _ask(unasked)
@@ -72,12 +72,12 @@ def _ask(replaced: Sequence[Replaced]) -> None:
     if not on_terminal():
         raise UserError(
             f"{'; '.join(_lines(replaced))}: they are finished, and are replaced only with RETRAIN=1 (--retrain); "
-            f"{_how_to_keep(replaced)}"
+            f"{how_to_keep(replaced)}"
         )
     for line in _lines(replaced):
         echo(f"{line}: finished; to continue trains it again and replaces it")
     if not _yes("Replace? [y/N] "):
-        raise UserError(f"nothing was replaced; {_how_to_keep(replaced)}")
+        raise UserError(f"nothing was replaced; {how_to_keep(replaced)}")
 
 
 def on_terminal() -> bool:
@@ -94,7 +94,7 @@ def _yes(question: str) -> bool:
         return False
 
 
-def _replaced(context: Context) -> list[Replaced]:
+def to_replace(context: Context) -> list[Replaced]:
     """The finished folds of an experiment that would be replaced, without those that the user has agreed to."""
     found = []
     for fold in context.folds:
@@ -115,7 +115,8 @@ def _lines(replaced: Sequence[Replaced]) -> list[str]:
     return [f"experiment {experiment}, {fold_names(folds)} ({why})" for (experiment, why), folds in groups.items()]
 
 
-def _how_to_keep(replaced: Sequence[Replaced]) -> str:
+def how_to_keep(replaced: Sequence[Replaced]) -> str:
+    """What to do instead of replacing finished folds."""
     before = {_settings_before(each) for each in replaced}
     known = before.pop() if len(before) == 1 else ""
     same = f"the settings that they were trained with ({known} in SET)" if known else "the same SET and tiles as before"
@@ -128,6 +129,8 @@ def _how_to_keep(replaced: Sequence[Replaced]) -> str:
 def _settings_before(each: Replaced) -> str:
     """Assignments that lead back to the settings of a finished training; an empty string where they are not known."""
     changed = changed_settings(each.artifact, each.manifest)
+    if not each.ready or inputs_now(each.artifact) != each.manifest.inputs:
+        return ""  # other tiles, or others in the folds: settings of the training alone lead nowhere
     if not 0 < len(changed) <= MOST or any(old is None or new is None for old, new in changed.values()):
         return ""
     return " ".join(f"{key}={_assigned(old)}" for key, (old, _) in changed.items())

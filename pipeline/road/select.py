@@ -12,6 +12,7 @@ from pipeline.config import ClusterSettings, KaggleSettings, UserError
 from pipeline.config.datasets import dataset
 from pipeline.road.request import requested_folds
 from pipeline.stages import Context
+from pipeline.system.environment import option
 from pipeline.system.progress import echo
 
 
@@ -47,7 +48,7 @@ class Selection:
             UserError: several are named.
         """
         if "," in self.experiment or "+" in self.experiment:
-            raise UserError(f"--experiment {self.experiment}: this command takes one experiment at a time")
+            raise UserError(f"{option('experiment', self.experiment)}: this command takes one experiment at a time")
         return self.experiment
 
 
@@ -153,5 +154,6 @@ def with_same_folds(members: list[Context]) -> list[Context]:
         if other != folds:
             both = [f"{one} has folds {','.join(map(str, those))}" for one, those in ((first, folds), (name, other))]
             common = ",".join(str(fold) for fold in folds if fold in other) or "0"
-            raise UserError(f"{' and '.join(both)}: train the others, or blend those of both: --folds {common}")
+            again = option("folds", common)
+            raise UserError(f"{' and '.join(both)}: train the others, or blend those of both: {again}")
     return [replace(each, folds=folds) for each in members]

@@ -79,7 +79,6 @@ def predicted(layout: Layout, fold: int) -> Artifact:
         # The batch size changes the speed, not the probabilities.
         settings={"predict": {"tta": list(layout.settings.predict.tta)}},
         inputs=(prepare.artifact(layout), trained(layout, fold)),
-        lock_wait=86400.0,
         version=2,
         result=results.Predicted,
     )

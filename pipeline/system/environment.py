@@ -50,6 +50,18 @@ def is_from_make() -> bool:
     return Path(sys.prefix) == Path(".venv").absolute() and _lock_path(Path(sys.prefix)).exists()
 
 
+def option(name: str, value: str) -> str:
+    """An option as the user types it: ``FOLDS=0`` or ``SET="..."`` where make is used, otherwise ``--folds 0``.
+
+    Args:
+        name: of the option, in lower case.
+        value: without characters that a shell would replace.
+    """
+    if not is_from_make():
+        return f"--{name} {value}"
+    return f'SET="{value}"' if name == "set" else f"{name.upper()}={value}"
+
+
 def install(venv: Path, stamp: Path, lock: Path, python: str) -> int:
     """Bring an environment up to date with a lock file.
 

@@ -15,6 +15,7 @@ from pipeline.config import LossName, TrainSettings, UserError
 from pipeline.config.phases import epochs_before
 from pipeline.network.averaging import StochasticAverage, arrays_of, averaged
 from pipeline.network.schedules import plateau_rate
+from pipeline.system.environment import option
 from pipeline.system.progress import Epoch
 from pipeline.training.batches import Batches
 from pipeline.training.checkpoint import Checkpoint, remove_other_backups
@@ -97,9 +98,10 @@ class TrainingLoop:
         loss = train_one_epoch(self._model, self._batches, epoch, partial(self._report_step, epoch))
         trained = time.monotonic() - started
         if not math.isfinite(loss):
+            lower = f"train.learning_rate={self._train.learning_rate / 3:.2g}"
             raise UserError(
                 f"fold {self._run.fold}, epoch {epoch + 1}: the loss is {loss}; the epochs before it are kept. "
-                f"Lower the learning rate, for example --set train.learning_rate={self._train.learning_rate / 3:.2g}"
+                f"Lower the learning rate, for example {option('set', lower)}"
             )
         score = self._score(epoch)
         row = {

@@ -25,6 +25,7 @@ from pipeline.network.device import jit
 from pipeline.network.masked import masked_network
 from pipeline.network.optimizers import make_optimizer
 from pipeline.prediction.build import make_network
+from pipeline.system.environment import option
 from pipeline.system.progress import PretrainingCallback
 from pipeline.training.checkpoint import Checkpoint, remove_other_backups
 from pipeline.training.epoch import train_one_epoch
@@ -118,7 +119,7 @@ def _train(run: PretrainingRun, model: keras.Model, batches: MaskedBatches) -> H
             rate = run.settings.pretrain.learning_rate
             raise UserError(
                 f"pretrain, after {batches.views(0):,} views: the loss is {loss}; the views before are kept. "
-                f"Lower the learning rate, for example --set pretrain.learning_rate={rate / 3:.2g}"
+                f"Lower the learning rate, for example {option('set', f'pretrain.learning_rate={rate / 3:.2g}')}"
             )
         history.append(
             {

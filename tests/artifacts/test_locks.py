@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -88,6 +89,13 @@ def test_what_starts_again_while_an_experiment_is_removed_stays(
     monkeypatch.setattr(shutil, "rmtree", remove)
     assert chain("clean", "demo") == 0
     assert [path.name for path in (root / "data/demo/experiments/demo").iterdir()] == ["fold-0"]
+
+
+def test_clean_of_an_experiment_takes_no_folds(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain, before = Chain(root, capsys), files(root)
+    assert chain("clean", "demo", "--folds", "0") == 2
+    assert re.search("clean.train (--experiment |EXPERIMENT=)demo (--folds |FOLDS=)0$", chain.error.strip())
+    assert files(root) == before
 
 
 def test_clean_of_nothing_makes_no_folder(chain: Chain):

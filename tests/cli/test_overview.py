@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import artifacts
 from pipeline.cli import main as command_line
 from pipeline.cli.overview import experiments, standing
 from pipeline.road.request import request_folds
-from pipeline.stages import ROAD, Context, submit, train, validate
+from pipeline.stages import ROAD, Context, prepare, submit, train, validate
 from tests.hollow import fill
 from tests.road.conftest import finish
 
@@ -132,3 +133,40 @@ def test_the_list_loads_no_framework(tmp_path: Path):
     arguments = ["experiments", "--all", "--root", str(tmp_path)]
     ran = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     assert not {*ran.stderr.split()} & {"numpy", "pandas", "keras", "tensorflow", "matplotlib"}
+
+
+def test_status_after_one_fold_is_that_of_the_fold_and_names_the_others(
+    context: Contexts, capsys: pytest.CaptureFixture[str]
+):
+    one = replace(context(), folds=(0,))
+    request_folds(one.layout, [0])
+    make(one, "submit")
+    place = ["--root", str(one.layout.root), "--dataset", "demo", "--set", "split.folds=2"]
+    assert command_line.main(["status", *place]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert not [line for line in printed if "stale" in line or "missing" in line]
+    assert not [line for line in printed if "fold 1 " in line and "asked" not in line]
+    (others,) = (line for line in printed if "not asked for" in line)
+    assert others.startswith("  fold 1              not asked for yet: ")
+    assert command([f"  next {others}"]) == "submit --dataset demo --set split.folds=2"
+    # Folds that are named are shown, whatever was asked for.
+    assert command_line.main(["status", "--folds", "1", *place]) == 0
+    assert "  train fold 1     missing\n" in capsys.readouterr().out
+
+
+def test_where_finished_folds_are_stale_both_ways_on_are_named(context: Contexts, capsys: pytest.CaptureFixture[str]):
+    demo = context()
+    finish(demo)
+    place = ["--root", str(demo.layout.root), "--dataset", "demo", "--set", "split.folds=2 train.epochs=99"]
+    assert command_line.main(["status", *place]) == 0
+    keep, following = capsys.readouterr().out.splitlines()[-2:]
+    assert f"(train.epochs={demo.layout.settings.train.epochs} in SET)" in keep
+    assert following.endswith("--retrain (replaces folds 0, 1)")
+    # With other tiles, too, the former settings of the training alone lead nowhere.
+    tiles = prepare.artifact(demo.layout)
+    (tiles.folder / tiles.outputs[0]).write_bytes(b"other content")
+    with artifacts.updating(tiles):
+        artifacts.commit(tiles, {"train": 41, "test": 12}, 0.0)
+    assert command_line.main(["status", *place]) == 0
+    keep, following = capsys.readouterr().out.splitlines()[-2:]
+    assert "the same SET and tiles as before" in keep

@@ -38,7 +38,7 @@ class JaxRuntimeError(RuntimeError):
 )
 def test_the_line_names_a_smaller_batch(error: Exception):
     assert message(error, 32).startswith("fold 1: the memory is full with train.batch_size = 32")
-    assert "--set train.batch_size=16" in message(error, 32)
+    assert "train.batch_size=16" in message(error, 32)
     assert message(error, 1).endswith("train.batch_size = 1; take a smaller input.size")
 
 

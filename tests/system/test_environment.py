@@ -230,8 +230,11 @@ def test_only_the_environment_of_make_in_the_current_folder_is_its_own(tmp_path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
     assert not environment.is_from_make()
+    assert environment.option("folds", "0,1") == "--folds 0,1"
     (tmp_path / ".venv.lock").touch()
     assert environment.is_from_make()
+    assert environment.option("folds", "0,1") == "FOLDS=0,1"
+    assert environment.option("set", "train.epochs=5") == 'SET="train.epochs=5"'
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert not environment.is_from_make()

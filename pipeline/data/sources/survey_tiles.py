@@ -15,8 +15,8 @@ CONSTANT, EMPTY, BANDS = "constant", "empty", "bands"
 COVERAGES = {"sparse": (0.0, 0.1), "some": (0.1, 0.36), "half": (0.36, 0.67), "most": (0.67, 1.0)}
 """Kinds of tiles with salt by the share of pixels that it covers."""
 
-_ROWS, _COLUMNS = 3, 10
-"""Cells of a section; each gives a tile at a random place in it."""
+_MARGIN = 9
+"""Samples by which a cell of a section is wider than its tile, at least; a tile has a random place in its cell."""
 _MIN_BAND = 5
 """Fewest columns with salt, and fewest without, of a mask of vertical bands."""
 
@@ -39,10 +39,11 @@ def constant_tile(rng: np.random.Generator) -> SurveyTile:
 
 def cut_tiles(section: Section, rng: np.random.Generator) -> Iterator[SurveyTile]:
     """Cut tiles from a section in random order; no two share a pixel."""
-    tall, wide = HEIGHT // _ROWS, WIDTH // _COLUMNS
-    for cell in rng.permutation(_ROWS * _COLUMNS):
-        row = int(cell // _COLUMNS * tall + rng.integers(0, tall - TILE + 1))
-        column = int(cell % _COLUMNS * wide + rng.integers(0, wide - TILE + 1))
+    rows, columns = (max(1, size // (TILE + _MARGIN)) for size in (HEIGHT, WIDTH))
+    tall, wide = HEIGHT // rows, WIDTH // columns
+    for cell in rng.permutation(rows * columns):
+        row = int(cell // columns * tall + rng.integers(0, tall - TILE + 1))
+        column = int(cell % columns * wide + rng.integers(0, wide - TILE + 1))
         window = (slice(row, row + TILE), slice(column, column + TILE))
         depth = round(section.depth(row + TILE // 2))
         yield SurveyTile(section.image[window], section.salt[window].astype(np.uint8), depth)

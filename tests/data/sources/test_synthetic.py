@@ -6,6 +6,8 @@ import csv
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
@@ -15,8 +17,13 @@ from sklearn.metrics import roc_auc_score
 from pipeline.config import SurveySettings
 from pipeline.data import rle, tiles
 from pipeline.data.decode import decode_tiles
+from pipeline.data.sources import survey_tiles
+from pipeline.data.sources.geology.grid import HEIGHT, WIDTH
 from pipeline.data.sources.synthetic import write_survey
 from pipeline.scoring import metric
+
+if TYPE_CHECKING:
+    from pipeline.data.sources.geology.section import Section
 
 SETTINGS = SurveySettings(train=100, test=50, seed=7)
 
@@ -185,3 +192,14 @@ def test_texture_is_a_predictor(survey: Survey) -> None:
     amplitude -= np.median(amplitude, axis=(1, 2), keepdims=True)
     strength = np.stack([cv2.GaussianBlur(tile**2, (0, 0), 8) for tile in amplitude])
     assert roc_auc_score(survey.masks.ravel(), -strength.ravel()) > 0.6
+
+
+@pytest.mark.parametrize(("size", "count"), [(64, 60), (101, 30), (128, 16), (256, 4), (360, 2)])
+def test_tiles_of_other_sizes_are_cut_apart(monkeypatch: pytest.MonkeyPatch, size: int, count: int):
+    monkeypatch.setattr(survey_tiles, "TILE", size)
+    numbers = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)
+    section = SimpleNamespace(image=numbers, salt=numbers > 0, depth=float)
+    tiles = [*survey_tiles.cut_tiles(cast("Section", section), np.random.default_rng(0))]
+    assert {tile.image.shape for tile in tiles} == {(size, size)}
+    assert len(np.unique([tile.image for tile in tiles])) == len(tiles) * size * size, "two tiles share a pixel"
+    assert len(tiles) == count

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-HEIGHT, WIDTH = 360, 1100
-"""Size of a section in samples."""
+from pipeline.config import TILE
+
+HEIGHT, WIDTH = max(360, TILE), max(1100, TILE)
+"""Size of a section in samples; no smaller than a tile."""
 
 
 @dataclass(frozen=True)
