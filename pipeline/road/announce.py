@@ -179,7 +179,11 @@ def _labels(context: Context) -> str:
 def _time(context: Context, found: Estimate | None) -> str:
     if found is None:
         return "no estimate before the first steps: no such fold is trained here, and no cost is known"
-    in_turn = " for one fold after the other" if context.jobs > 1 or context.cluster is not None else ""
+    in_turn = (
+        " for one fold after the other, less for several at once"
+        if context.jobs > 1 or context.cluster is not None
+        else ""
+    )
     most = "at most " if context.layout.settings.train.early_stopping else ""
     before = f"; before it about {format_roughly(found.pretraining)} of pretraining" if found.pretraining else ""
     return f"{most}about {format_roughly(found.seconds)}{in_turn}, by {found.source}{before}"

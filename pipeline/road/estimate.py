@@ -27,6 +27,9 @@ EFFICIENCY = 0.88
 """Share of these cores that a training keeps busy."""
 FLOAT32_COST = 2.2
 """Core time of a step in float32 over that in bfloat16, on a processor with units for it (``part-float32``)."""
+PRETRAINING_COST = 0.8
+"""Time of a view in pretraining over that of a tile in training: 0.7 with ``unet-quick`` (float32, 44.6 core-minutes for
+64,000 views, 33.9 for 14 epochs of 2,400 tiles), 0.9 with ``demo``."""
 _NETWORK = ("input", "network")
 _STEP = ("input", "network", "augment", "train.batch_size", "train.precision")
 """Sections and settings that change what one epoch takes."""
@@ -62,8 +65,7 @@ def estimate(context: Context, folds: int, precision: str, gpu: bool) -> Estimat
     epoch, source = found
     tiles, pretraining = training_tiles(context), 0.0
     if tiles and pretrain.is_used(layout) and not context.freshness.state(pretrain.artifact(layout)).done:
-        # A view takes about as long as a tile in training: the network is the same, and so are the layers' gradients.
-        pretraining = layout.settings.pretrain.views * epoch / tiles
+        pretraining = layout.settings.pretrain.views * PRETRAINING_COST * epoch / tiles
     return Estimate(folds * layout.settings.train.epochs * epoch, source, pretraining)
 
 
