@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -116,3 +120,33 @@ def test_it_is_committed_with_clean_outputs(name: str):
         assert str(FOLDER.parent) not in text(cell)
     assert 'environ.get("NOTEBOOK_DATASET", "demo")' in "".join(cell.source for cell in code)
     assert (FOLDER / f"{name}.ipynb").stat().st_size < 1_048_576
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outside_of_a_checkout_the_first_cell_fetches_the_project(tmp_path: Path, name: str):
+    origin, elsewhere = tmp_path / "origin", tmp_path / "elsewhere"
+    (origin / "pipeline").mkdir(parents=True)
+    elsewhere.mkdir()
+    (origin / "pipeline/__init__.py").write_text("")
+    (origin / "pyproject.toml").write_text('[project]\ndependencies = ["pip"]\n')  # which is installed
+    git = ["git", "-C", str(origin), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "first"]):
+        subprocess.run([*git, *arguments], check=True)
+    cell = code_cells(read(name))[0].source.replace("%matplotlib inline", "")
+    code = f"{cell}\nimport pipeline\nprint(pipeline.__file__)"
+
+    def run(repository: str) -> subprocess.CompletedProcess[str]:
+        env = {
+            key: value for key, value in os.environ.items() if key != "PYTHONPATH" and not key.startswith("NOTEBOOK_")
+        }
+        env["NOTEBOOK_REPOSITORY"] = repository
+        return subprocess.run(
+            [sys.executable, "-c", code], cwd=elsewhere, env=env, capture_output=True, text=True, timeout=120
+        )
+
+    refused = run("")
+    assert refused.returncode
+    assert "set REPOSITORY in this cell" in refused.stderr
+    for _ in range(2):  # what is there is used
+        assert run(origin.as_uri()).stdout.strip() == str((elsewhere / "tgs-salt/pipeline/__init__.py").resolve())
+        shutil.rmtree(origin, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from pipeline.system.worker import start_worker
 
 def workers(context: SpawnContext, resources: Sequence[machine.Resources]) -> ProcessPoolExecutor:
     """A pool with one process for each of the resources."""
+    # Where a pool is interrupted, Python's tracker removes its semaphores, as it should, but with a warning on screen.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     taken = context.Value("i", 0)
     return ProcessPoolExecutor(len(resources), context, initializer=_start, initargs=(taken, resources))
 

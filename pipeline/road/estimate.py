@@ -28,8 +28,10 @@ EFFICIENCY = 0.88
 FLOAT32_COST = 2.2
 """Core time of a step in float32 over that in bfloat16, on a processor with units for it (``part-float32``)."""
 PRETRAINING_COST = 0.8
-"""Time of a view in pretraining over that of a tile in training: 0.7 with ``unet-quick`` (float32, 44.6 core-minutes for
-64,000 views, 33.9 for 14 epochs of 2,400 tiles), 0.9 with ``demo``."""
+"""Time of a view in pretraining over that of a tile in training.
+
+0.7 with ``unet-quick`` (float32, 44.6 core-minutes for 64,000 views, 33.9 for 14 epochs of 2,400 tiles), 0.9 with ``demo``.
+"""
 _NETWORK = ("input", "network")
 _STEP = ("input", "network", "augment", "train.batch_size", "train.precision")
 """Sections and settings that change what one epoch takes."""
