@@ -182,6 +182,8 @@ def test_show_draws_a_tile_with_its_properties(root: Path, capsys: pytest.Captur
     assert f"out-of-fold {fold}: oof.npy has other content than its manifest says; make train" in chain.error
     for name in (labelled, test):
         assert (folder / "experiments/demo/tiles" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert chain("show", "") == 2
+    assert "name a tile: make show TILE=" in chain.error
     assert chain("show", labelled[:-1] + "?") == 2
     assert f"did you mean {labelled}" in chain.error
     assert chain("clean", "demo") == 0

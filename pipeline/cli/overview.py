@@ -10,12 +10,13 @@ from pipeline import config
 from pipeline.artifacts import Freshness, Layout
 from pipeline.cli.summary import next_command, only_member, score_line
 from pipeline.config import UserError
-from pipeline.config.datasets import dataset
+from pipeline.config.datasets import Source, dataset
 from pipeline.config.experiment_files import description
 from pipeline.road import consent
 from pipeline.road.plan import TRAIN, trained_folds
 from pipeline.road.request import requested_folds
 from pipeline.stages import ROAD, Context, report, submit, train, validate
+from pipeline.system.environment import option
 from pipeline.system.progress import fold_names, short_path
 
 
@@ -51,6 +52,8 @@ def _next(context: Context, replaced: Sequence[int]) -> str:
     if pending and ROAD.index(pending[0]) <= ROAD.index(TRAIN):
         first = "download " if pending[0].name == "download" else ""
         found = next_command(context, f"{first}train predict submit", folds=some, retrain=bool(replaced))
+        if first and dataset(layout.dataset).source is Source.ARCHIVE:
+            found += " " + option("archive", "tiles.zip")
         return f"{found} (replaces {fold_names(replaced)})" if replaced else found
     if pending:
         return next_command(context, "predict submit")

@@ -30,7 +30,10 @@ class TileErrors:
         named = "; ".join(f"{printable(tile)}: {error}" for tile, error in self.found[:_NAMED])
         more = len(self.found) - _NAMED
         rest = f"; and {more:,} more" if more > 0 else ""
-        raise UserError(f"{where}: {named}{rest} - fix these files at their source and download again")
+        raise UserError(
+            f"{where}: {named}{rest} - correct these files at their source; then "
+            "make clean-download with the same DATASET, and this command again"
+        )
 
 
 def printable(text: str) -> str:

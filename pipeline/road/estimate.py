@@ -30,7 +30,8 @@ FLOAT32_COST = 2.2
 PRETRAINING_COST = 0.8
 """Time of a view in pretraining over that of a tile in training.
 
-0.7 with ``unet-quick`` (float32, 44.6 core-minutes for 64,000 views, 33.9 for 14 epochs of 2,400 tiles), 0.9 with ``demo``.
+0.7 with ``unet-quick`` (float32: 44.6 core-minutes for 64,000 views, 33.9 for 14 epochs of 2,400 tiles) and 0.9 with
+``demo``.
 """
 _NETWORK = ("input", "network")
 _STEP = ("input", "network", "augment", "train.batch_size", "train.precision")

@@ -91,18 +91,25 @@ def _check_archive(context: Context, archive: Path, done: bool) -> None:
     name = context.layout.dataset
     if dataset(name).source is Source.SURVEY:
         raise UserError(
-            f"the dataset {name!r} is the built-in survey; for an archive of your own use another name, "
-            f"for example DATASET={DEFAULT_DATASET.name}"
+            f"the dataset {name!r} is the built-in survey; for the competition's archive use "
+            f"DATASET={DEFAULT_DATASET.name}, for one of your own another name, for example DATASET=mine"
         )
     identity = source.quick_identity(archive)
     result = context.manifest(artifact(context.layout)).result if done else {}
     # Reading the whole archive again is only needed where size and time do not tell.
     if not done or result.get("seen") == identity:
         return
-    if source.fingerprint(archive).get("sha256") != result.get("source", {}).get("sha256"):
-        known = result.get("source", {}).get("name")
+    known, now = result.get("source", {}), source.fingerprint(archive)
+    content = now.get("content")
+    # An older manifest of a folder has no hash over the bytes of its files.
+    if known.get("sha256") != now.get("sha256") or known.get("content", content) != content:
+        if result.get("seen", {}).get("path") == identity["path"]:
+            raise UserError(
+                f"{archive} has changed since the dataset {name!r} was made from it: "
+                f"make clean-download DATASET={name}, then this command again"
+            )
         raise UserError(
-            f"the dataset {name!r} was made from {known}, and {archive} is another archive; "
+            f"the dataset {name!r} was made from {known.get('name')}, and {archive} is another archive; "
             f"give it another name (DATASET=other), or remove the old one (make clean-download DATASET={name})"
         )
 

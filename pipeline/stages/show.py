@@ -62,6 +62,8 @@ def run(context: Context, name: str) -> bool:
             found = blend.average(stores, at, at + 1)[0]
         line = f"test tile, depth {about['depth']} ft" + (f", mean of {len(folds)} folds" if folds else "")
     else:
+        if not name:
+            raise UserError(f"name a tile: make show TILE={store.train['id'].iloc[0]}")
         near = difflib.get_close_matches(name, [*store.train["id"], *store.test["id"]], 1)
         hint = f"; did you mean {near[0]}?" if near else f", for example {store.train['id'].iloc[0]}"
         raise UserError(f"{layout.dataset} has no tile {name!r}{hint}")

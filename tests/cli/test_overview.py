@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -170,3 +171,8 @@ def test_where_finished_folds_are_stale_both_ways_on_are_named(context: Contexts
     assert command_line.main(["status", *place]) == 0
     keep, following = capsys.readouterr().out.splitlines()[-2:]
     assert "the same SET and tiles as before" in keep
+
+
+def test_tiles_of_ones_own_need_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert command_line.main(["status", "--root", str(tmp_path), "--dataset", "mine"]) == 0
+    assert re.search(r"(--archive |ARCHIVE=)tiles\.zip$", capsys.readouterr().out.splitlines()[-1])

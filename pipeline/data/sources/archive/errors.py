@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pipeline.config import UserError
 
-AGAIN = "download the competition's archive again"
+AGAIN = "get the archive from its source again"
 
 
 @contextlib.contextmanager

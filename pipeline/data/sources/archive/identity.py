@@ -16,18 +16,21 @@ def fingerprint(archive: Path) -> dict[str, Any]:
     """Describe the content of an archive.
 
     Returns:
-        For a zip ``kind``, ``name``, ``bytes`` and the ``sha256`` of its content; for a folder ``kind``, ``name`` and a
-        ``sha256`` over the relative names and sizes of the relevant files.
+        For a zip ``kind``, ``name``, ``bytes`` and the ``sha256`` of its content; for a folder ``kind``, ``name``, a
+        ``sha256`` over the relative names and sizes of the relevant files, and ``content``, one over their bytes.
 
     Raises:
         UserError: the archive is missing or unreadable.
     """
     if is_folder(archive):
-        digest = hashlib.sha256()
+        sizes, contents = hashlib.sha256(), hashlib.sha256()
         with explaining(str(archive)):
             for name, path in sorted(("/".join(parts), path) for parts, path in walk(archive) if is_relevant(parts)):
-                digest.update(f"{name}\0{path.stat().st_size}\0".encode(errors="surrogateescape"))
-            return {"kind": "folder", "name": archive.resolve().name, "sha256": digest.hexdigest()}
+                sizes.update(f"{name}\0{path.stat().st_size}\0".encode(errors="surrogateescape"))
+                with path.open("rb") as stream:
+                    contents.update(hashlib.file_digest(stream, "sha256").digest())
+            found = {"kind": "folder", "name": archive.resolve().name}
+            return {**found, "sha256": sizes.hexdigest(), "content": contents.hexdigest()}
     with explaining(str(archive)), archive.open("rb") as stream:
         content = hashlib.file_digest(stream, "sha256").hexdigest()
         return {"kind": "zip", "name": archive.name, "bytes": os.fstat(stream.fileno()).st_size, "sha256": content}
@@ -38,8 +41,7 @@ def quick_identity(archive: Path) -> dict[str, Any]:
 
     Returns:
         ``path`` (resolved), ``bytes`` and ``mtime_ns``. For a folder, the size is that of its tables and zips, and the
-        time is the latest of these and of its folders: it changes when a tile is added or removed, but not when a tile
-        is overwritten in place.
+        time is the latest of all its files and folders.
 
     Raises:
         UserError: the archive is missing or unreadable.
@@ -51,8 +53,9 @@ def quick_identity(archive: Path) -> dict[str, Any]:
             size, folders = 0, {archive}
             for parts, path in walk(archive):
                 folders.add(path.parent)
-                if is_relevant(parts) and not parts[-1].lower().endswith(".png"):
+                if is_relevant(parts):
                     status = path.stat()
-                    size, changed = size + status.st_size, max(changed, status.st_mtime_ns)
+                    changed = max(changed, status.st_mtime_ns)
+                    size += 0 if parts[-1].lower().endswith(".png") else status.st_size
             changed = max(changed, *(each.stat().st_mtime_ns for each in folders))
         return {"path": str(archive.resolve()), "bytes": size, "mtime_ns": changed}

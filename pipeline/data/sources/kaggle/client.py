@@ -43,6 +43,10 @@ def sign_in(longest: float = math.inf) -> Any:
 
             api = KaggleApi()
             api.authenticate()
+        except UnicodeDecodeError:
+            raise UserError(
+                f"the token in ~/.kaggle (access_token or kaggle.json) is not plain text; save it again from {TOKENS}"
+            ) from None
         except SystemExit:
             token, place = get_access_token_from_env()
             if token:

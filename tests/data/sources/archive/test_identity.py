@@ -25,7 +25,7 @@ def test_fingerprint_follows_content_and_quick_identity_follows_the_file(tmp_pat
     assert fingerprint(path) != first
 
 
-def test_fingerprint_of_a_folder_follows_names_and_sizes(tmp_path: Path) -> None:
+def test_fingerprint_of_a_folder_follows_names_sizes_and_bytes(tmp_path: Path) -> None:
     given = write(tmp_path / "given", WANTED)
     first, glance = fingerprint(given), quick_identity(given)
     assert first["kind"] == "folder"
@@ -39,4 +39,10 @@ def test_fingerprint_of_a_folder_follows_names_and_sizes(tmp_path: Path) -> None
     glance = quick_identity(given)
     (given / "test/images/q2.png").write_bytes(b"x")
     assert fingerprint(given) != first
+    assert quick_identity(given) != glance
+    # A corrected file of the same size.
+    first, glance = fingerprint(given), quick_identity(given)
+    (given / "test/images/q2.png").write_bytes(b"y")
+    assert fingerprint(given)["sha256"] == first["sha256"]
+    assert fingerprint(given)["content"] != first["content"]
     assert quick_identity(given) != glance

@@ -49,6 +49,8 @@ def test_credentials_that_are_there_but_useless_are_not_called_missing(kaggle: K
     (user.home / ".kaggle/kaggle.json").write_text("not JSON")
     line = refused(user.run("download"))
     assert "kaggle.json holds no username and key" in line
+    (user.home / ".kaggle/kaggle.json").write_bytes(b"\xff\xfe{\x00")
+    assert "is not plain text; save it again from https://" in refused(user.run("download"))
 
 
 REFUSALS = [
