@@ -12,6 +12,7 @@ from pipeline.config import UserError
 from pipeline.execution.memory import explaining_full_memory
 from pipeline.execution.task import FoldTask
 from pipeline.stages import train
+from pipeline.system import environment
 
 
 class ResourceExhaustedError(Exception):
@@ -36,9 +37,10 @@ class JaxRuntimeError(RuntimeError):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_the_line_names_a_smaller_batch(error: Exception):
+def test_the_line_names_a_smaller_batch(error: Exception, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(environment, "is_from_make", lambda: False)
     assert message(error, 32).startswith("fold 1: the memory is full with train.batch_size = 32")
-    assert "train.batch_size=16" in message(error, 32)
+    assert "--set train.batch_size=16" in message(error, 32)
     assert message(error, 1).endswith("train.batch_size = 1; take a smaller input.size")
 
 

@@ -16,6 +16,7 @@ from pipeline.network.averaging import arrays_of
 from pipeline.network.masked import contracting_layers, masked_network, shared_layers
 from pipeline.prediction.build import make_network
 from pipeline.prediction.load import load_weights
+from pipeline.system import environment
 from pipeline.system.progress import Epoch, FoldCallback, PretrainingCallback
 from pipeline.training import pretraining
 from pipeline.training.export import export_weights
@@ -135,7 +136,8 @@ def distant(batches: MaskedBatches, step: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_a_loss_that_is_not_finite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pretraining, "train_one_epoch", lambda *arguments: math.nan)
-    wanted = r"pretrain, after 0 views: the loss is nan; .*pretrain\.learning_rate=0\.0033"
+    monkeypatch.setattr(environment, "is_from_make", lambda: False)
+    wanted = r"pretrain, after 0 views: the loss is nan; .* --set pretrain\.learning_rate=0\.0033"
     with pytest.raises(UserError, match=wanted):
         pretrain(tmp_path)
     assert not [*tmp_path.rglob("*.npz")]
