@@ -1,4 +1,7 @@
-"""Trainings to compare: each by the ordinary command in its own root folder, so that it resumes where it stopped."""
+"""Trainings to compare: each by the ordinary command in its own root folder, so that it resumes where it stopped.
+
+Tiles, folds and pretrained networks are made once, in the root folder ``shared``, and linked from the others.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 DATASET = "tgs"
+SHARED = ("raw", "tiles", "mosaic", "folds", "pretrained")
+"""Folders of a dataset that its experiments share."""
 Design = TypeVar("Design")
 
 
@@ -49,14 +54,32 @@ def make_parser(module: str, about: str, design: str, file: Path) -> argparse.Ar
     return parser
 
 
-def command(run: Run, options: argparse.Namespace) -> list[str]:
+def command(run: Run, options: argparse.Namespace, stage: str = "train") -> list[str]:
     """The pipeline's command for a run."""
     settings = [part for each in run.assignments for part in ("--set", each)]
     return [
-        *(sys.executable, "-m", "pipeline", "train", "--experiment", run.experiment, "--dataset", DATASET),
+        *(sys.executable, "-m", "pipeline", stage, "--experiment", run.experiment, "--dataset", DATASET),
         *("--archive", str(options.archive), "--root", str(run.root(options.folder))),
         *("--folds", options.folds, "--jobs", str(options.jobs), *settings),
     ]
+
+
+def make_shared(run: Run, options: argparse.Namespace) -> int:
+    """Make tiles and folds as a run needs them, in the folder ``shared``; returns the exit status."""
+    shared = run._replace(name="shared")
+    status = subprocess.run(command(shared, options, "split")).returncode
+    # Its networks are made by the run that first needs them; the others wait for it.
+    (shared.root(options.folder) / "data" / DATASET / "pretrained").mkdir(parents=True, exist_ok=True)
+    return status
+
+
+def link_shared(run: Run, folder: Path) -> None:
+    """Link the shared folders into a run's root; what it has of its own stays."""
+    own, shared = run.root(folder) / "data" / DATASET, folder.absolute() / "shared" / "data" / DATASET
+    own.mkdir(parents=True, exist_ok=True)
+    for name in SHARED:
+        if (shared / name).is_dir() and not (own / name).exists():
+            (own / name).symlink_to(shared / name, target_is_directory=True)
 
 
 def train(runs: Iterable[Run], options: argparse.Namespace, done: Callable[[Run, Path], object]) -> int:
@@ -70,7 +93,7 @@ def train(runs: Iterable[Run], options: argparse.Namespace, done: Callable[[Run,
 
     def one(run: Run) -> bool:
         root = run.root(options.folder)
-        root.mkdir(parents=True, exist_ok=True)
+        link_shared(run, options.folder)
         with (root / "log").open("ab") as log:
             status = subprocess.run(command(run, options), stdout=log, stderr=log).returncode
         ended = f"failed, see {root / 'log'}" if status else "done"
@@ -115,4 +138,6 @@ def carry_out(
         return 0
     if options.archive is None:
         parser.error("run needs --archive")
+    if status := make_shared(runs[0], options):
+        return status
     return 2 if train(runs, options, done) else 0

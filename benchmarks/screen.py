@@ -1,9 +1,9 @@
 """A screen of many settings at once: ``python -m benchmarks.screen run --archive tiles.zip --folder ~/screen``.
 
 Each run of a Plackett-Burman design (Plackett and Burman 1946, https://doi.org/10.1093/biomet/33.4.305) trains the
-folds with every factor at its low or at its high level, so that each effect is estimated from all 24 runs. ``table``
-compares the runs tile by tile and prints, for each factor, the effect on the score, its standard errors and its
-significance; and for each measure of ``benchmarks.measures`` how steadily it ranks the runs, beside the score.
+folds with every factor at its low or at its high level, so that each effect is estimated from all 12 or 24 runs.
+``table`` compares the runs tile by tile and prints, for each factor, the effect on the score, its standard errors and
+its significance; and for each measure of ``benchmarks.measures`` how steadily it ranks the runs, beside the score.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from benchmarks import measures, runs, steadiness
 from benchmarks.runs import Run
 
 HERE = Path(__file__).parent
-GENERATOR = "+++++-+-++--++--+-+----"
-"""First row of the design with 24 runs (Plackett and Burman 1946, table for N = 24)."""
+GENERATORS = {12: "++-+++---+-", 24: "+++++-+-++--++--+-+----"}
+"""First row of the design for each number of runs (Plackett and Burman 1946, tables for N = 12 and N = 24)."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Screen:
     common: tuple[str, ...]
     """Assignments of every run."""
     factors: tuple[Factor, ...]
+    runs: int = 24
+    """Of the design."""
 
     def assignments(self, levels: Sequence[int], seed: int) -> list[str]:
         """All assignments of a run.
@@ -73,9 +75,9 @@ class Effect(NamedTuple):
         return abs(self.effect) > 2 * math.hypot(self.error, self.tile_error)
 
 
-def design() -> np.ndarray:
-    """The Plackett-Burman design with 24 runs: (24, 23) int64 of -1 and 1, columns orthogonal and balanced."""
-    first = np.array([1 if sign == "+" else -1 for sign in GENERATOR])
+def design(runs: int = 24) -> np.ndarray:
+    """A Plackett-Burman design: (runs, runs - 1) int64 of -1 and 1, columns orthogonal and balanced."""
+    first = np.array([1 if sign == "+" else -1 for sign in GENERATORS[runs]])
     return np.vstack([np.roll(first, shift) for shift in range(len(first))] + [np.full(len(first), -1)])
 
 
@@ -83,15 +85,17 @@ def read(path: Path) -> Screen:
     """Read the factors.
 
     Raises:
-        ValueError: there are more factors than columns less three, which are needed for the error.
+        ValueError: there is no design with so many runs, or there are more factors than columns less three, which are
+            needed for the error.
     """
     tree = tomllib.loads(path.read_text(encoding="utf-8"))
     factors = tuple(Factor(each["name"], tuple(each["low"]), tuple(each["high"])) for each in tree["factor"])
-    if len(factors) > len(GENERATOR) - 3:
-        raise ValueError(
-            f"{path}: {len(factors)} factors; at most {len(GENERATOR) - 3}, so that three columns are left"
-        )
-    return Screen(tree["experiment"], tuple(tree["common"]), factors)
+    number = tree.get("runs", 24)
+    if number not in GENERATORS:
+        raise ValueError(f"{path}: runs = {number}: take {' or '.join(map(str, GENERATORS))}")
+    if len(factors) > (most := number - 4):
+        raise ValueError(f"{path}: {len(factors)} factors; at most {most}, so that three columns are left")
+    return Screen(tree["experiment"], tuple(tree["common"]), factors, number)
 
 
 def effects(scores: np.ndarray, levels: np.ndarray, names: Sequence[str]) -> list[Effect]:
@@ -118,7 +122,7 @@ def runs_of(screen: Screen, seeds: Sequence[int]) -> list[Run]:
     return [
         Run(f"run-{run:02}-seed{seed}", screen.experiment, tuple(screen.assignments(levels.tolist(), seed)))
         for seed in seeds
-        for run, levels in enumerate(design())
+        for run, levels in enumerate(design(screen.runs))
     ]
 
 
@@ -151,7 +155,7 @@ def table(screen: Screen, options: argparse.Namespace) -> list[str]:
         ValueError: a run is not finished, or was scored on other tiles.
     """
     folds, values = measured(runs_of(screen, options.seeds), options.folder)
-    levels, scores = np.vstack([design()] * len(options.seeds)), values[measures.SCORE]
+    levels, scores = np.vstack([design(screen.runs)] * len(options.seeds)), values[measures.SCORE]
     names = [factor.name for factor in screen.factors]
     rows = effects(scores, levels, names)
     lines = [

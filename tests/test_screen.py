@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -12,17 +13,29 @@ import pytest
 
 from benchmarks import runs, screen
 from pipeline import config
+from tests.data.helpers import Raw
 
 FACTORS = screen.read(screen.HERE / "screen.toml")
+QUICK = screen.read(screen.HERE / "screen-quick.toml")
 
 
-def test_every_run_of_the_design_has_valid_settings_and_differs_from_the_others():
-    found = {config.fingerprint(config.as_dict(load(levels))) for levels in screen.design()}
-    assert len(found) == 24
+@pytest.mark.parametrize(("factors", "number"), [(FACTORS, 24), (QUICK, 12)])
+def test_every_run_of_the_design_has_valid_settings_and_differs_from_the_others(factors: screen.Screen, number: int):
+    found = {config.fingerprint(config.as_dict(load(levels, factors))) for levels in screen.design(factors.runs)}
+    assert len(found) == len(screen.runs_of(factors, [0])) == number
 
 
-def load(levels: np.ndarray) -> config.Settings:
-    return config.load(FACTORS.experiment, FACTORS.assignments(levels.tolist(), seed=3))
+def load(levels: np.ndarray, factors: screen.Screen = FACTORS) -> config.Settings:
+    return config.load(factors.experiment, factors.assignments(levels.tolist(), seed=3))
+
+
+def test_all_runs_of_the_quick_screen_start_from_the_same_pretrained_network():
+    found = [load(levels, QUICK) for levels in screen.design(QUICK.runs)]
+    assert {each.train.pretrain for each in found} == {"masked"}
+    read = {
+        config.fingerprint([config.as_dict(each)[name] for name in ("input", "network", "pretrain")]) for each in found
+    }
+    assert len(read) == 1
 
 
 def test_the_levels_of_a_run_are_those_of_its_row():
@@ -32,13 +45,16 @@ def test_the_levels_of_a_run_are_those_of_its_row():
     assert low.train.seed == high.train.seed == 3
     default = config.load("unet", ["train.seed=3"])
     assert config.differences(low, default) == {}, "the low level is the default"
+    quick = config.load("unet-quick", ["train.seed=3"])
+    assert config.differences(load(-np.ones(11, int), QUICK), quick) == {}
 
 
-def test_the_columns_are_balanced_and_orthogonal():
-    levels = screen.design()
-    assert levels.shape == (24, 23)
+@pytest.mark.parametrize("number", [12, 24])
+def test_the_columns_are_balanced_and_orthogonal(number: int):
+    levels = screen.design(number)
+    assert levels.shape == (number, number - 1)
     assert not levels.sum(axis=0).any()
-    assert (levels.T @ levels == 24 * np.eye(23)).all()
+    assert (levels.T @ levels == number * np.eye(number - 1)).all()
 
 
 def test_known_effects_are_found_and_noise_is_not_significant():
@@ -114,12 +130,35 @@ def test_runs_that_are_trained_are_measured_and_others_are_counted(
     assert f"b: failed, see {tmp_path / 'b' / 'log'}" in capsys.readouterr().out.splitlines()
 
 
-def test_too_many_factors_leave_nothing_for_the_error(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("runs_line", "number", "error"),
+    [("", 21, "21 factors; at most 20"), ("runs = 12", 9, "9 factors; at most 8"), ("runs = 20", 1, "take 12 or 24")],
+)
+def test_too_many_factors_leave_nothing_for_the_error(tmp_path: Path, runs_line: str, number: int, error: str):
     path = tmp_path / "many.toml"
-    factors = "".join(f'[[factor]]\nname = "{each}"\nlow = []\nhigh = []\n' for each in range(21))
-    path.write_text(f'experiment = "unet"\ncommon = []\n{factors}')
-    with pytest.raises(ValueError, match="21 factors; at most 20"):
+    factors = "".join(f'[[factor]]\nname = "{each}"\nlow = []\nhigh = []\n' for each in range(number))
+    path.write_text(f'experiment = "unet"\n{runs_line}\ncommon = []\n{factors}')
+    with pytest.raises(ValueError, match=error):
         screen.read(path)
+
+
+def test_tiles_and_folds_are_made_once_for_all_runs(tmp_path: Path):
+    given = options(tmp_path / "runs")
+    given.archive, given.folds = Raw(tmp_path).folder, ""
+    trained = [runs.Run(name, "demo", ("split.folds=2", "split.bins=2")) for name in ("a", "b")]
+    assert runs.make_shared(trained[0], given) == 0
+    for run in trained:
+        runs.link_shared(run, given.folder)
+        subprocess.run(runs.command(run, given, "split"), capture_output=True, check=True)
+        own = run.root(given.folder) / "data/tgs"
+        for name in ("raw", "tiles", "folds", "pretrained"):
+            assert (own / name).resolve() == given.folder / "shared/data/tgs" / name
+    before = {path: path.stat().st_mtime_ns for path in (given.folder / "shared").rglob("*.json")}
+    assert len(before) >= 3
+    assert runs.make_shared(trained[0], given) == 0
+    for run in trained:
+        runs.link_shared(run, given.folder)  # when the command is repeated
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
