@@ -136,7 +136,8 @@ def _gpu_name() -> str:
 
 def rendered(folder: Path = HERE) -> str:
     """RESULTS.md from the rows on disk."""
-    lines = ["# Speed", "", "Written by `make bench`, `make bench-gpu` and `python -m benchmarks archive`."]
+    lines = ["# Speed", ""]
+    lines += ["Written by `make bench`, `make bench-gpu` and `python -m benchmarks archive --archive tiles.zip`."]
     lines += ["Ratios are comparable between machines; absolute times are those of the machine named above them."]
     for kind, (title, command) in KINDS.items():
         lines += ["", f"## {title}", ""]

@@ -209,7 +209,7 @@ def list_experiments(options: argparse.Namespace) -> None:
         echo(line)
     if not options.all:
         more = len(all_experiment_names()) - len(names)
-        echo(f"and {more} of the ladder, which change one thing each: python -m pipeline experiments --all")
+        echo(f"and {more} of the ladder, each one step: python -m pipeline experiments --all")
 
 
 def list_settings(options: argparse.Namespace) -> None:

@@ -88,7 +88,7 @@ def make_parser(walk: Command, commands: Mapping[str, Command]) -> argparse.Argu
     _add_selection(command)
     command.add_argument("what", help="a stage (download, prepare, split, train, ...) or the name of an experiment")
     command = add("experiments", "list the experiments", commands["experiments"])
-    command.add_argument("--all", action="store_true", help="also those of the ladder, which change one thing each")
+    command.add_argument("--all", action="store_true", help="also those of the ladder, each one step")
     _add_dataset(command)
     _add_root(command)
     command = add("settings", "list the settings: value, meaning, what is allowed", commands["settings"])

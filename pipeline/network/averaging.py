@@ -119,7 +119,7 @@ def recompute_batch_norm_statistics(model: keras.Model, images: Iterable[np.ndar
 
     Args:
         model: built.
-        images: batches of (batch, size, size, 1) float32.
+        images: batches of (batch, size, size, channels) float32.
     """
     norms = _trainable_norms(model)
     if not norms:

@@ -12,7 +12,7 @@ def border_weights(mask: np.ndarray, w0: float = 10.0, sigma: float = 5.0) -> np
     w(x) = w_c(x) + w0 exp(-(d1(x) + d2(x))^2 / (2 sigma^2)), where d1 and d2 are the distances from a background pixel
     to the nearest and the second nearest body. The paper's cells touch each other, salt bodies rarely do: with a single
     body d2 is d1, which weights the rim around it; without salt only w_c remains. w_c balances the classes: each pixel
-    weighs the inverse of its class' share of the tile, between 0.5 and 2.
+    weighs 0.5 divided by its class' share of the tile, limited to 0.5 to 2.
 
     Args:
         mask: (h, w) uint8, 0 or 1.

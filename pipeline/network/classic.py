@@ -13,7 +13,15 @@ from keras.layers import Conv2D, Conv2DTranspose, Dropout, MaxPooling2D, Rescali
 
 
 def build_classic_unet(size: int = 128, start_neurons: int = 64) -> Model:
-    """(batch, size, size, 1) grey values in 0..255 -> (batch, size, size, 1) probabilities of salt."""
+    """(batch, size, size, 1) float32 grey values in 0..255 -> (batch, size, size, 1) float32 probabilities of salt.
+
+    Args:
+        size: side of the input in pixels, a multiple of 16.
+        start_neurons: channels of the first level; each further level has twice as many.
+
+    Raises:
+        ValueError: the size is not a multiple of 16.
+    """
     input_layer = Input((size, size, 1))
     scaled = Rescaling(1 / 255)(input_layer)
 

@@ -47,7 +47,7 @@ def build_unet(settings: NetworkSettings, size: int, extra: ExtraChannels = "gre
         UserError: the size does not fit the network, or its settings contradict each other.
 
     Example:
-        >>> build_unet(NetworkSettings(), 112).output_shape
+        >>> build_unet(NetworkSettings(empty_head=0, deep_supervision=0), 112).output_shape
         (None, 112, 112, 1)
     """
     output_size(settings, size)

@@ -16,7 +16,7 @@ from pipeline.artifacts import Artifact, Manifest, changed_settings
 from pipeline.config import differences
 from pipeline.config.experiment_files import header, lineage
 from pipeline.stages import Context, prepare, pretrain, split, train
-from pipeline.system import backends
+from pipeline.system import backends, machine
 from pipeline.system.progress import fold_names
 
 HEADER_TILES = 2400
@@ -27,6 +27,12 @@ EFFICIENCY = 0.88
 """Share of these cores that a training keeps busy."""
 FLOAT32_COST = 2.2
 """Core time of a step in float32 over that in bfloat16, on a processor with units for it (``part-float32``)."""
+AVX2_COST = 4.4
+"""Core time of a step in float32 on a processor with AVX2 alone over that in bfloat16 on one with units for it.
+
+``unet`` trains 13.0 tiles per second on two cores of an AMD EPYC, 57.3 on two of an Intel Xeon
+(``benchmarks/RESULTS.md``).
+"""
 PRETRAINING_COST = 0.8
 """Time of a view in pretraining over that of a tile in training.
 
@@ -144,6 +150,7 @@ def _epoch_of_header(context: Context, experiment: str, precision: str) -> float
     epochs = re.search(r"Measured on folds? \d+[^:]*, (\d+) epochs", text)
     if cost is None or epochs is None or _concerns(changed, _STEP) or backends.selected() != "tensorflow":
         return 0.0
-    factor = FLOAT32_COST if (precision, cost[2]) == ("float32", "bfloat16") else 1.0
+    in_float32 = AVX2_COST if machine.has_avx2_alone() else FLOAT32_COST
+    factor = in_float32 if (precision, cost[2]) == ("float32", "bfloat16") else 1.0
     core_seconds = 60 * float(cost[1]) * factor / int(epochs[1])
     return core_seconds * training_tiles(context) / HEADER_TILES / (HEADER_CORES * EFFICIENCY)

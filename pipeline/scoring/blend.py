@@ -14,7 +14,7 @@ from pipeline.scoring import bootstrap, metric, thresholding
 from pipeline.scoring.chunks import chunks
 
 ROUNDS = 12
-"""Votes that the search gives away: weights are multiples of a twelfth or coarser."""
+"""Rounds of the search, each with one vote: weights are fractions with a denominator of at most 12."""
 Votes = tuple[int, ...]
 """Weight of each member of a blend."""
 

@@ -97,10 +97,22 @@ def gpu_precision() -> str:
 
 def has_bfloat16_units() -> bool:
     """Whether the processor has matrix units for bfloat16 (AMX)."""
+    return "amx_bf16" in _cpu_flags()
+
+
+def has_avx2_alone() -> bool:
+    """Whether the processor has vectors of 256 bits (AVX2) and none of 512 (AVX-512)."""
+    flags = _cpu_flags()
+    return "avx2" in flags and "avx512f" not in flags
+
+
+def _cpu_flags() -> set[str]:
+    """What the processor can do, by Linux' names; empty on other systems."""
     try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore").splitlines()
     except OSError:
-        return False
+        lines = []
+    return {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
 
 
 def cpu_name() -> str:

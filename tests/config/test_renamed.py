@@ -61,6 +61,8 @@ FORMER = {
     ],
 }
 """Experiments that are not there, or were changed since: what differed from ``unet`` at 452dac3."""
+CHANGED_BACK = {"article": ["network.kernel_initializer=he_normal"]}
+"""Experiments that were changed since in few settings: their former values."""
 
 
 def test_every_setting_with_another_stored_name_exists_and_the_former_name_is_free():
@@ -89,7 +91,7 @@ def short_hash(value: Any) -> str:
 
 @pytest.mark.parametrize("name", FINGERPRINTS)
 def test_manifests_fingerprints_and_backups_have_the_values_of_before_the_renaming(name: str):
-    settings = load("unet", FORMER[name]) if name in FORMER else load(name)
+    settings = load("unet", FORMER[name]) if name in FORMER else load(name, CHANGED_BACK.get(name))
     layout = Layout(Path("nowhere"), "demo", name if name in config.all_experiment_names() else "unet", settings)
     made = {
         "raw": download.artifact(layout),

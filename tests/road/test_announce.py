@@ -215,9 +215,13 @@ def test_a_gpu_that_the_backend_cannot_use_is_a_warning_with_a_command(
 # ---- The estimate ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("avx2_alone", "cost"), [(False, estimating.FLOAT32_COST), (True, estimating.AVX2_COST)], ids=["AVX-512", "AVX2"]
+)
 def test_an_estimate_from_the_header_is_scaled_by_epochs_tiles_and_precision(
-    context: Contexts, monkeypatch: pytest.MonkeyPatch
+    context: Contexts, monkeypatch: pytest.MonkeyPatch, avx2_alone: bool, cost: float
 ):
+    monkeypatch.setattr(machine, "has_avx2_alone", lambda: avx2_alone)
     monkeypatch.setattr(
         estimating, "header", lambda name: "Measured on fold 0, 10 epochs: CV 1; 20.0 core-minutes in bfloat16."
     )
@@ -229,7 +233,7 @@ def test_an_estimate_from_the_header_is_scaled_by_epochs_tiles_and_precision(
     assert found.seconds == pytest.approx(600 / (2 * estimating.EFFICIENCY))
     slow = estimating.estimate(unet, 2, "float32", gpu=False)
     assert slow is not None
-    assert slow.seconds == pytest.approx(found.seconds * estimating.FLOAT32_COST)
+    assert slow.seconds == pytest.approx(found.seconds * cost)
     assert estimating.estimate(unet, 2, "bfloat16", gpu=True) is None
     assert estimating.estimate(context("unet", "network.width=64"), 2, "bfloat16", gpu=False) is None
     monkeypatch.setenv("KERAS_BACKEND", "jax")

@@ -16,7 +16,7 @@ class Dice(keras.losses.Loss):
     form in common use, also in the competition's kernels.
 
     Per tile rather than over the batch, because the competition scores tiles. With the smoothing, the loss of a tile
-    without salt falls with its predicted area.
+    without salt increases with its predicted area.
 
     Args:
         smooth: added to numerator and denominator, in pixels.
