@@ -13,7 +13,7 @@ from pipeline import config
 from pipeline.artifacts import Artifact, Freshness, Layout, reusable_from, started
 from pipeline.config import differences
 from pipeline.config.schema.kaggle import NO_ACCELERATOR
-from pipeline.road.estimate import Estimate, estimate, parameters
+from pipeline.road.estimate import Estimate, estimate, parameters, training_tiles
 from pipeline.stages import Context, prepare, pretrain, train
 from pipeline.system import backends, environment, gpu_packages, machine
 from pipeline.system.progress import echo, fold_names, format_roughly, short_path
@@ -25,6 +25,8 @@ LABEL = 20
 QUICK = "unet-quick"
 """The experiment that is named before a training of ``LONG`` seconds or more."""
 LONG = 4 * 3600
+INITIAL_SHARE = 0.05
+"""Share of the initial weights in the moving average at the end of a training above which the plan warns."""
 
 
 def announce(contexts: Sequence[Context]) -> None:
@@ -76,6 +78,7 @@ def plan_lines(context: Context, folds: Sequence[int], gpus: Sequence[str]) -> l
     ]
     for why, some in _reasons(context, folds).items():
         lines += _row(f"  {fold_names(some)}", why)
+    lines += _row("  average", _unfinished_average(context))
     gpu = bool(gpus) or context.kaggle is not None
     found = estimate(context, len(folds), precision, gpu)
     lines += _row("time", _time(context, found))
@@ -174,6 +177,21 @@ def _labels(context: Context) -> str:
     names = ", ".join(each.experiment for each in teachers)
     end = f" until {student.end:.0%} of the epochs" if student.end < 1 else ""
     return f"{names}, fold by fold: up to {student.fraction:.0%} of the tiles are test tiles labelled by them{end}"
+
+
+def _unfinished_average(context: Context) -> str:
+    """A warning where so few steps are trained that the moving average of the weights is still near the initial ones.
+
+    After n steps a share of momentum ** n of it is the weights of the first step.
+    """
+    own = context.layout.settings.train
+    tiles = training_tiles(context)
+    steps = own.epochs * max(1, int(tiles) // own.batch_size)
+    share = own.ema_momentum**steps
+    if not tiles or share <= INITIAL_SHARE:
+        return ""
+    enough = environment.option("set", f"train.ema_momentum={max(0.0, 1 - 6 / steps):.3g}")
+    return f"after {steps:,} steps the averaged weights are {share:.0%} initial ones; add {enough}"
 
 
 def _time(context: Context, found: Estimate | None) -> str:

@@ -47,6 +47,15 @@ def test_one_cycle_can_start_at_its_peak():
     assert (np.diff(found) < 0).all()
 
 
+def test_a_cosine_falls_even_where_the_warm_up_is_as_long_as_the_training():
+    for found in (rates("train.epochs=1"), rates("train.epochs=1", "train.warmup_epochs=9")):
+        assert found[0] == pytest.approx(0.001)
+        assert found[1] == pytest.approx(0.1)
+        assert (np.diff(found[1:]) < 0).all()
+        assert found[-1] == pytest.approx(0.001)
+    assert rates("train.epochs=2")[:11].argmax() == 10
+
+
 def test_each_cycle_starts_at_the_peak_and_ends_at_the_floor():
     found = rates(
         "train.schedule=cosine_restarts",

@@ -62,8 +62,24 @@ def test_a_first_training_is_announced_whole(context: Contexts, capsys: pytest.C
         "dataset demo, 40 labelled and 12 test tiles",
         "device 2 processor cores; tensorflow, float32",
         "training folds 0, 1 x 4 epochs",
+        "average after 8 steps the averaged weights are 78% initial ones; add --set train.ema_momentum=0.25",
         "time no estimate before the first steps: no such fold is trained here, and no cost is known",
     ]
+
+
+def test_an_average_that_hardly_leaves_the_initial_weights_is_announced(
+    context: Contexts, capsys: pytest.CaptureFixture[str]
+):
+    def warnings(*settings: str) -> list[str]:
+        return [line for line in printed(capsys, prepared(context("demo", *settings))) if line.startswith("average")]
+
+    # 2 steps an epoch; 0.97 ** 98 is just above 5 %, 0.97 ** 100 below.
+    assert warnings("train.epochs=49") == [
+        "average after 98 steps the averaged weights are 5% initial ones; add --set train.ema_momentum=0.939"
+    ]
+    assert warnings("train.epochs=50") == []
+    assert warnings("train.epochs=4", "train.ema_momentum=0") == []
+    assert warnings("train.epochs=4", "train.ema_momentum=0.25") == []
 
 
 def test_a_fold_that_will_be_made_again_says_why(context: Contexts, capsys: pytest.CaptureFixture[str]):
