@@ -211,7 +211,8 @@ def _exceeded_at(counts: Counts, threshold: float, areas: Sequence[int]) -> np.n
     cut = _cut(threshold)
     predicted = counts.predicted[:, cut]
     kept = metric.thresholds_exceeded(predicted, counts.truth, counts.intersection[:, cut])
-    emptied = np.where(counts.truth == 0, len(metric.THRESHOLDS), 0)
+    nothing = np.zeros_like(predicted)
+    emptied = metric.thresholds_exceeded(nothing, counts.truth, nothing)
     return np.where(predicted >= np.asarray(areas)[:, None], kept, emptied)
 
 

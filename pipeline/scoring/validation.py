@@ -138,7 +138,7 @@ def validate(
     votes, choice, gains = search.chosen(None)
     counts = search.counts(votes)
     areas = predicted + counts.truth
-    empty = areas == 0
+    empty, none = areas == 0, np.zeros_like(counts.truth)
     return Validation(
         choice=choice,
         gains=gains,
@@ -153,7 +153,7 @@ def validate(
         predicted_area=predicted,
         dice=float(np.where(empty, 1.0, 2 * intersection / np.maximum(areas, 1)).mean()),
         empty_accuracy=metric.empty_accuracy(predicted, counts.truth),
-        nothing=float((counts.truth == 0).mean()),
+        nothing=float(metric.scores_from_areas(none, counts.truth, none).mean()),
         coverage=float(counts.truth.sum() / truth.size),
         predicted=float(predicted.sum() / truth.size),
         constant_folds=tuple(fold for fold in folds if search.is_constant(votes, fold_of_tile == fold)),

@@ -45,6 +45,19 @@ def test_apply_is_the_literal_reading(pair: tuple[np.ndarray, np.ndarray], thres
     np.testing.assert_array_equal(masks, literal_masks(pair[0], threshold, area))
 
 
+def test_another_metric_scores_the_masks_that_apply_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def accuracy(predicted: np.ndarray, truth: np.ndarray, intersection: np.ndarray) -> np.ndarray:
+        """Tenths of 400 pixels that are right: an emptied mask is neither all right nor all wrong."""
+        return (400 - predicted - truth + 2 * intersection) // 40
+
+    monkeypatch.setattr(metric, "thresholds_exceeded", accuracy)
+    probabilities, truth = survey(30)
+    counts = thresholding.count(probabilities, truth)
+    for area in (0, 60, 400):
+        expected = metric.tile_scores(thresholding.apply(probabilities, 0.5, area), truth)
+        np.testing.assert_allclose(thresholding.scores_at(counts, 0.5, area), expected)
+
+
 def test_a_probability_equal_to_the_threshold_is_not_salt() -> None:
     every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     for value in range(256):
