@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 from pipeline.config import UserError
 from pipeline.data import tables
 from pipeline.data.files import DEPTHS_CSV, SAMPLE_SUBMISSION_CSV, TRAIN_CSV
-from pipeline.data.tile_errors import TileErrors, printable
+from pipeline.data.tile_errors import THEN, TileErrors, printable
 from pipeline.system import disk
 
 
@@ -59,27 +60,53 @@ def read_table(path: Path, columns: list[str], errors: TileErrors) -> pd.DataFra
             table = tables.read(
                 path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig", index_col=False
             )
+    except UnicodeDecodeError:
+        raise _wrong(path, "is not a readable CSV (it is not in UTF-8): save it as CSV in UTF-8") from None
     except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path}: is not a readable CSV ({reason}); download it again") from None
+        raise _wrong(path, f"is not a readable CSV ({reason}){_separator_hint(path)}") from None
     except OSError as error:
         if disk.is_failure(error):
             raise
         raise UserError(f"{path}: {error.strerror or error}; run the stage download again") from None
     table = table.rename(columns=str.strip)
     if not table.columns.is_unique:
-        raise UserError(f"{path}: is not a readable CSV (it has two columns of one name); download it again")
+        raise _wrong(path, "is not a readable CSV (it has two columns of one name)")
     missing = [column for column in columns if column not in table.columns]
     if missing:
         present = ", ".join(printable(column) for column in table.columns[:5])
-        raise UserError(f"{path}: lacks the column {', '.join(missing)} (it has {present}); download it again")
+        hint = _separator_hint(path) or _case_hint(missing, table.columns)
+        raise _wrong(path, f"lacks the column {', '.join(missing)} (it has {present}){hint}")
     table = table[columns].apply(lambda column: column.str.strip())
     if table.empty:
-        raise UserError(f"{path}: lists no tiles; download it again")
+        raise _wrong(path, "lists no tiles")
     repeated = table["id"].duplicated()
     for tile in table.loc[repeated, "id"].unique():
         errors.add(tile, f"is listed in {path.name} more than once")
     return table[~repeated].reset_index(drop=True)
+
+
+def _wrong(path: Path, error: str) -> UserError:
+    """The error of a table that was read from the disk: what is there is what its source has."""
+    return UserError(f"{path}: {error} - correct {path.name} at its source; {THEN}")
+
+
+def _separator_hint(path: Path) -> str:
+    """What to do with a table that separates its columns by something else than commas; empty for any other."""
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        header = stream.readline(1000)
+    if "," not in header:
+        for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")):
+            if separator in header:
+                return f": its columns are separated by {name}, separate them by commas"
+    return ""
+
+
+def _case_hint(missing: list[str], present: Iterable[str]) -> str:
+    """Which columns to rename, where they differ from the missing ones only in capital and small letters."""
+    names = {column.casefold(): column for column in present}
+    renamed = [f"{names[column]} to {column}" for column in missing if column in names]
+    return f": rename {', '.join(renamed)}" if renamed else ""
 
 
 def _depth(tile: str, text: str | None, errors: TileErrors) -> float:

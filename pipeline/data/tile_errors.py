@@ -6,6 +6,9 @@ from pathlib import Path
 
 from pipeline.config import UserError
 
+THEN = "then make clean-download with the same DATASET, and this command again"
+"""What follows the correction of a downloaded file at its source."""
+
 _NAMED = 3
 
 
@@ -30,10 +33,7 @@ class TileErrors:
         named = "; ".join(f"{printable(tile)}: {error}" for tile, error in self.found[:_NAMED])
         more = len(self.found) - _NAMED
         rest = f"; and {more:,} more" if more > 0 else ""
-        raise UserError(
-            f"{where}: {named}{rest} - correct these files at their source; then "
-            "make clean-download with the same DATASET, and this command again"
-        )
+        raise UserError(f"{where}: {named}{rest} - correct these files at their source; {THEN}")
 
 
 def printable(text: str) -> str:

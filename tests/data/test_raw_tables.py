@@ -120,6 +120,29 @@ def test_an_empty_or_binary_table_is_named(raw: Raw, table: str, content: bytes)
     assert f"{table}: " in raw.error()
 
 
+AT_SOURCE = " - correct train.csv at its source; then make clean-download with the same DATASET, and this command again"
+UNREADABLE = {
+    "semicolons": (b"id;rle_mask\na;1 5\nb;\n", "(it has id;rle_mask): its columns are separated by semicolons"),
+    "semicolons and decimal commas": (b"id;rle_mask;z\na;1 5;0,5\n", ": its columns are separated by semicolons"),
+    "tabs": (b"id\trle_mask\na\t1 5\n", ": its columns are separated by tabs, separate them by commas"),
+    "UTF-16": ("id,rle_mask\na,1 5\n".encode("utf-16"), "(it is not in UTF-8): save it as CSV in UTF-8"),
+    "capital letters": (b"Id,RLE_mask\na,1 5\n", "(it has Id, RLE_mask): rename Id to id, RLE_mask to rle_mask"),
+    "another column": (b"image,rle_mask\na,1 5\n", "lacks the column id (it has image, rle_mask)"),
+    "no rows": (b"id,rle_mask\n", "lists no tiles"),
+    "an empty file": (b"", "is not a readable CSV (No columns to parse from file)"),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_table_that_cannot_be_read_is_corrected_at_its_source(raw: Raw, kind: str) -> None:
+    content, error = UNREADABLE[kind]
+    raw.put("train.csv", content)
+    line = raw.error()
+    assert line.startswith(f"{raw.folder / 'train.csv'}: ")
+    assert error in line
+    assert line.endswith(AT_SOURCE)
+
+
 @pytest.mark.parametrize("name", ["train.csv", "depths.csv", "sample_submission.csv"])
 def test_a_missing_table_is_named(raw: Raw, name: str) -> None:
     (raw.folder / name).unlink()
