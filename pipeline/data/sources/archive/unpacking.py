@@ -66,7 +66,10 @@ def _check_tiles(archive: Path, files: Found) -> None:
     for part in RAW_FOLDERS:
         wrong = [repr(name) for name in files[part] if not _TILE_NAME.fullmatch(name)]
         if wrong:
-            raise UserError(f"{archive}: {part} holds {_first(wrong)}, which is no tile's name; remove it")
+            raise UserError(
+                f"{archive}: {part} holds {_first(wrong)}, which is no tile's name: rename it, in the tables too, "
+                "to letters from a to z, digits, - and _, then .png in small letters"
+            )
         by_case = {name.casefold(): name for name in files[part]}
         if len(by_case) < len(files[part]):
             alike = [name for name in files[part] if by_case[name.casefold()] != name]

@@ -126,6 +126,15 @@ def test_a_strange_tile_name_is_refused(refused: Callable[..., str], name: str) 
     assert "no tile's name" in line
 
 
+@pytest.mark.parametrize("name", ["{}.PNG", "tile {}.png", "tile.{}.png", "ä{}.png"])
+def test_strange_names_of_all_tiles_are_to_be_changed(refused: Callable[..., str], name: str) -> None:
+    tiles = {f"{part}/{name.format(number)}": b"x" for part in ("train/images", "train/masks") for number in range(9)}
+    line = refused(zipped({**TABLES, **tiles, **{f"test/{test}": content for test, content in TEST.items()}}))
+    assert f"{name.format(0)!r}, {name.format(1)!r}, {name.format(2)!r} and 6 more" in line
+    assert "rename it, in the tables too, to letters from a to z, digits, - and _, then .png in small letters" in line
+    assert "remove" not in line
+
+
 def test_names_that_differ_in_case_only_are_refused(refused: Callable[..., str]) -> None:
     assert "twice" in refused(zipped({**WANTED, "test/images/Q1.png": b"x"}))
 
