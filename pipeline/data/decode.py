@@ -55,8 +55,8 @@ def decode_tiles(raw: Path, out: Path, progress: Callable[[int, int], None] | No
     Raises:
         UserError: a table or a tile is wrong. The line names the first tiles and counts the rest.
     """
-    errors = TileErrors()
-    train, test = read_raw_tables(raw, errors)
+    errors, depth_errors = TileErrors(), TileErrors()
+    train, test = read_raw_tables(raw, errors, depth_errors)
     _check_free_space(out, train, test)
     arrays = {
         name: mapped(out / name, (len(table), TILE, TILE))
@@ -67,6 +67,8 @@ def decode_tiles(raw: Path, out: Path, progress: Callable[[int, int], None] | No
         *list_files(raw, RAW_TRAIN_MASKS, train["id"], arrays[TRAIN_MASKS], errors),
         *list_files(raw, RAW_TEST_IMAGES, test["id"], arrays[TEST_IMAGES], errors),
     ]
+    # After the ids that no file has: an id that is spelled otherwise has no depth either, and only the first are named.
+    errors.found += depth_errors.found
     decode_files(raw, files, errors, progress)
     _check_encodings(train, arrays[TRAIN_MASKS], errors)
     errors.raise_if_any(raw)

@@ -14,7 +14,7 @@ import pandas as pd
 from pipeline.config import UserError
 from pipeline.data.files import RAW_TEST_IMAGES, RAW_TRAIN_MASKS, SAMPLE_SUBMISSION_CSV, TRAIN_CSV
 from pipeline.data.png import decode_image, decode_mask
-from pipeline.data.tile_errors import TileErrors
+from pipeline.data.tile_errors import TileErrors, other_spellings, printable
 from pipeline.system import disk, machine
 
 FILES_AT_ONCE = 64
@@ -45,8 +45,10 @@ def list_files(raw: Path, part: str, ids: pd.Series, array: np.ndarray, errors: 
     """
     table = SAMPLE_SUBMISSION_CSV if part == RAW_TEST_IMAGES else TRAIN_CSV
     present = _stems(raw / part)
-    for tile in ids[~ids.isin(present)]:
-        errors.add(tile, f"is listed in {table}, but {part} has no such tile")
+    missing = ids[~ids.isin(present)]
+    for tile, other in zip(missing, other_spellings(missing, present), strict=True):
+        hint = f" (its file is {printable(other)}.png: write {printable(other)})" if other else ""
+        errors.add(tile, f"is listed in {table}, but {part} has no such tile{hint}")
     for tile in sorted(present - set(ids)):
         errors.add(tile, f"is in {part}, but not listed in {table}")
     return [

@@ -12,16 +12,17 @@ import pandas as pd
 from pipeline.config import UserError
 from pipeline.data import tables
 from pipeline.data.files import DEPTHS_CSV, SAMPLE_SUBMISSION_CSV, TRAIN_CSV
-from pipeline.data.tile_errors import THEN, TileErrors, printable
+from pipeline.data.tile_errors import THEN, TileErrors, other_spellings, printable
 from pipeline.system import disk
 
 
-def read_raw_tables(raw: Path, errors: TileErrors) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_raw_tables(raw: Path, errors: TileErrors, depth_errors: TileErrors) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the tables of labelled tiles and of test tiles.
 
     Args:
         raw: holds ``train.csv``, ``depths.csv`` and ``sample_submission.csv``.
         errors: gets the errors of single tiles.
+        depth_errors: gets those of their depths.
 
     Returns:
         The labelled tiles, sorted by id: ``id``, ``rle_mask``, ``depth`` in feet; and the test tiles, in the order of
@@ -38,7 +39,9 @@ def read_raw_tables(raw: Path, errors: TileErrors) -> tuple[pd.DataFrame, pd.Dat
     # Depths of other tiles are no error: a subset of the tiles may come with all depths.
     texts = dict(zip(depths["id"], depths["z"], strict=True))
     for table in (train, test):
-        table["depth"] = [_depth(tile, texts.get(tile), errors) for tile in table["id"]]
+        missing = table.loc[~table["id"].isin(texts), "id"]
+        others = dict(zip(missing, other_spellings(missing, texts), strict=True))
+        table["depth"] = [_depth(tile, texts.get(tile), others.get(tile, ""), depth_errors) for tile in table["id"]]
     return train.sort_values("id", kind="stable", ignore_index=True), test
 
 
@@ -109,10 +112,11 @@ def _case_hint(missing: list[str], present: Iterable[str]) -> str:
     return f": rename {', '.join(renamed)}" if renamed else ""
 
 
-def _depth(tile: str, text: str | None, errors: TileErrors) -> float:
-    """Depth in feet; NaN after an error that makes it unknown."""
+def _depth(tile: str, text: str | None, other: str, errors: TileErrors) -> float:
+    """Depth in feet; NaN after an error that makes it unknown. ``other``: how the table spells the id, if otherwise."""
     if text is None:
-        errors.add(tile, f"has no depth in {DEPTHS_CSV}")
+        hint = f" (it lists {printable(other)}: write one id in all tables)" if other else ""
+        errors.add(tile, f"has no depth in {DEPTHS_CSV}{hint}")
         return np.nan
     try:
         depth = float(text)

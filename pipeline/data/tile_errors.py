@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.config import UserError
@@ -34,6 +35,19 @@ class TileErrors:
         more = len(self.found) - _NAMED
         rest = f"; and {more:,} more" if more > 0 else ""
         raise UserError(f"{where}: {named}{rest} - correct these files at their source; {THEN}")
+
+
+def other_spellings(missing: Iterable[str], present: Iterable[str]) -> list[str]:
+    """For each id that is missing, one that is present and differs only in a suffix ``.png`` and zeros in front.
+
+    Spreadsheets drop the zeros. The text is empty where there is no such id.
+    """
+    names = {_bare(name): name for name in present}
+    return [names.get(_bare(tile), "") for tile in missing]
+
+
+def _bare(tile: str) -> str:
+    return tile.lower().removesuffix(".png").lstrip("0")
 
 
 def printable(text: str) -> str:

@@ -83,6 +83,27 @@ def test_a_missing_tile_is_named(raw: Raw, name: str) -> None:
     assert f"but {part} has no such tile" in line
 
 
+def test_ids_with_a_suffix_are_named_before_their_depths(raw: Raw) -> None:
+    for old in "abcd":
+        raw.replace("train.csv", f"\n{old},", f"\n{old}.png,")
+    first = "a.png: is listed in train.csv, but train/images has no such tile (its file is a.png: write a); b.png: is"
+    assert first in raw.error()
+
+
+def test_ids_that_lost_their_zeros_are_named_before_their_depths(raw: Raw) -> None:
+    for number, old in enumerate("abcd"):
+        for part in ("images", "masks"):
+            (raw.folder / f"train/{part}/{old}.png").rename(raw.folder / f"train/{part}/00{number}.png")
+        raw.replace("train.csv", f"\n{old},", f"\n{number},")
+    first = "0: is listed in train.csv, but train/images has no such tile (its file is 000.png: write 000); 1: is"
+    assert first in raw.error()
+
+
+def test_depths_of_ids_that_are_spelled_otherwise_are_named(raw: Raw) -> None:
+    raw.replace("depths.csv", "\na,", "\na.png,")
+    assert "a: has no depth in depths.csv (it lists a.png: write one id in all tables) - correct" in raw.error()
+
+
 def test_all_errors_are_reported_at_once_and_the_first_ones_named(raw: Raw) -> None:
     raw.replace("depths.csv", "\na,100", "\na,-1")
     raw.replace("train.csv", "\nb,\n", "\nb,1 5\n")
