@@ -36,7 +36,10 @@ def decode_image(content: bytes) -> tuple[np.ndarray | None, str]:
 
 
 def decode_mask(content: bytes) -> tuple[np.ndarray | None, str]:
-    """Decode the PNG of a mask: 0, and the largest value of its 8 or 16 bits where salt is.
+    """Decode the PNG of a mask: 0, and where salt is the largest value of its 8 or 16 bits, or 1 in the whole mask.
+
+    A mask with both is refused. That 1 is salt, and not what scaling has left of a border, is checked like every mask
+    against the run lengths in the table of labelled tiles.
 
     Returns:
         (101, 101) uint8 of 0 and 1, and an empty text; or None and what is wrong.
@@ -44,11 +47,12 @@ def decode_mask(content: bytes) -> tuple[np.ndarray | None, str]:
     pixels, error = _decode_grey(content)
     if pixels is None:
         return None, error
-    top = np.iinfo(pixels.dtype).max
+    largest = np.iinfo(pixels.dtype).max
+    top = 1 if pixels.max() == 1 else largest
     salt = pixels == top
     others = pixels[(pixels != 0) & ~salt]
     if others.size:
-        return None, f"is a mask with the value {others[0]}, not only 0 and {top}"
+        return None, f"is a mask with the value {others[0]}, not only 0 and {largest}, or only 0 and 1"
     return salt.astype(np.uint8), ""
 
 

@@ -83,6 +83,15 @@ def test_a_missing_tile_is_named(raw: Raw, name: str) -> None:
     assert f"but {part} has no such tile" in line
 
 
+def test_masks_of_0_and_1_are_compared_with_the_encodings(raw: Raw) -> None:
+    for name, mask in raw.masks.items():
+        raw.put(f"train/masks/{name}.png", png(mask))
+    raw.decode()
+    np.testing.assert_array_equal(tiles.load(raw.out).train_masks, np.stack([raw.masks[name] for name in "abcd"]))
+    raw.put("train/masks/b.png", png(raw.masks["a"]))
+    assert "b: its rle_mask in train.csv differs from its mask" in raw.error()
+
+
 def test_ids_with_a_suffix_are_named_before_their_depths(raw: Raw) -> None:
     for old in "abcd":
         raw.replace("train.csv", f"\n{old},", f"\n{old}.png,")

@@ -25,6 +25,9 @@ MASKS = {
     "8 bits": png(MASK * 255),
     "16 bits": png(MASK.astype(np.uint16) * 65535),
     "rgb": png(rgb(MASK * 255)),
+    "0 and 1": png(MASK),
+    "0 and 1 in 16 bits": png(MASK.astype(np.uint16)),
+    "0 and 1 in rgb": png(rgb(MASK)),
     "1 bit": raw_png(scanlines(np.packbits(MASK, axis=1)), 1, 0),
 }
 
@@ -58,7 +61,7 @@ def test_a_mask_with_another_value_is_explained(dtype: type, value: int) -> None
     mask[0, 0] = value
     pixels, reason = decode_mask(png(mask))
     assert pixels is None
-    assert f"is a mask with the value {value}" in reason
+    assert f"is a mask with the value {value}, not only 0 and {np.iinfo(dtype).max}, or only 0 and 1" in reason
 
 
 @settings(max_examples=200, deadline=None)
