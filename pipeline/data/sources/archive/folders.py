@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.config import UserError
@@ -26,10 +26,14 @@ def is_folder(archive: Path) -> bool:
         return stat.S_ISDIR(kind)
 
 
-def walk(archive: Path) -> Iterator[tuple[Parts, Path]]:
+def walk(archive: Path, wanted: Callable[[Parts], object] = is_relevant) -> Iterator[tuple[Parts, Path]]:
     """The relevant files below a folder in the order of their names, each with its relative path in parts.
 
     Links inside the folder are followed.
+
+    Args:
+        archive: the folder.
+        wanted: whether the file of a path is relevant.
 
     Raises:
         UserError: a link leads out of the folder, there are too many files, or the folder cannot be read.
@@ -54,7 +58,7 @@ def walk(archive: Path) -> Iterator[tuple[Parts, Path]]:
             for entry in entries:
                 relative = (*parts, entry.name)
                 is_directory = entry.is_dir()
-                if entry.name.startswith(".") or not (is_directory or is_relevant(relative)):
+                if entry.name.startswith(".") or not (is_directory or wanted(relative)):
                     continue
                 path = folder / entry.name
                 if entry.is_symlink() and not path.resolve().is_relative_to(root):

@@ -12,6 +12,7 @@ PARTS_OF_COMPETITION = (*RAW_FILES, *RAW_FOLDERS)
 SPLIT_FOLDERS = (("train",), ("test",))
 """Ends of the paths of the folders, or zips, of labelled and of test tiles."""
 
+_SPELLING = {word.casefold(): word for name in PARTS_OF_COMPETITION for word in name.split("/")}
 _WHOLE = re.compile(r"competition_data|tgs-salt-identification-challenge( ?\(\d+\))?")  # a browser numbers downloads
 
 
@@ -50,6 +51,27 @@ def folder_of_zip(path: Parts) -> Parts | None:
 def is_relevant(path: Parts) -> bool:
     """Whether a file is one of the competition's, or a zip of them."""
     return locate(path) is not None or folder_of_zip(path) is not None
+
+
+def in_other_case(path: Parts) -> tuple[str, str] | None:
+    """A name of the competition, and how a path spells it in other letters, capital or small; None for any other path.
+
+    For example ``train.csv`` and ``Train.csv``, ``train/images`` and ``Train/images``, ``train.zip`` and ``Train.zip``.
+    """
+    *above, name = path
+    stem, dot, suffix = name.rpartition(".")
+    last = f"{_spelled(stem)}.{suffix}" if dot and suffix.lower() == "zip" else _spelled(name)
+    wanted = (*map(_spelled, above), last)
+    if wanted == path or is_relevant(path):
+        return None
+    if (located := locate(wanted)) is not None:
+        _, part, _ = located
+        return part, name if part in RAW_FILES else "/".join(above[-len(part.split("/")) :])
+    return (last, name) if folder_of_zip(wanted) is not None else None
+
+
+def _spelled(word: str) -> str:
+    return _SPELLING.get(word.casefold(), word)
 
 
 def _is_hidden(path: Parts) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,14 @@ from pipeline.data.sources.archive import limits
 from pipeline.data.sources.archive.errors import AGAIN
 from pipeline.data.sources.archive.folders import is_folder, walk
 from pipeline.data.sources.archive.members import Member
-from pipeline.data.sources.archive.paths import PARTS_OF_COMPETITION, SPLIT_FOLDERS, Parts, folder_of_zip, locate
+from pipeline.data.sources.archive.paths import (
+    PARTS_OF_COMPETITION,
+    SPLIT_FOLDERS,
+    Parts,
+    folder_of_zip,
+    in_other_case,
+    locate,
+)
 from pipeline.data.sources.archive.zips import list_zip, open_zip
 
 Found = dict[str, dict[str, Member]]
@@ -37,6 +45,8 @@ class _Index:
     bases: dict[Parts, Found] = field(default_factory=dict)
     zips: list[_Zip] = field(default_factory=list)
     """Not opened yet."""
+    other_case: dict[str, str] = field(default_factory=dict)
+    """Names in other letters, capital or small, than the competition's -> those of the competition."""
     members: int = 0
 
     def count(self, more: int, where: str) -> None:
@@ -58,6 +68,12 @@ class _Index:
                 known.setdefault(part, {}).setdefault(name, member)
             elif (folder := folder_of_zip(path)) is not None:
                 self.zips.append(_Zip(member, folder, depth + 1))
+
+    def note_other_case(self, paths: Iterable[Parts]) -> None:
+        for path in paths:
+            if (found := in_other_case(path)) is not None:
+                wanted, name = found
+                self.other_case[name] = wanted
 
     def complete(self) -> Found | None:
         """The files under the shallowest base that has every part; None where no base has."""
@@ -96,7 +112,10 @@ def find_files(archive: Path, scratch: Path, opened: ExitStack) -> Found:
         opened_zip = open_zip(nested.member, scratch, opened)
         index.count(len(opened_zip.infolist()), name)
         index.add(list_zip(opened_zip, name, nested.folder), nested.depth)
+        index.note_other_case((*nested.folder, *member.split("/")) for member in opened_zip.namelist())
     if found is None:
+        if is_folder(archive):
+            index.note_other_case(path for path, _ in walk(archive, in_other_case))
         raise UserError(_missing(archive, index))
     return found
 
@@ -104,10 +123,16 @@ def find_files(archive: Path, scratch: Path, opened: ExitStack) -> Found:
 def _missing(archive: Path, index: _Index) -> str:
     """One line that names what the most complete base lacks."""
     best = max(index.bases.values(), key=len, default={})
-    if not best:
+    parts = [part for part in PARTS_OF_COMPETITION if part not in best]
+    renamed = [
+        f"{name} to {wanted}"
+        for name, wanted in index.other_case.items()
+        if any(f"{part}/".startswith(f"{wanted.removesuffix('.zip')}/") for part in parts)
+    ]
+    if not best and not renamed:
         return f"{archive}: holds none of the competition's files (train.csv, train.zip, ...); name the archive itself"
     zips = {RAW_TRAIN_IMAGES: "train.zip or ", RAW_TRAIN_MASKS: "train.zip or ", RAW_TEST_IMAGES: "test.zip or "}
-    lacking = [
-        f"{zips[part]}{part}/*.png" if part in zips else part for part in PARTS_OF_COMPETITION if part not in best
-    ]
-    return f"{archive}: lacks {', '.join(lacking)}; {AGAIN}, or put what is missing beside the rest"
+    lacking = f"{archive}: lacks {', '.join(f'{zips[part]}{part}/*.png' if part in zips else part for part in parts)}"
+    if renamed:
+        return f"{lacking}; rename {', '.join(renamed)}"
+    return f"{lacking}; {AGAIN}, or put what is missing beside the rest"

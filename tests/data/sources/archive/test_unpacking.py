@@ -119,6 +119,51 @@ def test_a_missing_zip_is_named(refused: Callable[..., str]) -> None:
     assert "lacks train.zip or train/images/*.png, train.zip or train/masks/*.png;" in refused(zipped(files))
 
 
+OTHER_CASE: dict[str, tuple[Callable[[], Files], str]] = {
+    "table": (
+        lambda: {name.replace("train.csv", "Train.csv"): content for name, content in flat().items()},
+        "lacks train.csv; rename Train.csv to train.csv",
+    ),
+    "folder": (
+        lambda: {name.replace("train/", "Train/"): content for name, content in WANTED.items()},
+        "train/masks/*.png; rename Train/images to train/images, Train/masks to train/masks",
+    ),
+    "zip": (
+        lambda: {**TABLES, "TEST.zip": zipped(TEST), "train.zip": zipped(TRAIN)},
+        "lacks test.zip or test/images/*.png; rename TEST.zip to test.zip",
+    ),
+    "folder in a zip": (
+        lambda: {**flat(), "train.zip": zipped({name.capitalize(): content for name, content in TRAIN.items()})},
+        "rename train/Images to train/images, train/Masks to train/masks",
+    ),
+    "all": (
+        lambda: {name.capitalize(): content for name, content in flat().items()},
+        "rename Train.csv to train.csv, Depths.csv to depths.csv, Sample_submission.csv to sample_submission.csv, "
+        "Train.zip to train.zip, Test.zip to test.zip",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_CASE)
+@pytest.mark.parametrize("form", ["zip", "folder"])
+def test_names_in_capital_letters_are_to_be_changed(
+    tmp_path: Path, refused: Callable[..., str], kind: str, form: str
+) -> None:
+    make, error = OTHER_CASE[kind]
+    line = refused(zipped(make()) if form == "zip" else write(tmp_path / "given", make()))
+    lacks, _, renamed = error.partition("rename ")
+    assert lacks in line
+    assert sorted(line.partition("rename ")[2].split(", ")) == sorted(renamed.split(", "))
+
+
+def test_a_second_name_in_capital_letters_is_no_matter(tmp_path: Path, out: Path, refused: Callable[..., str]) -> None:
+    files = {**WANTED, "other/Train.csv": b"x"}
+    unpack(write(tmp_path / "given", files), out)
+    assert read(out) == WANTED
+    del files["depths.csv"]
+    assert "rename" not in refused(zipped(files))
+
+
 @pytest.mark.parametrize("name", ["train/images/t 1.png", "train/images/T1.PNG", "test/images/t1.x.png"])
 def test_a_strange_tile_name_is_refused(refused: Callable[..., str], name: str) -> None:
     line = refused(zipped({**WANTED, name: b"x"}))
