@@ -4,7 +4,7 @@ The competition ships nested zips in one of two arrangements
 (https://www.kaggle.com/competitions/tgs-salt-identification-challenge/data): ``train.csv``, ``depths.csv``,
 ``sample_submission.csv``, ``train.zip`` and ``test.zip`` side by side, or all of that under ``competition_data``,
 zipped or as a folder. Files are found by their names in any folder: a zip counts as a folder of the same name, and the
-first folder that has every part is used. Other files are ignored.
+first folder that has every part is used. Other files are ignored. The names are those of ``pipeline.data.files``.
 
 An archive may be hostile: its paths, sizes and links are checked.
 """

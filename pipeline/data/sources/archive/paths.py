@@ -9,9 +9,11 @@ from pipeline.data.files import RAW_FILES, RAW_FOLDERS
 Parts = tuple[str, ...]
 """A path, in parts."""
 PARTS_OF_COMPETITION = (*RAW_FILES, *RAW_FOLDERS)
-SPLIT_FOLDERS = (("train",), ("test",))
-"""Ends of the paths of the folders, or zips, of labelled and of test tiles."""
+SPLIT_FOLDERS = tuple(dict.fromkeys(tuple(part.split("/")[:1]) for part in RAW_FOLDERS))
+"""Ends of the paths of the outermost folders of tiles, which may be zips: ``train`` and ``test``."""
 
+_LONGEST_FIRST = sorted(RAW_FOLDERS, key=lambda part: -part.count("/"))
+"""So that ``images`` as a part does not take the files of the part ``test/images``."""
 _SPELLING = {word.casefold(): word for name in PARTS_OF_COMPETITION for word in name.split("/")}
 _WHOLE = re.compile(r"competition_data|tgs-salt-identification-challenge( ?\(\d+\))?")  # a browser numbers downloads
 
@@ -27,13 +29,14 @@ def locate(path: Parts) -> tuple[Parts, str, str] | None:
         return None
     if name in RAW_FILES:
         return tuple(above), name, name
-    if name.lower().endswith(".png") and len(above) >= 2:
-        part = "/".join(above[-2:])
-        if part in RAW_FOLDERS:
-            *rest, split, _ = above
-            while rest and rest[-1] == split:
-                rest.pop()
-            return tuple(rest), part, name
+    if name.lower().endswith(".png"):
+        for part in _LONGEST_FIRST:
+            folders = part.split("/")
+            if above[-len(folders) :] == folders:
+                rest = above[: -len(folders)]
+                while rest and rest[-1] == folders[0]:
+                    rest.pop()
+                return tuple(rest), part, name
     return None
 
 

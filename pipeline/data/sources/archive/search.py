@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.config import UserError
-from pipeline.data.files import RAW_TEST_IMAGES, RAW_TRAIN_IMAGES, RAW_TRAIN_MASKS
+from pipeline.data.files import RAW_FOLDERS, TRAIN_CSV
 from pipeline.data.sources.archive import limits
 from pipeline.data.sources.archive.errors import AGAIN
 from pipeline.data.sources.archive.folders import is_folder, walk
@@ -130,9 +130,10 @@ def _missing(archive: Path, index: _Index) -> str:
         if any(f"{part}/".startswith(f"{wanted.removesuffix('.zip')}/") for part in parts)
     ]
     if not best and not renamed:
-        return f"{archive}: holds none of the competition's files (train.csv, train.zip, ...); name the archive itself"
-    zips = {RAW_TRAIN_IMAGES: "train.zip or ", RAW_TRAIN_MASKS: "train.zip or ", RAW_TEST_IMAGES: "test.zip or "}
-    lacking = f"{archive}: lacks {', '.join(f'{zips[part]}{part}/*.png' if part in zips else part for part in parts)}"
+        names = f"{TRAIN_CSV}, {RAW_FOLDERS[0].split('/')[0]}.zip, ..."
+        return f"{archive}: holds none of the competition's files ({names}); name the archive itself"
+    named = [f"{part.split('/')[0]}.zip or {part}/*.png" if part in RAW_FOLDERS else part for part in parts]
+    lacking = f"{archive}: lacks {', '.join(named)}"
     if renamed:
         return f"{lacking}; rename {', '.join(renamed)}"
     return f"{lacking}; {AGAIN}, or put what is missing beside the rest"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +64,58 @@ def test_every_arrangement_is_unpacked_to_one_layout(tmp_path: Path, out: Path, 
     assert read(out) == WANTED
     assert steps[-1] == (len(WANTED), len(WANTED))
     assert sorted(each.name for each in out.parent.iterdir()) == ["raw"]
+
+
+OTHER_FOLDERS = {
+    "one folder": ("train_images", "train_masks", "test_images"),
+    "other names": ("training/img", "training/seg", "testing/img"),
+    "three folders": ("train/tiles/img", "train/tiles/seg", "test/tiles/img"),
+    "one folder in another": ("images", "masks", "test/images"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_FOLDERS)
+def test_other_folders_are_one_constant(tmp_path: Path, kind: str) -> None:
+    # docs/own-data.md says so. In a process of its own, because modules take the names when they are imported.
+    wanted: Files = dict(TABLES)
+    zips: dict[str, Files] = {}
+    for part, standard in zip(OTHER_FOLDERS[kind], ("train/images", "train/masks", "test/images"), strict=True):
+        for name, content in WANTED.items():
+            folder, _, file = name.rpartition("/")
+            if folder == standard:
+                wanted[f"{part}/{file}"] = content
+                outer, _, inner = f"{part}/{file}".partition("/")
+                zips.setdefault(f"{outer}.zip", {})[inner] = content
+    nested = {name: zipped(files) for name, files in zips.items()}
+    write(tmp_path / "folder", wanted)
+    write(tmp_path / "zips", {**TABLES, **nested})
+    (tmp_path / "one.zip").write_bytes(zipped({**TABLES, **nested}))
+    same = {name: zipped(under(name.removesuffix(".zip"), files)) for name, files in zips.items()}
+    (tmp_path / "same.zip").write_bytes(zipped({**TABLES, **same}))
+    write(tmp_path / "tables", TABLES)
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from pipeline.data import files\n"
+        f"files.RAW_FOLDERS = {OTHER_FOLDERS[kind]}\n"
+        "files.RAW_TRAIN_IMAGES, files.RAW_TRAIN_MASKS, files.RAW_TEST_IMAGES = files.RAW_FOLDERS\n"
+        "from pipeline.config import UserError\n"
+        "from pipeline.data.sources.archive import unpack\n"
+        "os.chdir(sys.argv[1])\n"
+        "for name in ('folder', 'zips', 'one.zip', 'same.zip', 'tables'):\n"
+        "    Path('raw', name).mkdir(parents=True)\n"
+        "    try:\n"
+        "        unpack(Path(name), Path('raw', name))\n"
+        "    except UserError as error:\n"
+        "        print(error)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=60)
+    assert ran.stderr == ""
+    lacking = ", ".join(f"{part.partition('/')[0]}.zip or {part}/*.png" for part in OTHER_FOLDERS[kind])
+    assert ran.stdout.startswith(f"tables: lacks {lacking}; ")
+    assert ran.stdout.count("\n") == 1
+    for name in ("folder", "zips", "one.zip", "same.zip"):
+        assert read(tmp_path / "raw" / name) == wanted
 
 
 def test_unpacked_tiles_are_not_mixed_with_the_zip_beside_them(tmp_path: Path, out: Path) -> None:
