@@ -1,7 +1,8 @@
 """Read CSV tables whose size is checked before pandas parses them.
 
 pandas has no limits: a header of a million commas takes minutes and gigabytes. The competition's largest
-table has 18,000 rows and four columns at most, and its longest field is the run-length encoding of one tile.
+table has 18,000 rows and four columns at most, and its longest field is the run-length encoding of one tile. The sizes
+below grow with the area of a tile of another size (``TILE``).
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pipeline.config import UserError
+from pipeline.config import TILE, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_BYTES = 64 * 2**20
+AREA = max(1.0, TILE**2 / 101**2)
+"""Area of a tile as a multiple of the competition's."""
+MAX_BYTES = int(64 * 2**20 * AREA)
 """Largest table in bytes; the competition's largest has under 1 MiB."""
 MAX_ROWS = 200_000
 """Most rows without the header; the competition has 22,000 tiles."""
 MAX_COLUMNS = 32
 """Most fields of a line; the competition's tables have two."""
-MAX_FIELD = 2**16
+MAX_FIELD = int(2**16 * AREA)
 """Longest field in characters; the longest run-length encoding of a tile, every other pixel, has some 40,000."""
 MAX_LINE = 2 * MAX_FIELD
 """Longest line in characters."""
@@ -39,6 +42,7 @@ def check(path: Path) -> None:
             spans lines, or it is not UTF-8.
         OSError: the file cannot be read.
     """
+    allow_long_fields()
     with path.open(encoding="utf-8-sig", newline="") as stream:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
@@ -52,6 +56,11 @@ def check(path: Path) -> None:
                     raise ValueError(f"line {lines.count} has a field of more than {MAX_FIELD:,} characters")
         except csv.Error as error:
             raise ValueError(f"line {lines.count}: {error}") from None
+
+
+def allow_long_fields() -> None:
+    """Let the module ``csv`` read every line within the limits: its own limit is 131,072 characters of a field."""
+    csv.field_size_limit(MAX_LINE)
 
 
 def read(path: Path, **options: Any) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from pipeline.data import rle, tables
 from pipeline.data.raw_tables import read_table
 from pipeline.data.tile_errors import TileErrors
 from tests.data.helpers import Raw, png
+from tests.tile_size import with_tile
 
 
 def test_tables_with_other_line_ends_a_byte_order_mark_and_more_columns_are_read(raw: Raw) -> None:
@@ -111,6 +112,26 @@ def test_the_longest_encoding_of_a_tile_is_within_the_limits(raw: Raw) -> None:
     raw.put("train/masks/b.png", png(mask.astype(np.uint16) * 65535))
     raw.replace("train.csv", "\nb,\n", f"\nb,{text}\n")
     assert raw.decode()["train"] == 4
+
+
+def test_the_longest_encoding_of_a_large_tile_is_within_the_limits(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np\n"
+        "from pathlib import Path\n"
+        "from pipeline.data import rle, tables\n"
+        "(text,) = rle.encode(np.indices((512, 512)).sum(axis=0)[None] % 2)\n"
+        "path = Path(sys.argv[1], 'train.csv')\n"
+        "path.write_text(f'id,rle_mask\\na,{text}\\n')\n"
+        "assert tables.read(path)['rle_mask'].item() == text\n"
+        "print(len(text))"
+    )
+    assert int(with_tile(512, code, tmp_path)) > 2**20
+
+
+def test_the_limits_of_tables_are_those_of_the_competition_for_its_tiles_and_smaller_ones(tmp_path: Path) -> None:
+    code = "from pipeline.data import tables; print(tables.MAX_BYTES, tables.MAX_FIELD, tables.MAX_LINE)"
+    for size in (64, 101):
+        assert with_tile(size, code, tmp_path) == f"{64 * 2**20} {2**16} {2**17}"
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"id,rle_mask,z\n", b"\xff\xfe\0i\0d", b"\0\0\0"])

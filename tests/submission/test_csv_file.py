@@ -11,6 +11,7 @@ from pipeline.config import UserError
 from pipeline.data import rle
 from pipeline.submission import csv_file
 from tests.conftest import blobs
+from tests.tile_size import with_tile
 
 IDS = [f"tile{index}" for index in range(9)]
 
@@ -68,3 +69,16 @@ def test_every_error_is_found(tmp_path: Path, masks: np.ndarray, edit, message: 
     path.write_text("\n".join(edit(path.read_text().splitlines())) + "\n")
     with pytest.raises(UserError, match=message):
         csv_file.check(path, IDS, iter([masks]))
+
+
+def test_the_longest_encoding_of_a_large_tile_is_checked(tmp_path: Path):
+    code = (
+        "import numpy as np\n"
+        "from pathlib import Path\n"
+        "from pipeline.submission import csv_file\n"
+        "masks = np.indices((512, 512)).sum(axis=0)[None] % 2 == 1\n"
+        "path = Path(sys.argv[1], 'submission.csv')\n"
+        "csv_file.write(path, ['a'], iter([masks]))\n"
+        "print(csv_file.check(path, ['a'], iter([masks])))"
+    )
+    assert with_tile(512, code, tmp_path) == "1"

@@ -1,14 +1,17 @@
-"""Limits of an archive: beyond them it is not the competition's, or it is a zip bomb."""
+"""Limits of an archive: beyond them it is not the competition's, or it is a zip bomb.
 
-from pipeline.data.tables import MAX_BYTES
+Sizes of tiles and of what holds them grow with the area of a tile of another size (``TILE``).
+"""
 
-MAX_TILE = 2**20
+from pipeline.data.tables import AREA, MAX_BYTES
+
+MAX_TILE = int(2**20 * AREA)
 """Largest PNG in bytes; a competition tile has some 10 to 20 KiB."""
 MAX_CSV = MAX_BYTES
 """Largest table in bytes."""
-MAX_ZIP = 4 * 2**30
+MAX_ZIP = int(4 * 2**30 * AREA)
 """Largest nested zip in bytes."""
-MAX_TOTAL = 4 * 2**30
+MAX_TOTAL = int(4 * 2**30 * AREA)
 """Most bytes that are unpacked in all; the competition has some 250 MiB."""
 MAX_MEMBERS = 200_000
 """Most members of all zips that are opened, or files and folders in a folder."""

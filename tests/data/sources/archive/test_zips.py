@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pipeline.config import UserError
 from pipeline.data.sources.archive import limits, unpack
 from tests.data.sources.archive.helpers import TEST, TRAIN, WANTED, flat, read, under, write, zipped
+from tests.tile_size import with_tile
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,21 @@ def test_a_bomb_is_stopped_at_the_limit(refused: Callable[..., str], limit: str,
     line = refused(zipped({**WANTED, name: bytes(size)}))
     assert name in line
     assert f"more than {getattr(limits, limit):,} bytes" in line
+
+
+def test_larger_tiles_may_have_more_bytes(tmp_path: Path) -> None:
+    image = bytes(1_800_000)  # RGB of 768x768 pixels, which noise does not let shrink
+    (tmp_path / "a.zip").write_bytes(zipped({**WANTED, "train/images/t1.png": image}))
+    code = (
+        "from pathlib import Path\n"
+        "from pipeline.data.sources.archive import limits, unpack\n"
+        "folder = Path(sys.argv[1])\n"
+        "(folder / 'raw').mkdir()\n"
+        "unpack(folder / 'a.zip', folder / 'raw')\n"
+        "print(limits.MAX_TOTAL // limits.MAX_TILE)"
+    )
+    assert with_tile(768, code, tmp_path) == "4096"
+    assert read(tmp_path / "raw")["train/images/t1.png"] == image
 
 
 def test_a_bomb_that_lies_about_its_size_is_stopped(refused: Callable[..., str], tmp_path: Path, out: Path) -> None:
