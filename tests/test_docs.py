@@ -12,11 +12,13 @@ from pipeline import config
 from pipeline.config import reference
 
 PROJECT = Path(__file__).parent.parent
+OWN_DATA = PROJECT / "docs" / "own-data.md"
 PAGES = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", PROJECT / "CONTRIBUTING.md", *PROJECT.glob("docs/*.md")]
 MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
 STAGES = re.search(r"^STAGES := (.+)$", MAKEFILE, re.MULTILINE)
 assert STAGES is not None
-TARGETS = {*re.findall(r"^([a-z%-]+):", MAKEFILE, re.MULTILINE), *STAGES.group(1).split()}
+STAGE_NAMES = STAGES.group(1).split()
+TARGETS = {*re.findall(r"^([a-z%-]+):", MAKEFILE, re.MULTILINE), *STAGE_NAMES}
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
@@ -85,6 +87,19 @@ def test_every_path_exists(page: Path):
     for line in code(page):
         for path in re.findall(r"(?:^|\s)((?:pipeline|tests|benchmarks|notebooks|docs)/[\w/.-]*\w)", line):
             assert "NAME" in path or (PROJECT / path).exists(), path
+
+
+def test_every_name_that_is_to_be_changed_for_other_data_is_in_its_file():
+    rows = re.findall(r"^\| .+ \| ((?:`\w+`(?:, | and )?)+) in `([\w/.]+)`", text(OWN_DATA), re.MULTILINE)
+    assert len(rows) >= 7
+    for names, path in rows:
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"\b{name}\b", text(PROJECT / path)), f"{name} in {path}"
+
+
+def test_every_stage_of_the_code_is_one_to_remove_after_an_edit_of_it():
+    table = text(OWN_DATA).partition("## After an edit of the code")[2].partition("\n## ")[0]
+    assert {*re.findall(r"`make clean-(\w+)`", table)} == {*STAGE_NAMES}
 
 
 def test_the_readme_is_short_and_documentation_has_an_index():
