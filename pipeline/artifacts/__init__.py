@@ -13,6 +13,7 @@ from pipeline.artifacts.backup import agree, agreed, backup_folder, backup_name,
 from pipeline.artifacts.freshness import Freshness, State, changed_settings
 from pipeline.artifacts.integrity import discard_damaged, discard_if_damaged, measure, verify
 from pipeline.artifacts.layout import Blend, Layout, blend_name, split_name
+from pipeline.artifacts.links import check_links
 from pipeline.artifacts.locks import BusyError, ChangedError, locked, remove_folder
 from pipeline.artifacts.manifest import Manifest, Output, parse_manifest, read_manifest, update_result, write_manifest
 from pipeline.artifacts.reuse import reusable_from, reuse_weights
@@ -34,6 +35,7 @@ __all__ = [
     "backup_name",
     "blend_name",
     "changed_settings",
+    "check_links",
     "commit",
     "discard_damaged",
     "discard_if_damaged",

@@ -92,9 +92,13 @@ def _holder(owner: Path) -> str:
 def remove_folder(folder: Path) -> None:
     """Remove a folder with all that is in it, locks last: until then nobody else begins to write there.
 
+    Of a link to a folder, as users make it to have the data on another disk, the folder that it points to is emptied:
+    that disk has its space back, and what is made again will lie there.
+
     The caller holds the locks of what is in the folder.
     """
-    if not (folder / LOCKS).is_dir() or folder.is_symlink():
+    linked = folder.is_symlink()
+    if not linked and not (folder / LOCKS).is_dir():
         shutil.rmtree(folder)
         return
     for path in folder.iterdir():
@@ -102,7 +106,10 @@ def remove_folder(folder: Path) -> None:
             path.unlink()
         elif path.name != LOCKS:
             shutil.rmtree(path)
-    shutil.rmtree(folder / LOCKS)
+    if (folder / LOCKS).is_dir():
+        shutil.rmtree(folder / LOCKS)
+    if linked:
+        return
     try:
         folder.rmdir()
     except OSError as error:

@@ -14,6 +14,7 @@ from pipeline import __version__
 from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.freshness import Freshness
 from pipeline.artifacts.integrity import measure
+from pipeline.artifacts.links import beside
 from pipeline.artifacts.locks import locked
 from pipeline.artifacts.manifest import Manifest, write_manifest
 from pipeline.config import UserError, fingerprint
@@ -23,13 +24,19 @@ from pipeline.config import UserError, fingerprint
 def replacing(artifact: Artifact) -> Iterator[Path]:
     """Replace a whole folder: write into the folder that is yielded, call ``commit(at=...)`` on it, leave.
 
-    The artifact's folder is replaced only then. What an earlier, killed attempt left is removed first.
+    The artifact's folder is replaced only then. What an earlier, killed attempt left is removed first. Where the folder
+    is a link, what it points to is replaced, and the link stays.
+
+    Raises:
+        UserError: the folder is a link to a place that cannot be replaced, or where other files would be lost.
     """
-    folder = artifact.folder
-    fresh, old = folder.with_name(f".{folder.name}.making"), folder.with_name(f".{folder.name}.old")
     with locked(artifact):
-        for leftover in (fresh, old):
-            if leftover.exists():
+        folder = _behind_link(artifact)
+        fresh, old = beside(folder)
+        for leftover in dict.fromkeys((fresh, old, *beside(artifact.folder))):
+            if leftover.is_symlink():
+                leftover.unlink()
+            elif leftover.exists():
                 shutil.rmtree(leftover)
         fresh.mkdir(parents=True)
         try:
@@ -42,6 +49,25 @@ def replacing(artifact: Artifact) -> Iterator[Path]:
             folder.rename(old)
             shutil.rmtree(old, ignore_errors=True)
         fresh.rename(folder)
+
+
+def _behind_link(artifact: Artifact) -> Path:
+    """The artifact's folder, or what it points to where it is a link."""
+    link = artifact.folder
+    if not link.is_symlink():
+        return link
+    folder = link.resolve()
+    if folder.is_mount():
+        raise UserError(f"{link} is a link to {folder}, a whole disk; let it point to a folder on that disk")
+    # All that is in the folder is replaced, and a link is easily set to one with files of the user's own.
+    own = {artifact.manifest_name, *(name.split("/")[0] for name in (*artifact.outputs, *artifact.extras))}
+    others = sorted({path.name for path in folder.iterdir()} - own) if folder.is_dir() else []
+    if others:
+        raise UserError(
+            f"{link} is a link to {folder}, which holds other files that would be lost ({others[0]}); "
+            "let it point to an empty folder"
+        )
+    return folder
 
 
 @contextlib.contextmanager

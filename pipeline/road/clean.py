@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.artifacts import Artifact, Layout, blend_name, locked, remove_folder
+from pipeline.artifacts import Artifact, Layout, blend_name, check_links, locked, remove_folder
 from pipeline.config import DEFAULT_EXPERIMENT, UserError, all_experiment_names
 from pipeline.road import select
 from pipeline.road.request import request_folds, requested_folds
@@ -19,12 +19,14 @@ from pipeline.system.progress import echo
 def clean(selection: select.Selection, what: str) -> bool:
     """Remove what a stage or an experiment has left; returns whether there was anything.
 
+    A folder that is a link stays, and so does the folder that it points to, but empty (``remove_folder``).
+
     Args:
         selection: dataset, experiment and folds.
         what: name of a stage, of an experiment or of a blend.
 
     Raises:
-        UserError: there is nothing of that name.
+        UserError: there is nothing of that name, or a link leads to no folder.
         BusyError: another process is making some of it. Nothing was removed.
     """
     is_stage = what in {each.name for each in ROAD}
@@ -40,6 +42,8 @@ def clean(selection: select.Selection, what: str) -> bool:
         context = _experiment(selection, what)
         made = _everything(context)
         paths = [context.layout.experiment_folder, *_paths(get_stage("submit"), get_stage("submit").artifacts(context))]
+    for folder in dict.fromkeys(artifact.folder for artifact in made):
+        check_links(folder)
     paths = [path for path in dict.fromkeys(paths) if path.exists()]
     with contextlib.ExitStack() as stack:
         for artifact in made if paths else ():
@@ -51,7 +55,7 @@ def clean(selection: select.Selection, what: str) -> bool:
                 remove_folder(path)
             else:
                 path.unlink(missing_ok=True)
-            echo(f"removed {path}")
+            echo(f"removed {'all that is in ' if path.is_symlink() else ''}{path}")
     if not paths:
         echo("nothing to remove")
     return bool(paths)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.artifacts import discard_damaged, locked
+from pipeline.artifacts import check_links, discard_damaged, locked
 from pipeline.config import UserError
 from pipeline.road import consent, select
 from pipeline.road.announce import announce
@@ -50,6 +50,8 @@ def walk(goals: Sequence[Goal], target: str, on_finished: Callable[[Context], No
     """
     for goal in goals:
         for current in goal.stages:
+            for artifact in current.artifacts(goal.context):
+                check_links(artifact.folder)
             current.check(goal.context)
     _finish_shared(goals, target)
     training = [goal.context for goal in goals if TRAIN in goal.stages]

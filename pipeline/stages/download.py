@@ -57,6 +57,7 @@ def _unpack(context: Context) -> None:
     if archive is None:
         from pipeline.data.sources import kaggle
 
+        artifacts.check_links(context.layout.download_folder)
         archive = kaggle.download(context.layout.download_folder)
     with artifacts.replacing(raw) as folder:
         with Progress("unpack", 1, "files") as progress:
