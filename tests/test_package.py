@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 
 from pipeline import __version__, config
-from tests.conftest import TINY
+from pipeline.artifacts import Layout
+from pipeline.config import added
+from pipeline.stages import download, prepare
+from tests.conftest import TINY, Chain
 
 PROJECT = Path(__file__).parent.parent
 
@@ -125,18 +128,54 @@ def test_the_console_command_ends_in_one_line_from_the_first_moment_on():
     assert ran.stderr == "error: interrupted; run the same command again to continue\n"
 
 
+def package_with_tile(folder: Path, size: int) -> dict[str, str]:
+    """Copy the package with another ``TILE`` into a folder; returns the environment of a command that runs it."""
+    shutil.copytree(PROJECT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    base = folder / "pipeline/config/schema/base.py"
+    text = base.read_text(encoding="utf-8")
+    assert text.count("TILE = 101\n") == 1
+    base.write_text(text.replace("TILE = 101\n", f"TILE = {size}\n"), encoding="utf-8")
+    return os.environ | {"PYTHONPATH": str(folder)}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [96, 128])
 def test_another_tile_size_is_one_constant(tmp_path: Path, size: int):
     # docs/own-data.md says so.
-    shutil.copytree(PROJECT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    base = tmp_path / "pipeline/config/schema/base.py"
-    text = base.read_text(encoding="utf-8")
-    assert text.count("TILE = 101\n") == 1
-    base.write_text(text.replace("TILE = 101\n", f"TILE = {size}\n"), encoding="utf-8")
+    environment = package_with_tile(tmp_path, size)
     command = (sys.executable, "-m", "pipeline", "submit", "--dataset", "demo", "--root", tmp_path)
-    run(*command, "--set", f"{TINY} input.size={size}", cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    run(*command, "--set", f"{TINY} input.size={size}", cwd=tmp_path, env=environment)
     images = np.load(tmp_path / "data/demo/tiles/test_images.npy", mmap_mode="r")
     assert images.shape[1:] == (size, size)
     assert (tmp_path / "submissions/demo/demo.csv").is_file()
     assert (tmp_path / "data/demo/experiments/demo/report.html").is_file()
+
+
+def test_tiles_of_another_size_are_stale_and_made_again(chain: Chain):
+    other = chain.root / "other"
+    environment = package_with_tile(other, 64)
+    place = ("--dataset", "demo", "--root", chain.root, "--set", f"{TINY} input.size=64")
+
+    def with_64(command: str) -> str:
+        return run(sys.executable, "-m", "pipeline", command, *place, cwd=other, env=environment).stdout
+
+    def states(printed: str) -> list[str]:
+        return [" ".join(line.split()) for line in printed.splitlines() if line.split()[0] in ("download", "prepare")]
+
+    assert chain("prepare") == 0
+    for name in ("raw", "tiles"):  # as before the size was stored
+        assert "TILE" not in (chain.root / "data/demo" / name / "manifest.json").read_text()
+    assert states(with_64("status")) == ["download stale: TILE was 101, now 64", "prepare stale: TILE was 101, now 64"]
+    with_64("prepare")
+    images = np.load(chain.root / "data/demo/tiles/train_images.npy", mmap_mode="r")
+    assert images.shape[1:] == (64, 64)
+    assert states(with_64("status")) == ["download done", "prepare done"]
+    assert chain("status") == 0
+    assert states(chain.printed) == ["download stale: TILE was 64, now 101", "prepare stale: TILE was 64, now 101"]
+
+
+def test_decoded_tiles_of_an_archive_are_of_one_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    layout = Layout(tmp_path, "tgs", "unet", config.load("unet"))
+    assert (download.artifact(layout).settings, prepare.artifact(layout).settings) == ({}, {})
+    monkeypatch.setattr(added, "TILE", 64)
+    assert (download.artifact(layout).settings, prepare.artifact(layout).settings) == ({}, {"TILE": 64})

@@ -12,7 +12,7 @@ from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.integrity import quick_error
 from pipeline.artifacts.manifest import Manifest, read_manifest
 from pipeline.config import Settings, diff, stored
-from pipeline.config.added import with_added
+from pipeline.config.added import TILE_BEFORE, with_added
 from pipeline.config.renamed import current_name
 
 
@@ -100,7 +100,7 @@ def changed_settings(artifact: Artifact, manifest: Manifest) -> dict[str, tuple[
     if manifest.settings == artifact.settings:
         return {}
     now = with_added(artifact.settings)
-    changed = diff(_completed(with_added(manifest.settings), now), now)
+    changed = diff(TILE_BEFORE | _completed(with_added(manifest.settings), now), TILE_BEFORE | now)
     return {current_name(key): values for key, values in changed.items()}
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.config.schema.base import TILE
+
 BEFORE: dict[str, dict[str, Any]] = {
     "augment": {"cutout": 0.0, "cutout_size": 30, "resized_crop": 0.0, "resized_crop_area": [0.64, 1.0]},
     "network": {
@@ -46,6 +48,8 @@ BEFORE: dict[str, dict[str, Any]] = {
 """By section: name of a setting -> its value of before, as JSON has it."""
 NEW_SECTIONS = ("pretrain", "student")
 """Sections that did not exist before; one is left out where all its settings have their values of before."""
+TILE_BEFORE = {"TILE": 101}
+"""The side of a tile in manifests that do not name it."""
 
 
 def without_added(section: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -61,3 +65,9 @@ def with_added(settings: dict[str, Any]) -> dict[str, Any]:
         for section, values in settings.items()
     }
     return completed | {section: BEFORE[section] for section in NEW_SECTIONS if section not in settings}
+
+
+def tile_size() -> dict[str, int]:
+    """The side of a tile, as the settings of an artifact name it; empty for that of before."""
+    size = {"TILE": TILE}
+    return {} if size == TILE_BEFORE else size

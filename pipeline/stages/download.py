@@ -9,6 +9,7 @@ from typing import Any
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout, results
 from pipeline.config import UserError, stored
+from pipeline.config.added import tile_size
 from pipeline.config.datasets import DEFAULT_DATASET, Source, dataset
 from pipeline.data.files import RAW_FILES, RAW_FOLDERS, SOLUTION
 from pipeline.stages.stage import Context, Stage
@@ -25,7 +26,7 @@ def artifact(layout: Layout) -> Artifact:
         manifest_name="manifest.json",
         outputs=RAW_FILES + RAW_FOLDERS,
         extras=(SOLUTION,) if synthetic else (),
-        settings={"survey": stored(layout.settings.survey)} if synthetic else {},
+        settings={"survey": stored(layout.settings.survey), **tile_size()} if synthetic else {},
         result=results.Downloaded,
         lock_wait=3600.0,
     )

@@ -6,6 +6,7 @@ import time
 
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout, results
+from pipeline.config.added import tile_size
 from pipeline.data.files import TILE_FILES
 from pipeline.stages import download
 from pipeline.stages.stage import Context, Stage
@@ -20,6 +21,7 @@ def artifact(layout: Layout) -> Artifact:
         folder=layout.tiles_folder,
         manifest_name="manifest.json",
         outputs=TILE_FILES,
+        settings=tile_size(),
         inputs=(download.artifact(layout),),
         result=results.Prepared,
         lock_wait=600.0,
