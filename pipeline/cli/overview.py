@@ -35,6 +35,7 @@ def standing(context: Context) -> list[str]:
     if others and not context.layout.is_blend:
         lines.append(f"  {fold_names(others):<19} not asked for yet: {next_command(context, 'train predict submit')}")
     replaced = [] if context.layout.is_blend else consent.to_replace(wanted)
+    replaced = [each for each in replaced if each.certain]
     if replaced:
         lines.append(f"  finished            {consent.how_to_keep(replaced)}")
     return [*lines, f"  next                {_next(wanted, [each.fold for each in replaced])}"]

@@ -40,6 +40,11 @@ class Replaced:
     def finished(self) -> Finished:
         return self.artifact.manifest_path, self.manifest.checksum
 
+    @property
+    def certain(self) -> bool:
+        """Whether it is stale in any case: inputs that have to be made again may come out as they were."""
+        return self.ready or bool(changed_settings(self.artifact, self.manifest))
+
 
 def check(contexts: Sequence[Context], given: frozenset[Finished] = frozenset()) -> frozenset[Finished]:
     """Make sure that the user agrees before a finished fold is replaced.

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -15,7 +16,7 @@ from pipeline import artifacts
 from pipeline.cli import main as command_line
 from pipeline.cli.overview import experiments, standing
 from pipeline.road.request import request_folds
-from pipeline.stages import ROAD, Context, prepare, submit, train, validate
+from pipeline.stages import ROAD, Context, download, prepare, submit, train, validate
 from tests.hollow import fill
 from tests.road.conftest import finish
 
@@ -171,6 +172,24 @@ def test_where_finished_folds_are_stale_both_ways_on_are_named(context: Contexts
     assert command_line.main(["status", *place]) == 0
     keep, following = capsys.readouterr().out.splitlines()[-2:]
     assert "the same SET and tiles as before" in keep
+
+
+@pytest.mark.parametrize("lost", [download, prepare])
+def test_where_only_tiles_are_made_again_nothing_is_replaced(
+    context: Contexts, capsys: pytest.CaptureFixture[str], lost: ModuleType
+):
+    demo = context()
+    finish(demo)
+    lost.artifact(demo.layout).manifest_path.write_text("[]")
+    place = ["--root", str(demo.layout.root), "--dataset", "demo", "--set"]
+    assert command_line.main(["status", *place, "split.folds=2"]) == 0
+    printed = capsys.readouterr().out
+    assert "train fold 0     stale: " in printed
+    assert "to keep them" not in printed
+    assert command(printed.splitlines()) == "submit --dataset demo --set split.folds=2"
+    # A fold of other settings would be trained again, whatever the tiles are.
+    assert command_line.main(["status", *place, "split.folds=2 train.epochs=99"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("--retrain (replaces folds 0, 1)")
 
 
 def test_tiles_of_ones_own_need_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
