@@ -5,7 +5,10 @@ Computed from the settings alone, without a framework, so that sizes that do not
 
 from __future__ import annotations
 
+import contextlib
 from typing import get_args
+
+import msgspec
 
 from pipeline.config.errors import UserError
 from pipeline.config.schema.base import TILE
@@ -26,37 +29,49 @@ def check(settings: Settings) -> None:
     Raises:
         UserError: they do not; the message names the setting to change.
     """
-    inner_size(settings.input, output_size(settings.network, settings.input.size))
+    _check_fit(settings.input)
+    output = output_size(settings.network, settings.input.size, settings.input)
+    inner_size(settings.input, output, settings.network)
 
 
-def inner_size(settings: InputSettings, output: int) -> int:
+def inner_size(settings: InputSettings, output: int, network: NetworkSettings | None = None) -> int:
     """Side of the tile as the network sees it, in pixels.
 
     Args:
         settings: section ``input``.
         output: side of the network's output in pixels.
+        network: the network; where it is given, an error names the nearest sizes that it and the tile allow.
 
     Raises:
         UserError: the output would not cover the tile, or the tile cannot be mirrored up to the input's size.
     """
+    _check_fit(settings)
     inner = TILE if settings.fit == "pad" else settings.resize or output
-    if settings.fit == "pad" and settings.resize:
-        raise UserError("input.resize needs input.fit = resize; set that, or remove input.resize")
     if inner > output and settings.fit == "resize":
         raise UserError(
             f"input.resize = {settings.resize}: the network's output has {output} pixels per side; take at most as "
             "many, or a larger input.size"
         )
     if settings.fit == "pad" and output < TILE:
+        hint = "a larger input.size"
+        if network is not None:
+            hint = _nearest_sizes(network, settings.size, settings) or "fewer network.levels"
         raise UserError(
             f"input.size = {settings.size}: the network's output has {output} pixels per side, fewer than a tile's "
-            f"{TILE}; take a larger input.size, or input.fit = resize"
+            f"{TILE}; take {hint}, or input.fit = resize"
         )
     if settings.size - inner > 2 * (inner - 1):
+        hint = "" if network is None else _nearest_sizes(network, settings.size, settings)
         raise UserError(
-            f"input.size = {settings.size}: a tile of {inner} pixels cannot be mirrored that far; take a smaller size"
+            f"input.size = {settings.size}: a tile of {inner} pixels cannot be mirrored that far; "
+            f"take {hint or 'a smaller size'}"
         )
     return inner
+
+
+def _check_fit(settings: InputSettings) -> None:
+    if settings.fit == "pad" and settings.resize:
+        raise UserError("input.resize needs input.fit = resize; set that, or remove input.resize")
 
 
 def around(inner: int, size: int) -> tuple[int, int]:
@@ -73,8 +88,13 @@ def most_levels(settings: NetworkSettings) -> int:
     return len(RESNET34) - 1 + (settings.stem == "stride4")
 
 
-def output_size(settings: NetworkSettings, size: int) -> int:
+def output_size(settings: NetworkSettings, size: int, fitted: InputSettings | None = None) -> int:
     """Side of the network's output in pixels, for an input of ``size`` pixels.
+
+    Args:
+        settings: section ``network``.
+        size: side of the input in pixels.
+        fitted: section ``input``; where it is given, an error names only sizes that it allows as well.
 
     Raises:
         UserError: the image cannot be halved ``network.levels`` times (the message names the nearest sizes that can),
@@ -83,12 +103,24 @@ def output_size(settings: NetworkSettings, size: int) -> int:
     _check(settings)
     found = _trace(settings, size)
     if found is None:
-        near = sorted(
-            (other for other in range(16, 1025) if _trace(settings, other)), key=lambda other: abs(other - size)
-        )
-        hint = " or ".join(str(each) for each in sorted(near[:2])) or "fewer network.levels"
+        hint = _nearest_sizes(settings, size, fitted) or "fewer network.levels"
         raise UserError(f"input.size = {size} does not fit a network of {settings.levels} levels; take {hint}")
     return found
+
+
+def _nearest_sizes(network: NetworkSettings, size: int, fitted: InputSettings | None) -> str:
+    """The two sizes next to one that are allowed, for example ``112 or 128``; empty where none is."""
+
+    def allowed(other: int) -> bool:
+        output = _trace(network, other)
+        if output is None or fitted is None:
+            return output is not None
+        with contextlib.suppress(UserError):
+            return inner_size(msgspec.structs.replace(fitted, size=other), output) > 0
+        return False
+
+    near = sorted(filter(allowed, range(16, 1025)), key=lambda other: abs(other - size))
+    return " or ".join(str(each) for each in sorted(near[:2]))
 
 
 def _check(settings: NetworkSettings) -> None:

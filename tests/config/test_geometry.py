@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import UserError
+from pipeline.config import UserError, geometry, load
 from pipeline.config.geometry import output_size
 from tests.network.encoders.helpers import network
 
@@ -36,3 +36,30 @@ def test_contradicting_settings_are_refused(changes: dict[str, Any], message: st
 def test_a_size_that_an_encoder_cannot_halve_is_refused():
     with pytest.raises(UserError, match=r"input\.size = 112 does not fit a network of 4 levels; take 96 or 128"):
         output_size(network(encoder="ResNet50", levels=4), 112)
+
+
+@pytest.mark.parametrize(
+    ("tile", "assignments", "message"),
+    [
+        (101, "input.size=100", "input.size = 100 does not fit a network of 3 levels; take 112 or 128"),
+        (101, "input.size=96", "fewer than a tile's 101; take 112 or 128, or input.fit = resize"),
+        (101, "input.size=320", "cannot be mirrored that far; take 272 or 288"),
+        (101, "input.size=100 input.fit=resize", "take 96 or 112"),
+        (101, "input.size=180 input.fit=resize input.resize=160", "take 176 or 192"),
+        (101, "input.size=150 input.fit=resize input.resize=160", "take 160 or 176"),
+        (101, "input.size=100 input.resize=160", "input.resize needs input.fit = resize"),
+        (64, "input.size=60", "take 64 or 80"),
+        (64, "input.size=48", "fewer than a tile's 64; take 64 or 80"),
+    ],
+)
+def test_the_sizes_that_an_error_names_are_accepted(
+    monkeypatch: pytest.MonkeyPatch, tile: int, assignments: str, message: str
+):
+    monkeypatch.setattr(geometry, "TILE", tile)
+    settings = load("unet", assignments.split())
+    with pytest.raises(UserError) as error:
+        geometry.check(settings)
+    assert message in str(error.value)
+    for size in re.findall(r"take (\d+) or (\d+)", str(error.value)):
+        for each in size:
+            geometry.check(load("unet", [*assignments.split(), f"input.size={each}"]))
