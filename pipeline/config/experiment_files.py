@@ -14,16 +14,22 @@ from pipeline.config.messages import nearest
 EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
 """The folder of the TOML files; ``ladder/`` in it has the ablations."""
 DEFAULT_EXPERIMENT = "unet"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 def experiment_names() -> list[str]:
     """Names of the experiments that a user chooses from, sorted; without those of the ladder."""
-    return sorted(path.stem for path in EXPERIMENTS.glob("*.toml"))
+    return sorted(filter(_NAME.fullmatch, _stems(EXPERIMENTS)))
 
 
 def all_experiment_names() -> list[str]:
     """Names of all experiments, including those of the ladder, sorted."""
-    return sorted(path.stem for path in EXPERIMENTS.rglob("*.toml"))
+    return sorted(filter(_NAME.fullmatch, {*_stems(EXPERIMENTS), *_stems(EXPERIMENTS / "ladder")}))
+
+
+def _stems(folder: Path) -> list[str]:
+    """Names of the TOML files in a folder, also those that no experiment can have."""
+    return [path.stem for path in folder.glob("*.toml") if path.is_file()]
 
 
 def experiment_path(experiment: str) -> Path:
@@ -34,14 +40,14 @@ def experiment_path(experiment: str) -> Path:
 
 def description(experiment: str) -> str:
     """What an experiment shows: the comment in the first line of its file; empty where there is none."""
-    text = experiment_path(experiment).read_text(encoding="utf-8", errors="replace")
+    text = _text(experiment_path(experiment), errors="replace")
     first = text.lstrip().partition("\n")[0]
     return first.lstrip("# ") if first.startswith("#") else ""
 
 
 def header(experiment: str) -> str:
     """The comment at the top of an experiment's file, in one line: what it shows, its command, what was measured."""
-    lines = experiment_path(experiment).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    lines = _text(experiment_path(experiment), errors="replace").strip().splitlines()
     return " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines))
 
 
@@ -64,12 +70,19 @@ def lineage(experiment: str) -> list[tuple[Path, dict[str, Any]]]:
     return list(found.items())
 
 
+def _text(path: Path, errors: str = "strict") -> str:
+    """Content of a file, without the byte order mark that some editors write."""
+    return path.read_text(encoding="utf-8-sig", errors=errors)
+
+
 def _read(experiment: str, named_by: Path | None) -> tuple[Path, dict[str, Any]]:
     """An experiment's file and its content; ``named_by`` is the file whose base it is."""
     where = f"{named_by}: base = {experiment!r}: " if named_by else ""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", experiment):
+    if not _NAME.fullmatch(experiment):
         stem = experiment.rsplit("/", 1)[-1].removesuffix(".toml")
         hint = f"; write {stem}" if stem != experiment and stem in all_experiment_names() else ""
+        if experiment in _stems(EXPERIMENTS):
+            hint = f"; rename the file {EXPERIMENTS / experiment}.toml"
         raise UserError(f"{where}experiment {experiment!r}: a name is made of letters, digits, '-' and '_'{hint}")
     path = experiment_path(experiment)
     if not path.is_file():
@@ -78,6 +91,6 @@ def _read(experiment: str, named_by: Path | None) -> tuple[Path, dict[str, Any]]
             f"there are: {', '.join(experiment_names())} (to add one, write pipeline/experiments/{experiment}.toml)"
         )
     try:
-        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+        return path, tomllib.loads(_text(path))
     except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, an extreme number or nesting
         raise UserError(f"{path}: not valid TOML: {error}") from None

@@ -9,7 +9,7 @@ import pytest
 from pipeline import config
 from pipeline.cli import main as command_line
 from pipeline.config import UserError, load
-from pipeline.config.experiment_files import description
+from pipeline.config.experiment_files import description, header
 
 
 def test_every_experiment_loads_and_has_a_description():
@@ -82,3 +82,24 @@ def test_a_file_that_is_not_toml_is_named_in_one_line(experiments: Path, text: b
     with pytest.raises(UserError) as error:
         load("mine")
     assert str(error.value).startswith(f"{path}: not valid TOML")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(experiments: Path):
+    (experiments / "mine.toml").write_bytes(b"\xef\xbb\xbf# Few epochs.\n[train]\nepochs = 3\n")
+    assert load("mine").train.epochs == 3
+    assert (description("mine"), header("mine")) == ("Few epochs.", "Few epochs.")
+
+
+def test_what_cannot_be_an_experiment_is_not_listed(experiments: Path, capsys: pytest.CaptureFixture[str]):
+    for name in ("unet", "my exp", ".hidden", "x" * 101):
+        (experiments / f"{name}.toml").write_text("")
+    for folder in ("x.toml", "ladder/y.toml", "mine"):
+        (experiments / folder).mkdir(parents=True)
+    (experiments / "mine/z.toml").write_text("")
+    (experiments / "gone.toml").symlink_to(experiments / "nowhere")
+    assert config.experiment_names() == config.all_experiment_names() == ["unet"]
+    for arguments in (["experiments"], ["experiments", "--all"]):
+        assert command_line.main([*arguments, "--root", str(experiments)]) == 0
+        assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[:2]] == ["experiment", "unet"]
+    with pytest.raises(UserError, match=f"'-' and '_'; rename the file {experiments / 'my exp'}.toml"):
+        load("my exp")
