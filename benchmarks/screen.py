@@ -4,6 +4,10 @@ Each run of a Plackett-Burman design (Plackett and Burman 1946, https://doi.org/
 folds with every factor at its low or at its high level, so that each effect is estimated from all 12 or 24 runs.
 ``table`` compares the runs tile by tile and prints, for each factor, the effect on the score, its standard errors and
 its significance; and for each measure of ``benchmarks.measures`` how steadily it ranks the runs, beside the score.
+
+Where no factor has an effect, at most 5 % of the screens call any of them significant. The error over trainings is
+estimated from the few columns without a factor, so that its factor is Student's quantile (4 columns and 19 factors: 6.7
+in place of 2), and the level is divided by the number of factors (Bonferroni).
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from benchmarks import measures, runs, steadiness
 from benchmarks.runs import Run
@@ -25,6 +30,9 @@ from benchmarks.runs import Run
 HERE = Path(__file__).parent
 GENERATORS = {12: "++-+++---+-", 24: "+++++-+-++--++--+-+----"}
 """First row of the design for each number of runs (Plackett and Burman 1946, tables for N = 12 and N = 24)."""
+
+LEVEL = 0.95
+"""Share of the screens without effects in which no factor is called significant, at least."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,15 @@ class Screen:
         return [*self.common, *(each for own in chosen for each in own), f"train.seed={seed}"]
 
 
+class Limits(NamedTuple):
+    """How many standard errors chance explains in an effect, the largest of all factors' effects."""
+
+    trainings: float
+    """Student's t, since the error is estimated from few columns."""
+    tiles: float
+    """Of the normal distribution, since the tiles are many."""
+
+
 class Effect(NamedTuple):
     """The effect of a factor: the mean score at its high level less that at its low level."""
 
@@ -68,11 +85,12 @@ class Effect(NamedTuple):
     """Standard error over repetitions of the training: from the columns without a factor."""
     tile_error: float
     """Standard error over tiles, from the effects of the single tiles."""
+    limits: Limits
 
     @property
     def significant(self) -> bool:
-        """Whether the effect exceeds twice both errors together."""
-        return abs(self.effect) > 2 * math.hypot(self.error, self.tile_error)
+        """Whether the effect is larger than both errors together explain, each times its own factor."""
+        return abs(self.effect) > math.hypot(self.limits.trainings * self.error, self.limits.tiles * self.tile_error)
 
 
 def design(runs: int = 24) -> np.ndarray:
@@ -98,6 +116,22 @@ def read(path: Path) -> Screen:
     return Screen(tree["experiment"], tuple(tree["common"]), factors, number)
 
 
+def limits(columns: int, factors: int) -> Limits:
+    """The factors of the errors at which 5 % of the screens without effects call a factor significant, or fewer.
+
+    The error over trainings alone would do for this: it also has the tiles' noise in each training. That over tiles is
+    added for effects that a few tiles decide.
+
+    Args:
+        columns: of the design.
+        factors: number of columns that have a factor; all are tried, so the level is divided by their number.
+
+    Reference: Student, "The probable error of a mean", 1908.
+    """
+    level = 1 - (1 - LEVEL) / 2 / factors
+    return Limits(float(stats.t.ppf(level, columns - factors)), float(stats.norm.ppf(level)))
+
+
 def effects(scores: np.ndarray, levels: np.ndarray, names: Sequence[str]) -> list[Effect]:
     """The effect of each factor.
 
@@ -111,7 +145,8 @@ def effects(scores: np.ndarray, levels: np.ndarray, names: Sequence[str]) -> lis
     # Nothing is changed along the columns without a factor: what shows there is the variance of the trainings.
     error = float(np.sqrt(np.mean(means[len(names) :] ** 2)))
     tile_errors = by_tile.std(axis=1, ddof=1) / math.sqrt(scores.shape[1])
-    return [Effect(name, float(means[at]), error, float(tile_errors[at])) for at, name in enumerate(names)]
+    found = limits(levels.shape[1], len(names))
+    return [Effect(name, float(means[at]), error, float(tile_errors[at]), found) for at, name in enumerate(names)]
 
 
 # ---- Runs -----------------------------------------------------------------------------------------------------------
@@ -167,6 +202,12 @@ def table(screen: Screen, options: argparse.Namespace) -> list[str]:
         high = ", ".join(f"`{each}`" for each in factor.high)
         lines.append(f"| {row.name} | {high} | {row.effect:+.4f} | {row.error:.4f} | {row.tile_error:.4f} | {mark} |")
     about = f"{len(scores)} trainings, {scores.shape[1]:,} tiles, mean score {scores.mean():.4f}."
+    columns, by_chance = levels.shape[1], limits(levels.shape[1], len(names))
+    about += (
+        f" Significant: larger than {by_chance.trainings:.1f} standard errors over trainings and {by_chance.tiles:.1f}"
+        f" over tiles, the root of the sum of their squares (Student's t, {columns - len(names)} degrees of freedom,"
+        f" {LEVEL:.0%} for all {len(names)} factors together)."
+    )
     compared = steadiness.table(steadiness.steadiness(values, folds, levels, len(names)))
     return [*lines, "", about, "", *compared]
 

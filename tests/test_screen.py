@@ -71,6 +71,24 @@ def test_known_effects_are_found_and_noise_is_not_significant():
     assert first.error == pytest.approx(0.004 * np.sqrt(2 / 12), rel=0.4)
 
 
+@pytest.mark.parametrize(("number", "factors"), [(24, 19), (12, 8)])
+def test_few_screens_without_effects_call_any_factor_significant(number: int, factors: int):
+    rng, levels, names = np.random.default_rng(0), screen.design(number), [str(each) for each in range(factors)]
+    flagged = 0
+    for _ in range(400):
+        scores = rng.normal(0, 0.01, (number, 1)) + rng.normal(0, 0.1, (number, 100))  # of trainings, of tiles in them
+        flagged += any(each.significant for each in screen.effects(scores, levels, names))
+    assert flagged / 400 < 0.07
+
+
+def test_a_large_effect_is_found_with_few_columns_for_the_error():
+    rng, levels = np.random.default_rng(0), screen.design()
+    noise = rng.normal(0, 0.004, (24, 1)) + rng.normal(0, 0.05, (24, 2000))
+    found = screen.effects(noise + 0.010 * levels[:, :1], levels, [str(each) for each in range(19)])
+    assert [each.significant for each in found] == [True] + [False] * 18
+    assert screen.limits(5, 1) == pytest.approx((2.776, 1.960), abs=0.001)  # of a printed table: 4 degrees, 95 %
+
+
 def options(folder: Path) -> Namespace:
     return Namespace(folder=folder, seeds=[0], archive=Path("tiles.zip"), folds="0,1", jobs=2)
 
@@ -95,7 +113,10 @@ def test_the_table_pairs_tiles_by_id_and_needs_every_run(tmp_path: Path, capsys:
     lines = screen.table(FACTORS, options(tmp_path))
     assert lines[2].startswith(f"| {FACTORS.factors[0].name} | `train.weight_decay=0.1` | +0.1000 | 0.0000 |")
     assert lines[2].endswith("significant |")
-    assert any("24 trainings, 4 tiles" in line for line in lines)
+    (about,) = [line for line in lines if "24 trainings, 4 tiles" in line]
+    known = "Student's t, 4 degrees of freedom, 95% for all 19 factors"
+    assert "Significant: larger than" in about
+    assert known in about
     assert lines[-1].startswith("| score | 4 |")
     (warning,) = capsys.readouterr().err.splitlines()
     assert warning.startswith("run-00-seed0, run-01-seed0")
