@@ -13,6 +13,7 @@ from pipeline import config
 
 SETTINGS = lengths.read(lengths.HERE / "lengths.toml")
 NAMES = ["a", "b", "c", "d"]
+FOLDS = np.arange(2000) % 5
 
 
 def made_up(*quality: float, seeds: int = 1, noise: float = 0.05, tiles: int = 2000) -> np.ndarray:
@@ -28,7 +29,7 @@ def rows(lines: list[str]) -> dict[str, list[str]]:
 
 def test_a_ranking_that_holds_is_said_to_hold():
     found = lengths.compared(
-        made_up(0.70, 0.71, 0.69, 0.70), made_up(0.74, 0.75, 0.73, 0.74, noise=0.04), NAMES, (48, 200)
+        made_up(0.70, 0.71, 0.69, 0.70), made_up(0.74, 0.75, 0.73, 0.74, noise=0.04), FOLDS, NAMES, (48, 200)
     )
     assert "The ranking at 48 epochs holds at 200 wherever it is clear" in found[-1]
     table = rows(found)
@@ -40,7 +41,7 @@ def test_a_ranking_that_holds_is_said_to_hold():
 
 
 def test_a_ranking_that_is_reversed_is_said_not_to_hold():
-    found = lengths.compared(made_up(0.70, 0.71, 0.69, 0.70), made_up(0.74, 0.73, 0.72, 0.74), NAMES, (48, 200))
+    found = lengths.compared(made_up(0.70, 0.71, 0.69, 0.70), made_up(0.74, 0.73, 0.72, 0.74), FOLDS, NAMES, (48, 200))
     assert "The ranking at 48 epochs does not hold at 200" in found[-1]
     table = rows(found)
     assert table["a - b"][-1] == "reversed"
@@ -48,21 +49,52 @@ def test_a_ranking_that_is_reversed_is_said_not_to_hold():
 
 
 def test_a_difference_that_appears_with_length_is_a_change_and_no_reversal():
-    found = lengths.compared(made_up(0.70, 0.70), made_up(0.74, 0.76), NAMES[:2], (48, 200))
+    found = lengths.compared(made_up(0.70, 0.70), made_up(0.74, 0.76), FOLDS, NAMES[:2], (48, 200))
     assert rows(found)["a - b"][-1] == "changed"
     assert "no clear order is reversed" in found[-1]
-    found = lengths.compared(made_up(0.70, 0.70), made_up(0.74, 0.74), NAMES[:2], (48, 200))
+    found = lengths.compared(made_up(0.70, 0.70), made_up(0.74, 0.74), FOLDS, NAMES[:2], (48, 200))
     assert "No pair differs by more than its error" in found[-1]
 
 
 def test_differences_are_paired_and_their_error_covers_tiles_and_seeds():
-    values = made_up(0.7, 0.71)
-    one = lengths.difference(values[1] - values[0])
+    values, fold = made_up(0.7, 0.71), np.zeros(2000)
+    one = lengths.difference(values[1] - values[0], fold)
     assert one.mean == pytest.approx(0.01, abs=0.004)
     # That of the noise in both; the hardness of the tiles, which they share, is not in it.
     assert one.error == pytest.approx(0.05 * np.sqrt(2 / 2000), rel=0.1)
     shifted = np.stack([values[1, 0] - values[0, 0], values[1, 0] - values[0, 0] + 0.04])
-    assert lengths.difference(shifted).error == pytest.approx(0.02, rel=0.05)
+    assert lengths.difference(shifted, fold).error == pytest.approx(0.02, rel=0.05)
+
+
+def test_each_fold_is_a_training_of_its_own():
+    values, fold = made_up(0.7, 0.71), np.arange(2000) % 4
+    shifted = values[1] - values[0] + np.array([-0.03, -0.01, 0.01, 0.03])[fold]
+    found = lengths.difference(shifted, fold)
+    assert found.error == pytest.approx(np.std([-0.03, -0.01, 0.01, 0.03], ddof=1) / 2, rel=0.1)
+    assert found.margin == pytest.approx(3.182 * found.error, rel=0.001)  # of a printed table: 3 degrees, 95 %
+    assert lengths.difference(shifted, fold, pairs=6).margin > 1.5 * found.margin
+
+
+@pytest.mark.parametrize(("seeds", "folds"), [(1, 5), (3, 2)])
+def test_settings_that_do_not_differ_are_undecided(seeds: int, folds: int):
+    rng, fold, decided = np.random.default_rng(0), np.arange(300) % folds, 0
+    for _ in range(300):
+        trained = rng.normal(0, 0.019, (2, 4, seeds, folds))[..., fold]
+        short, long = trained + rng.normal(0, 0.1, (2, 4, seeds, 300))
+        decided += "No pair differs by more" not in lengths.compared(short, long, fold, NAMES, (48, 200))[-1]
+    assert decided / 300 < 0.08
+
+
+def test_fewer_than_three_trainings_decide_nothing():
+    short, long, fold = made_up(0.70, 0.80), made_up(0.74, 0.64), np.arange(2000) % 2
+    found = lengths.compared(short, long, fold, NAMES[:2], (48, 200))
+    assert rows(found)["a - b"][-1] == "undecided"
+    assert found[-1] == (
+        "Undecided: a setting has 2 of 3 trainings or more; add folds or --seeds"
+        " (pairs: 0 same, 1 undecided, 0 changed, 0 reversed)."
+    )
+    found = lengths.compared(short, long, np.arange(2000) % 3, NAMES[:2], (48, 200))
+    assert rows(found)["a - b"][-1] == "reversed"
 
 
 def test_the_runs_have_valid_settings_that_differ(tmp_path: Path):
