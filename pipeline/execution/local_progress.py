@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pipeline.execution.first_estimate import FirstEstimate
-from pipeline.execution.messages import epoch_line, estimate_line, resumed_line, reused_line
+from pipeline.execution.messages import epoch_line, estimate_line, resumed_line, reused_line, unusable_line
 from pipeline.execution.progress_page import ProgressPage
 from pipeline.execution.task import TrainTask
-from pipeline.system.progress import Epoch, FoldCallback, Progress, echo
+from pipeline.system.progress import Epoch, FoldCallback, Progress, echo, short_path
 
 
 class LocalProgress(FoldCallback):
@@ -37,6 +39,9 @@ class LocalProgress(FoldCallback):
 
     def resumed(self, fold: int, done: int) -> None:
         echo(resumed_line(fold, done, self._epochs))
+
+    def unusable(self, fold: int, kept: Path) -> None:
+        echo(unusable_line(f"fold {fold}", short_path(kept)))
 
     def reused(self, fold: int, experiment: str) -> None:
         echo(reused_line(fold, experiment))

@@ -27,6 +27,11 @@ def resumed_line(fold: int, done: int, epochs: int) -> str:
     return f"fold {fold}: resumes after epoch {done} of {epochs}"
 
 
+def unusable_line(name: str, kept: str) -> str:
+    """The backup of a fold, or of the pretraining, cannot be used."""
+    return f"{name}: its backup is damaged or does not fit, and it starts again; kept until it is trained: {kept}"
+
+
 def reused_line(fold: int, experiment: str) -> str:
     """A fold's weights were copied from another experiment."""
     return f"fold {fold}: experiment {experiment} has trained the same network; taken from there"

@@ -6,6 +6,7 @@ import multiprocessing
 import time
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pipeline import artifacts
@@ -13,6 +14,7 @@ from pipeline.artifacts import remove_backup
 from pipeline.config import UserError
 from pipeline.execution.backend import load_fold_module
 from pipeline.execution.memory import naming_batch_size
+from pipeline.execution.messages import unusable_line
 from pipeline.execution.task import PretrainTask
 from pipeline.execution.workers import terminated_on_error, workers
 from pipeline.system import machine
@@ -91,6 +93,9 @@ class _Shown(PretrainingCallback):
     def resumed(self, views: int, total: int) -> None:
         self._resumed = views
         echo(f"pretrain: resumes after {views:,} of {total:,} views")
+
+    def unusable(self, kept: Path) -> None:
+        echo(unusable_line("pretrain", short_path(kept)))
 
     def views(self, views: int, total: int) -> None:
         if self._progress is None:

@@ -149,6 +149,9 @@ class PretrainingCallback:
     def resumed(self, views: int, total: int) -> None:
         """Pretraining resumes after so many of all views."""
 
+    def unusable(self, kept: Path) -> None:
+        """The state of an interrupted run cannot be used; it is kept in a file, and pretraining starts again."""
+
     def views(self, views: int, total: int) -> None:
         """So many of all views are done."""
 
@@ -161,6 +164,9 @@ class FoldCallback:
 
     def resumed(self, fold: int, done: int) -> None:
         """Training resumes after ``done`` epochs of an interrupted run."""
+
+    def unusable(self, fold: int, kept: Path) -> None:
+        """The state of an interrupted run cannot be used; it is kept in a file, and training starts again."""
 
     def reused(self, fold: int, experiment: str) -> None:
         """The weights were copied from another experiment that had trained the same network."""

@@ -2,7 +2,8 @@
 
 After each epoch the whole state is written: weights, batch norm statistics, the random state of dropout, the
 optimizer's moments and step, averages of the weights, and the history. It is one file of plain NumPy arrays that is
-replaced atomically: no pickle, no code, the same on every backend.
+replaced atomically: no pickle, no code, the same on every backend and in every precision, except that float16 adds the
+scale of the loss.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
 )
 """What NumPy and ``zipfile`` raise for a damaged file: wrong size, compression method, header or checksum."""
+
+
+LOSS_SCALE = 4
+"""Variables of Keras' loss scaling: iteration, learning rate, steps since the last change, scale."""
+UNUSABLE = "unusable-"
+"""Prefix of the files of a state that could not be used."""
 
 
 class Checkpoint:
@@ -89,8 +96,24 @@ class Checkpoint:
         with np.load(self.best_path(epoch), allow_pickle=False) as arrays:
             return [arrays[name] for name in sorted(arrays.files)]
 
+    def set_aside(self) -> Path | None:
+        """Rename the files of a state that cannot be used, so that the next epoch does not overwrite them.
+
+        Returns:
+            The renamed state, or None where there is none. It stays until the training is done.
+        """
+        state = self.folder / STATE
+        if not state.is_file():
+            return None
+        for path in (*self.folder.glob("best-*.npz"), state):  # the state last: until then they belong to it
+            path.replace(path.with_name(UNUSABLE + path.name))
+        return state.with_name(UNUSABLE + STATE)
+
     def restore(self, model: keras.Model) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
         """Restore the saved state of a model and its optimizer, which must be built.
+
+        The training may have been started in another precision. Where only one of the two scales the loss, its scale
+        starts anew.
 
         Returns:
             The history of the epochs that are done, and the saved average of the weights. Both are empty, and the model
@@ -99,14 +122,22 @@ class Checkpoint:
         Raises:
             OSError: the disk failed. The files may be intact; starting again would lose hours of training.
         """
-        variables = _variables(model)
+        variables, scale = _variables(model), _loss_scale(model)
         with _damage_suppressed():
             with np.load(self.folder / STATE, allow_pickle=False) as arrays:
                 about = json.loads(arrays["about"].tobytes())
-                if about["identity"] != self._identity or len(arrays.files) != len(variables) + about["averages"] + 1:
+                if about["identity"] != self._identity:
                     return [], []
-                values = [arrays[f"{index:05d}"] for index in range(len(variables))]
+                stored = len(arrays.files) - about["averages"] - 1
+                values = [arrays[f"{index:05d}"] for index in range(stored)]
                 average = [arrays[f"average-{index:05d}"] for index in range(about["averages"])]
+            if stored == len(variables) + LOSS_SCALE and not scale:
+                at = len(variables) - len(model.optimizer.variables)
+                del values[at : at + LOSS_SCALE]
+            elif stored == len(variables) - LOSS_SCALE and scale:
+                variables = [variable for variable in variables if id(variable) not in scale]
+            if len(values) != len(variables):
+                return [], []
             if any(tuple(variable.shape) != value.shape for variable, value in zip(variables, values, strict=True)):
                 return [], []
             for epoch in about["best_epochs"]:
@@ -154,6 +185,14 @@ def _variables(model: keras.Model) -> list[keras.Variable]:
     # ``model.variables`` includes the random state of dropout, ``model.weights`` does not.
     metrics = {id(variable) for variable in model.metrics_variables}
     return [variable for variable in model.variables if id(variable) not in metrics] + list(model.optimizer.variables)
+
+
+def _loss_scale(model: keras.Model) -> set[int]:
+    """Ids of the variables that float16's loss scaling adds before those of the optimizer; empty without it."""
+    inner = getattr(model.optimizer, "inner_optimizer", None)
+    if inner is None:
+        return set()
+    return {id(variable) for variable in model.optimizer.variables} - {id(variable) for variable in inner.variables}
 
 
 def _to_numpy(variable: keras.Variable) -> np.ndarray:

@@ -84,6 +84,8 @@ class TrainingLoop:
         self._average = StochasticAverage(self._train, mean)
         if self._history:
             self._run.callback.resumed(self._run.fold, len(self._history))
+        elif (kept := self._checkpoint.set_aside()) is not None:
+            self._run.callback.unusable(self._run.fold, kept)
         return self._history
 
     def _train_epoch(self, epoch: int) -> dict[str, Any]:

@@ -110,6 +110,8 @@ def _train(run: PretrainingRun, model: keras.Model, batches: MaskedBatches) -> H
     history, _ = checkpoint.restore(model)
     if history:
         run.callback.resumed(history[-1]["views"], batches.total)
+    elif (kept := checkpoint.set_aside()) is not None:
+        run.callback.unusable(kept)
     for epoch in range(len(history), batches.epochs):
         started, cpu_started = time.monotonic(), time.process_time()
         batches.start(epoch)

@@ -77,9 +77,14 @@ class Killer(FoldCallback):
     def __init__(self, epoch: int, step: int | None) -> None:
         self._at = (epoch, step)
         self.resumed_after: int | None = None
+        self.kept: Path | None = None
+        """A state that could not be used."""
 
     def resumed(self, fold: int, done: int) -> None:
         self.resumed_after = done
+
+    def unusable(self, fold: int, kept: Path) -> None:
+        self.kept = kept
 
     def step(self, fold: int, epoch: int, step: int, steps: int) -> None:
         if (epoch, step) == self._at:

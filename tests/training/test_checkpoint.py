@@ -22,12 +22,14 @@ FLIPS = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 """Bits of each file that are flipped, one at a time."""
 
 
-def network(answers: int = 1, optimizer: str = "adam") -> keras.Model:
+def network(answers: int = 1, optimizer: str = "adam", precision: str = "float32") -> keras.Model:
     """A compiled network with every kind of state: weights, batch statistics, random state, moments."""
-    layers = keras.layers
+    layers, before = keras.layers, keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
     model = keras.Sequential(
         [keras.Input((2,)), layers.Dense(3), layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(answers)]
     )
+    keras.config.set_dtype_policy(before)
     model.compile(optimizer=optimizer, loss="mse")
     model.optimizer.build(model.trainable_variables)
     return model
@@ -79,6 +81,50 @@ def test_a_restored_training_continues_as_the_original(tmp_path: Path):
     kept.restore(again)
     train(again, 3)
     assert same(state(again), state(whole))
+
+
+def unscaled(model: keras.Model) -> list[np.ndarray]:
+    """``state`` without the scale of the loss."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    whole, own = state(model), len(model.optimizer.variables)
+    return whole[:-own] + whole[len(whole) - len(optimizer.variables) :]
+
+
+@pytest.mark.parametrize("precisions", [("mixed_bfloat16", "mixed_float16"), ("mixed_float16", "float32")])
+def test_a_training_continues_in_another_precision(tmp_path: Path, precisions: tuple[str, str]):
+    before, after = (network(precision=each) for each in precisions)
+    assert len(state(after)) - len(state(before)) in (checkpoint.LOSS_SCALE, -checkpoint.LOSS_SCALE)
+    kept = Checkpoint(tmp_path, "x")
+    train(before, 20)
+    kept.save(before, HISTORY, best_epochs=[], average=AVERAGE)
+    history, average = kept.restore(after)
+    assert history == HISTORY
+    assert same(average, AVERAGE)
+    assert same(unscaled(after), unscaled(before))
+    if precisions[1] == "mixed_float16":
+        assert float(after.optimizer.dynamic_scale) == after.optimizer.initial_scale
+    train(after, 20)  # the first steps in float16 are left out, until the scale is small enough
+    assert int(after.optimizer.iterations) > int(before.optimizer.iterations)
+
+
+def test_the_scale_of_the_loss_is_restored_where_both_have_one(tmp_path: Path):
+    whole, again = network(precision="mixed_float16"), network(precision="mixed_float16")
+    whole.optimizer.dynamic_scale.assign(256.0)
+    Checkpoint(tmp_path, "x").save(whole, HISTORY, best_epochs=[])
+    assert Checkpoint(tmp_path, "x").restore(again)[0] == HISTORY
+    assert same(state(again), state(whole))
+
+
+def test_a_state_that_is_set_aside_is_not_overwritten(tmp_path: Path):
+    assert Checkpoint(tmp_path, "x").set_aside() is None
+    saved(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    kept = Checkpoint(tmp_path, "x")
+    assert kept.set_aside() == tmp_path / "unusable-state.npz"
+    assert kept.set_aside() is None
+    kept.save(network(), HISTORY[:1], best_epochs=[])
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name != STATE}
+    assert after == {f"unusable-{name}": content for name, content in before.items()}
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,13 @@ def test_a_damaged_backup_is_not_used(killed_after_two_epochs: Path, tmp_path: P
     shutil.copytree(killed_after_two_epochs, folder)
     state = folder / "backup-x" / "state.npz"
     state.write_bytes(state.read_bytes()[:-2000])  # other damage: tests/training/test_checkpoint.py
-    assert killed(folder, at=(0, 1)) is None
+    damaged, killer = state.read_bytes(), Killer(1, None)
+    with pytest.raises(KilledError):
+        train_fold(folder, callback=killer)
+    assert killer.resumed_after is None
+    assert killer.kept == state.with_name("unusable-state.npz")
+    assert killer.kept.read_bytes() == damaged
+    assert killed(folder, at=(1, 1)) == 1
 
 
 # ---- Depths ---------------------------------------------------------------------------------------------------------

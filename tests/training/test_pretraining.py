@@ -53,6 +53,9 @@ class Events(PretrainingCallback):
     def resumed(self, views: int, total: int) -> None:
         self.events.append(("resumed", views, total))
 
+    def unusable(self, kept: Path) -> None:
+        self.events.append(("unusable", kept))
+
     def views(self, views: int, total: int) -> None:
         self.events.append(("views", views, total))
         if views == self._last and self._folder is not None and self._copy is not None:
@@ -109,6 +112,16 @@ def test_a_killed_run_resumes_and_ends_as_an_uninterrupted_one(runs: Path):
     pretrain(runs / "killed", callback=events)
     assert events.events[:2] == [("resumed", 32, 96), ("views", 48, 96)]
     assert_same_pretraining(runs / "whole", runs / "killed")
+
+
+def test_a_backup_that_cannot_be_used_is_kept_and_reported(tmp_path: Path):
+    backup = tmp_path / "backup-x"
+    backup.mkdir()
+    (backup / "state.npz").write_bytes(b"damaged")
+    events = Events()
+    pretrain(tmp_path, "pretrain.views=32", callback=events)
+    assert events.events[0] == ("unusable", backup / "unusable-state.npz")
+    assert (backup / "unusable-state.npz").read_bytes() == b"damaged"
 
 
 def test_the_loss_counts_masked_pixels_only(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.artifacts import Freshness
 from pipeline.execution.first_estimate import FirstEstimate
-from pipeline.execution.messages import epoch_line, estimate_line, resumed_line, reused_line
+from pipeline.execution.messages import epoch_line, estimate_line, resumed_line, reused_line, unusable_line
 from pipeline.execution.progress_page import ProgressPage
 from pipeline.execution.ray.chunks import count_test_tiles
 from pipeline.execution.ray.jobs import Job
@@ -116,6 +116,8 @@ class TrainingDisplay(Display):
             # Epochs of an earlier worker do not count for the pace.
             self._before[job.number] = value
             self.line(job, resumed_line(fold, value, self._epochs[job.number]))
+        elif kind == "unusable":
+            self.line(job, unusable_line(f"fold {fold}", value))
         elif kind == "reused":
             self.line(job, reused_line(fold, value))
         elif kind == "step":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pipeline.execution.ray.jobs import Job, TaskContext
@@ -56,6 +57,9 @@ class RemoteCallback(FoldCallback):
 
     def resumed(self, fold: int, done: int) -> None:
         self.send("resumed", done)
+
+    def unusable(self, fold: int, kept: Path) -> None:
+        self.send("unusable", str(kept))
 
     def reused(self, fold: int, experiment: str) -> None:
         self.send("reused", experiment)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.artifacts import Freshness
+from pipeline.execution.local_progress import LocalProgress
 from pipeline.execution.ray.display import TrainingDisplay
 from pipeline.execution.ray.jobs import Job
 from pipeline.execution.ray.resources import TaskResources
 from pipeline.stages import Context, train
 from pipeline.system.progress import Epoch
 from tests.system.test_progress import Clock
+
+
+def test_a_backup_that_cannot_be_used_is_one_line_here_and_on_other_machines(
+    context: Context, capsys: pytest.CaptureFixture[str]
+):
+    job = Job(0, train.task(context.layout, 0), {})
+    with TrainingDisplay([job], TaskResources(1, 0, 1), Freshness(), False, {}) as display:
+        display.show(job, "unusable", "backup-x/unusable-state.npz")
+    LocalProgress(job.task, 0, 1).unusable(0, Path.cwd() / "backup-x/unusable-state.npz")
+    line = "fold 0: its backup is damaged or does not fit, and it starts again; kept until it is trained: "
+    printed = capsys.readouterr().out
+    assert printed.count(f"{line}backup-x/unusable-state.npz") == 2
 
 
 def test_epochs_on_other_machines_reach_the_page_without_their_files(
