@@ -46,6 +46,7 @@ class Prepared(Result, frozen=True, kw_only=True):
 class Trained(Result, frozen=True, kw_only=True):
     epochs: Natural
     best_epoch: Natural
+    """Of those that are kept, the one with the best score."""
     kept_epochs: Annotated[list[Natural], Meta(min_length=1)] | UnsetType = UNSET
     seconds: Number
     cpu_seconds: Number | UnsetType = UNSET

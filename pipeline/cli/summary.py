@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.config import CHECKOUT, ROOT, SCRIPT
 from pipeline.config.datasets import DEFAULT_DATASET, DEMO, dataset
 from pipeline.reporting import checks
+from pipeline.reporting.settings import marked_epoch
 from pipeline.stages import Context, report, submit, train, validate
 from pipeline.system.progress import echo, format_duration, short_path
 
@@ -44,7 +45,7 @@ def trained(context: Context) -> None:
     """After training: a line per fold, the cross-fitted score, and the next step."""
     layout, freshness = context.layout, context.freshness
     echo("")
-    echo("  fold   tiles   epochs   best    at 0.5      IoU    empty      time")
+    echo(f"  fold   tiles   epochs   {marked_epoch(layout.settings.train)}    at 0.5      IoU    empty      time")
     for fold in context.folds:
         fitted = freshness.manifest(train.trained(layout, fold))
         found = freshness.manifest(train.out_of_fold(layout, fold))

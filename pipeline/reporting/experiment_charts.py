@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.reporting import figures, pages
 from pipeline.reporting.experiment import Experiment
-from pipeline.reporting.settings import late_epoch
+from pipeline.reporting.settings import late_epoch, marked_epoch
 from pipeline.scoring import thresholding
 
 CURVE = np.linspace(0.05, 0.95, 46)
@@ -23,12 +23,13 @@ def learning_curves(experiment: Experiment) -> Drawings:
     if not histories:
         return []
     late = late_epoch(experiment.settings.train, max(map(len, histories.values())))
-    best = {fold: trained["best_epoch"] for fold, trained in experiment.training.items()}
+    marked = {fold: trained["best_epoch"] for fold, trained in experiment.training.items()}
     curve = figures.learning_curve
-    score = curve(histories, "score", "score at 0.5", best, late, experiment.nothing)
+    score = curve(histories, "score", "score at 0.5", marked, late, experiment.nothing)
     note = "; dashed: the loss changes" if late else ""
+    star = f"{marked_epoch(experiment.settings.train)} epoch"
     return [
-        pages.drawing(score, f"score on the fold's validation tiles at 0.5; star: best epoch{note}"),
+        pages.drawing(score, f"score on the fold's validation tiles at 0.5; star: {star}{note}"),
         pages.drawing(curve(histories, "loss", "training loss", None, late), f"training loss{note}"),
         pages.drawing(curve(histories, "learning_rate", "learning rate"), "learning rate"),
     ]

@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.config import as_dict
 from pipeline.reporting import checks, experiment_charts, galleries, groups, pages, tile_images
 from pipeline.reporting.experiment import Experiment
-from pipeline.reporting.settings import changed_rows
+from pipeline.reporting.settings import changed_rows, marked_epoch
 from pipeline.scoring import metric
 from pipeline.scoring.postprocess import PostProcessing
 
@@ -126,7 +126,7 @@ def fold_row(experiment: Experiment, fold: int) -> dict[str, Any]:
         return row
     trained = experiment.training.get(fold, {})
     return row | {
-        "best epoch": trained.get("best_epoch"),
+        f"{marked_epoch(experiment.settings.train)} epoch": trained.get("best_epoch"),
         "epochs": trained.get("epochs"),
         "minutes": round(trained["seconds"] / 60, 1) if trained else None,
     }

@@ -50,7 +50,7 @@ def learning_curve(
         histories: rows of each fold's ``history.csv``.
         key: the column.
         label: of the vertical axis.
-        best: best epoch of each fold, marked by a star.
+        best: epoch of each fold that is marked by a star.
         late: the first epoch with the late loss.
         nothing: score of predicting nothing.
     """

@@ -33,7 +33,7 @@ def artifact(layout: Layout, folds: Iterable[int]) -> Artifact:
             *of_members(layout, lambda member: [train.out_of_fold(member, fold) for fold in folds]),
             *mosaic.inputs_of_rules(layout),
         ),
-        version=4,
+        version=5,
         lock_wait=600.0,
     )
 

@@ -122,6 +122,15 @@ def test_a_fold_without_a_training_has_no_epochs(experiment: Experiment):
     assert (row["best epoch"], row["epochs"], row["minutes"]) == (None, None, None)
 
 
+def test_a_last_epoch_that_is_kept_is_not_called_the_best(experiment: Experiment):
+    last = replace(experiment, settings=config.load("unet", ["train.keep=last"]))
+    for shown, name, other in ((experiment, "best epoch", "kept epoch"), (last, "kept epoch", "best epoch")):
+        page = experiment_page.page(shown)
+        assert experiment_page.fold_row(shown, 0)[name] == 3
+        assert f"star: {name}" in page
+        assert other not in page
+
+
 def test_the_page_of_a_blend_lists_members_and_no_training(experiment: Experiment):
     result = {**experiment.result, "votes": {"demo": 1, "unet": 3}}
     members = {"demo": 0.5, "unet": None}
