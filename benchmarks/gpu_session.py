@@ -1,7 +1,8 @@
 """Train an experiment on a machine that is lent for minutes: ``python -m benchmarks.gpu_session --folder results ...``.
 
-Measures how long an epoch takes there, chooses the largest number of epochs for which all folds fit into the time, so
-that the learning rate reaches its end, and trains the folds by the ordinary command. It ends in time, with exit
+Pretrains first where the experiment does. Measures how long an epoch takes there, chooses the largest number of epochs
+for which all folds fit into the time that is left, so that the learning rate reaches its end, and trains the folds by
+the ordinary command. It ends in time, with exit
 status 0 also where something is left. The same command continues: the number of epochs is kept in ``--work``, on the
 machine's own disk, with everything that a training needs. Results go to ``--folder``, in a few files.
 """
@@ -19,6 +20,7 @@ import time
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 STARTED = time.monotonic()
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -33,7 +35,7 @@ from pipeline.config import UserError  # noqa: E402
 from pipeline.config.datasets import DEMO, TGS  # noqa: E402
 from pipeline.road.request import requested_folds  # noqa: E402
 from pipeline.road.select import parse_folds  # noqa: E402
-from pipeline.stages import train, validate  # noqa: E402
+from pipeline.stages import pretrain, train, validate  # noqa: E402
 from pipeline.system import machine  # noqa: E402
 from pipeline.system.progress import echo, fold_names, format_duration  # noqa: E402
 
@@ -58,7 +60,7 @@ class Session:
         default = Path(tempfile.gettempdir()) / f"gpu-session-{options.experiment}-{identity}"
         self.work: Path = options.work or default
         self.kept = self.work / "session.json"
-        """The number of epochs, for the calls after the first."""
+        """The number of epochs, or the seconds of calls that ended in the pretraining, for the calls after."""
 
     def _assignments(self) -> list[str]:
         return [each for text in self._options.set for each in config.split_assignments(text)]
@@ -92,8 +94,9 @@ class Session:
 
     def epochs(self) -> int:
         """The number of epochs: the one that was chosen before, that of ``--epochs``, or the largest that fits."""
-        if self.kept.is_file():
-            chosen = int(json.loads(self.kept.read_text(encoding="utf-8"))["epochs"])
+        known = self._known()
+        if "epochs" in known:
+            chosen = int(known["epochs"])
             echo(f"session: continues with {chosen} epochs in {self.work}")
             return chosen
         found: dict[str, object] = {"experiment": self._options.experiment, "folds": self.folds}
@@ -105,6 +108,22 @@ class Session:
         self.kept.write_text(json.dumps(found | {"epochs": chosen}) + "\n", encoding="utf-8")
         return chosen
 
+    def _known(self) -> dict[str, Any]:
+        """What calls before have kept."""
+        return json.loads(self.kept.read_text(encoding="utf-8")) if self.kept.is_file() else {}
+
+    def pretrain(self) -> int | None:
+        """Make the pretrained network, if the folds start from one; the status as of ``pipeline``."""
+        layout = self.layout(self.settings.train.epochs)
+        if not pretrain.is_used(layout) or Freshness().state(pretrain.artifact(layout)).done:
+            return 0
+        status = self.pipeline("pretrain")
+        if status is None:
+            known = self._known()
+            spent = known.get("spent_seconds", 0.0) + 60 * self._options.minutes - self.left()
+            self.kept.write_text(json.dumps(known | {"spent_seconds": round(spent, 1)}) + "\n", encoding="utf-8")
+        return status
+
     def _pace(self) -> Pace:
         layout = self.layout(self.settings.train.epochs)
         measured = pace.measure(
@@ -115,7 +134,8 @@ class Session:
         return measured
 
     def _fitting(self, measured: Pace) -> int:
-        seconds = self.left() - STOP + 60 * max(0.0, (self._options.in_all or 0) - self._options.minutes)
+        later = 60 * ((self._options.in_all or 0) - self._options.minutes) - self._known().get("spent_seconds", 0.0)
+        seconds = self.left() - STOP + max(0.0, later)
         chosen = pace.epochs_that_fit(measured, seconds, len(self.folds), self._options.jobs, FINISH)
         about = f"{fold_names(self.folds)}, {self._options.jobs} at once, in {format_duration(seconds)}"
         if not chosen:
@@ -213,6 +233,11 @@ def main(arguments: Sequence[str] | None = None, began: float | None = None) -> 
         session.work.mkdir(parents=True, exist_ok=True)
         if session.pipeline("split"):
             return 2
+        if status := session.pretrain():
+            return 2
+        if status is None:
+            echo("session: left: the pretraining, and all folds; the same command continues")
+            return 0
         epochs = session.epochs()
         layout = session.layout(epochs)
         status = session.pipeline("train", f"train.epochs={epochs}")

@@ -44,11 +44,12 @@ class Session:
         self.measured = 0
         self.pace = Pace(1.0, 10.0)
         self.train: Callable[[], int | None] = lambda: 0
+        self.pretrain: Callable[[], int | None] = lambda: 0
         shutil.copytree(finished / "data", self.work / "data")
 
         def pipeline(session: gpu_session.Session, stage: str, *assignments: str) -> int | None:
             self.commands.append((stage, *assignments))
-            return self.train() if stage == "train" else 0
+            return {"train": self.train, "pretrain": self.pretrain}.get(stage, lambda: 0)()
 
         def measure(tasks: list[TrainTask], jobs: int, longest: float) -> Pace:
             assert [task.fold for task in tasks] == [0, 1]
@@ -136,6 +137,47 @@ def test_a_training_that_is_stopped_in_time_is_no_failure_and_one_that_fails_is(
     session.train = lambda: 2
     assert session("--epochs", "3") == 2
     assert (session.folder / "results.zip").is_file()
+
+
+PRETRAINED = ["--set", "train.pretrain=masked"]
+
+
+def test_the_pretraining_comes_first_and_its_time_counts(session: Session, monkeypatch: pytest.MonkeyPatch):
+    now = time.monotonic()
+    monkeypatch.setattr(gpu_session.time, "monotonic", lambda: now)
+
+    def pretrain() -> int:
+        nonlocal now
+        now += 100
+        return 0
+
+    session.pretrain = pretrain
+    assert session("--minutes", "10", *PRETRAINED) == 0
+    expected = int(((1 - pace.MARGIN) * (500 - gpu_session.STOP) - gpu_session.FINISH - 20) / 2)
+    train = ("train", f"train.epochs={expected}")
+    assert session.commands == [("split",), ("pretrain",), train]
+
+
+def test_a_pretraining_that_is_stopped_continues_in_the_next_call_and_what_it_took_counts(
+    session: Session, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    now = time.monotonic()
+    monkeypatch.setattr(gpu_session.time, "monotonic", lambda: now)
+
+    def stopped() -> None:
+        nonlocal now
+        now += 588
+
+    session.pretrain = stopped
+    assert session("--minutes", "10", "--in-all", "30", *PRETRAINED) == 0
+    assert session.commands == [("split",), ("pretrain",)]
+    assert "left: the pretraining, and all folds; the same command continues" in capsys.readouterr().out
+    session.pretrain = lambda: 0
+    assert session("--minutes", "10", "--in-all", "30", *PRETRAINED) == 0
+    expected = int(((1 - pace.MARGIN) * (1800 - 588 - gpu_session.STOP) - gpu_session.FINISH - 20) / 2)
+    assert session.commands[2:] == [("split",), ("pretrain",), ("train", f"train.epochs={expected}")]
+    session.pretrain = lambda: 2
+    assert session("--minutes", "10", *PRETRAINED) == 2
 
 
 def test_a_mistake_is_one_line(session: Session, capsys: pytest.CaptureFixture[str]):
