@@ -39,6 +39,13 @@ def copies(images: np.ndarray) -> np.ndarray:
     return np.array([first.setdefault(digest, index) for index, digest in enumerate(digests)], np.int64)
 
 
+def originals(images: np.ndarray) -> np.ndarray:
+    """As ``copies``, but tiles of one grey value are no copies: they look alike wherever they were cut."""
+    found = copies(images)
+    constant = images.min(axis=(1, 2)) == images.max(axis=(1, 2))
+    return np.where(constant, np.arange(len(images)), found)
+
+
 def near_duplicates(images: np.ndarray, min_correlation: float = MIN_CORRELATION) -> Similar:
     """Pair each tile with the one that is most similar to it, and keep the pairs with a high correlation.
 

@@ -26,7 +26,7 @@ class Sections:
     """For each axis, (m,) bool: pairs that agree with the places; the others contradict more certain ones."""
 
 
-def assemble(pairs: dict[str, Pairs], count: int) -> Sections:
+def assemble(pairs: dict[str, Pairs], count: int, originals: np.ndarray | None = None) -> Sections:
     """Put tiles together, the most certain pairs first.
 
     A pair is left out where more certain ones have put its tiles elsewhere in the same section, or where two tiles
@@ -35,9 +35,13 @@ def assemble(pairs: dict[str, Pairs], count: int) -> Sections:
     Args:
         pairs: for each axis, ``vertical`` and ``horizontal``; indices below ``count``.
         count: number of tiles, n.
+        originals: (n,) int64, index of the tile of which each one is a copy, its own for all others. No copy is in
+            a pair; copies get the place of their original.
     """
-    section, place = np.arange(count), np.zeros((count, 2), np.int64)
-    members = {index: [index] for index in range(count)}
+    section, place = np.arange(count) if originals is None else originals.copy(), np.zeros((count, 2), np.int64)
+    members: dict[int, list[int]] = {}
+    for index, original in enumerate(section.tolist()):
+        members.setdefault(original, []).append(index)
     used = {axis: np.zeros(len(found.ratio), bool) for axis, found in pairs.items()}
     order = sorted(
         (float(ratio), axis, index) for axis, found in pairs.items() for index, ratio in enumerate(found.ratio)

@@ -62,7 +62,7 @@ def draw(images: np.ndarray, masks: np.ndarray, sections: Sections) -> bytes:
     for place in places:
         tiles = np.flatnonzero(sections.section == place.number)
         at = canvas[header + place.y + CAPTION :, place.x :][: place.rows * (side + 2), : place.columns * (side + 2)]
-        for tile in tiles:
+        for tile in tiles[::-1]:  # copies have one place; a labelled one is seen
             row, column = int(sections.row[tile]), int(sections.column[tile])
             if row < place.rows and column < place.columns:
                 cell = at[row * (side + 2) :, column * (side + 2) :][: side + 2, : side + 2]

@@ -37,8 +37,8 @@ def make(context: Context) -> None:
     """Fill ``data/<dataset>/mosaic``."""
     import numpy as np
 
-    from pipeline.data import sections, tiles
-    from pipeline.data.mosaic import find_pairs
+    from pipeline.data import duplicates, sections, tiles
+    from pipeline.data.mosaic import Pairs, find_pairs
     from pipeline.data.section_tables import write_pairs, write_sections
     from pipeline.reporting import section_picture
     from pipeline.system import disk
@@ -49,8 +49,13 @@ def make(context: Context) -> None:
         store = tiles.load(layout.tiles_folder)
         images = np.concatenate([store.train_images, store.test_images])
         ratio = layout.settings.split.mosaic_ratio
-        pairs = {axis: find_pairs(images, axis, ratio) for axis in ("vertical", "horizontal")}
-        found = sections.assemble(pairs, len(images))
+        # Copies of a tile would be each other's second nearest, so that neither of them would have a neighbour.
+        originals = duplicates.originals(images)
+        at = np.unique(originals)
+        each = images if len(at) == len(images) else images[at]
+        matched = {axis: find_pairs(each, axis, ratio) for axis in ("vertical", "horizontal")}
+        pairs = {axis: Pairs(at[own.first], at[own.second], own.ratio) for axis, own in matched.items()}
+        found = sections.assemble(pairs, len(images), originals)
         ids = [*store.train["id"], *store.test["id"]]
         write_pairs(folder / PAIRS, ids, pairs, found)
         write_sections(folder / SECTIONS, ids, found)

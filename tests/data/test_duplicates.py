@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.data.duplicates import copies, near_duplicates
+from pipeline.data.duplicates import copies, near_duplicates, originals
 
 
 @pytest.fixture
@@ -23,6 +23,13 @@ def test_a_copy_has_the_number_of_the_tile_that_occurs_first(images: np.ndarray)
     images[7] = images[1].T
     assert copies(images).tolist() == [0, 1, 2, 1, 4, 5, 1, 7]
     assert copies(images[:0]).tolist() == []
+
+
+def test_a_tile_of_one_grey_value_is_no_copy(images: np.ndarray) -> None:
+    images[[2, 5]] = 7
+    images[6] = images[1]
+    assert originals(images).tolist() == [0, 1, 2, 3, 4, 5, 1, 7]
+    assert originals(images[:0]).tolist() == []
 
 
 def test_a_tile_with_other_brightness_and_noise_is_a_near_duplicate(images: np.ndarray) -> None:

@@ -53,6 +53,11 @@ def test_of_two_pairs_that_contradict_each_other_the_more_certain_one_counts():
     assert found.section.tolist() == [1, 0, 0]
 
 
+def test_copies_are_in_the_place_of_their_original():
+    found = assemble({"vertical": pairs((1, 2, 0.1)), "horizontal": pairs()}, 5, np.array([0, 1, 2, 1, 0]))
+    assert places(found) == [(1, 0, 0), (0, 0, 0), (0, 1, 0), (0, 0, 0), (1, 0, 0)]
+
+
 def test_without_pairs_every_tile_is_its_own_section():
     assert places(assemble({"vertical": pairs(), "horizontal": pairs()}, 3)) == [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
 

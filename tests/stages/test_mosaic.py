@@ -5,16 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline import artifacts
-from pipeline.artifacts import Layout
+from pipeline.artifacts import Freshness, Layout
 from pipeline.artifacts.manifest import write_manifest
 from pipeline.cli.main import main
 from pipeline.config import load
-from pipeline.stages import mosaic
+from pipeline.data import tiles
+from pipeline.data.tiles import Tiles
+from pipeline.stages import Context, download, mosaic, prepare
+from tests.data.test_mosaic import BELOW, images
+from tests.hollow import fill
 
+__all__ = ["images"]
 SURVEY = "survey.train=80 survey.test=20 split.folds=2"
 
 
@@ -70,6 +76,28 @@ def test_sections_of_before_the_picture_existed_are_done(root: Path, capsys: pyt
     finally:
         (found.folder / "sections.png").write_bytes(picture)
         write_manifest(found.manifest_path, manifest)
+
+
+def test_copies_are_in_one_section_and_have_the_neighbours_of_their_tile(
+    tmp_path: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    grey = np.full((2, *images.shape[1:]), 9, np.uint8)
+    every = np.concatenate([images, images[4:5], grey, images[10:11]])
+    ids = [f"t{index:02}" for index in range(len(every))]
+    train, test = (pd.DataFrame({"id": each}) for each in (ids[:-1], ids[-1:]))
+    store = Tiles(every[:-1], np.zeros_like(every[:-1]), every[-1:], train, test)
+    monkeypatch.setattr(tiles, "load", lambda folder: store)
+    layout = Layout(tmp_path, "demo", "demo", load("demo", SURVEY.split()))
+    for stage in (download, prepare):
+        fill(stage.artifact(layout))
+    mosaic.make(Context(layout, Freshness(), (0, 1)))
+    places = pd.read_csv(layout.mosaic_folder / "sections.csv", dtype={"id": str})
+    assert places["section"].tolist() == [0] * 13 + [1, 2, 0]
+    for copy, tile in ((12, 4), (15, 10)):
+        assert places.loc[copy, ["row", "column"]].tolist() == places.loc[tile, ["row", "column"]].tolist()
+    pairs = pd.read_csv(layout.mosaic_folder / "pairs.csv", dtype={"first": str, "second": str})
+    vertical = pairs.loc[pairs["axis"] == "vertical", ["first", "second"]]
+    assert {(int(first[1:]), int(second[1:])) for first, second in vertical.to_numpy()} == BELOW
 
 
 def test_clean_removes_the_sections(root: Path, capsys: pytest.CaptureFixture[str]):

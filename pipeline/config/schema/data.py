@@ -34,8 +34,8 @@ class SplitSettings(Section, frozen=True):
     seed: Seed = 0
     """Another seed assigns the tiles to other folds."""
     group: Literal["none", "mosaic"] = "none"
-    """``mosaic`` puts tiles that were cut next to each other into one fold, so that no network is scored on neighbours
-    of tiles that it was trained on. The stage ``mosaic`` finds them."""
+    """``mosaic`` puts tiles that were cut next to each other, and copies of a tile, into one fold, so that no network
+    is scored on neighbours of tiles that it was trained on. The stage ``mosaic`` finds them."""
     mosaic_ratio: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5
     """Two tiles are neighbours where each one's border is the other's nearest, at most this share as far as the second
     nearest."""
