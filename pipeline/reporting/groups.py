@@ -27,6 +27,8 @@ COVERAGE_CLASSES = (
 """Lowest and highest coverage, and name."""
 DEPTH_CLASSES = 5
 """Of about equally many tiles."""
+_MOST_DECIMALS = 10
+"""Numbers that are still closer to each other are shown as they are."""
 EXAMPLES = 6
 """Tiles of a gallery."""
 
@@ -53,12 +55,20 @@ def by_coverage(scores: pd.DataFrame) -> list[Loss]:
 
 
 def by_depth(scores: pd.DataFrame) -> list[Loss]:
-    """Loss of tiles at similar depth, the shallowest first."""
+    """Loss of tiles at similar depth, the shallowest first; empty where all have one depth."""
     import pandas as pd
 
-    classes = pd.qcut(scores["depth"], DEPTH_CLASSES, duplicates="drop")
-    groups = scores.groupby(classes, observed=True)["score"]
-    return [_loss(f"{at.left:.0f}-{at.right:.0f}", group) for at, group in groups]
+    classes, limits = pd.qcut(scores["depth"], DEPTH_CLASSES, labels=False, retbins=True, duplicates="drop")
+    names = _distinct(limits)
+    return [
+        _loss(f"{names[at]}-{names[at + 1]}", group) for at, group in scores.groupby(classes.astype("Int64"))["score"]
+    ]
+
+
+def _distinct(numbers: np.ndarray) -> list[str]:
+    """Different numbers as texts with as few decimals as tell them apart."""
+    texts = ([f"{number:.{decimals}f}" for number in numbers] for decimals in range(_MOST_DECIMALS))
+    return next((found for found in texts if len({*map(float, found)}) == len(found)), [*map(str, numbers)])
 
 
 def wrong_area(scores: pd.DataFrame) -> np.ndarray:

@@ -85,6 +85,14 @@ def test_a_page_has_every_section(experiment: Experiment):
     assert "python -m pipeline submit --dataset demo" in page
 
 
+def test_tiles_of_one_depth_have_no_table_of_depths(experiment: Experiment):
+    assert "depth in feet" in experiment_page.page(experiment)
+    tiles = replace(experiment.tiles, scores=experiment.tiles.scores.assign(depth=0))
+    page = experiment_page.page(replace(experiment, tiles=tiles))
+    assert "depth in feet" not in page
+    assert "salt coverage" in page
+
+
 def test_figures_follow_the_colours_of_the_page(experiment: Experiment):
     page = experiment_page.page(experiment)
     drawn = "".join(re.findall("<svg.*?</svg>", page, flags=re.DOTALL))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from pipeline.config import TILE
 from pipeline.reporting import groups
@@ -65,3 +66,18 @@ def test_groups_have_lost_points_mean_scores_and_numbers_of_tiles():
     by_depth = groups.by_depth(scores)
     assert [(each.score, each.tiles) for each in by_depth] == [(score, 1) for score in scores["score"]]
     assert by_depth[0].name == "100-180"
+
+
+@pytest.mark.parametrize(
+    ("depths", "names"),
+    [
+        ([0, 0, 0, 0, 0], []),
+        ([0, 0.25, 0.5, 0.75, 1], ["0.0-0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1.0"]),
+        ([0, 2.5, 5, 7.5, 10], ["0-2", "2-4", "4-6", "6-8", "8-10"]),
+        ([0, 0, 0, 0, 7], ["0-1", "1-7"]),
+    ],
+)
+def test_classes_of_depth_have_names_that_differ(depths: list[float], names: list[str]):
+    found = groups.by_depth(pd.DataFrame({"depth": depths, "score": [0.5] * 5}))
+    assert [each.name for each in found] == names
+    assert sum(each.tiles for each in found) == (5 if names else 0)
