@@ -85,6 +85,16 @@ def test_a_page_has_every_section(experiment: Experiment):
     assert "python -m pipeline submit --dataset demo" in page
 
 
+def test_the_page_says_on_which_tiles_the_choices_were_made(experiment: Experiment):
+    def note(folds: list[int]) -> str:
+        page = experiment_page.page(replace(experiment, result=experiment.result | {"folds": folds}))
+        return " ".join(next(part for part in page.split('<p class="note">') if "cross-fitted over" in part).split())
+
+    assert "of folds 0, 1: threshold, smallest mask and rules for a fold are chosen on the other folds." in note([0, 1])
+    assert "of fold 1: they are split into five parts," in note([1])
+    assert "for a part are chosen on the other four." in note([1])
+
+
 def test_tiles_of_one_depth_have_no_table_of_depths(experiment: Experiment):
     assert "depth in feet" in experiment_page.page(experiment)
     tiles = replace(experiment.tiles, scores=experiment.tiles.scores.assign(depth=0))
