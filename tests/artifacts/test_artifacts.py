@@ -21,6 +21,7 @@ from pipeline.config import UserError, load
 from pipeline.execution.backend import load_fold_module
 from pipeline.stages import ROAD, Context, predict, report, split, submit, train, validate
 from pipeline.system import atomic
+from tests.artifacts.killed import killed_at_move
 from tests.conftest import TINY, held_elsewhere
 
 DEEP = b'{"artifact": "first", "format": 1, "settings": {"a": ' + b"[" * 99_999
@@ -301,27 +302,14 @@ def test_a_failure_leaves_a_replaced_folder_as_it_was(first: Artifact):
 
 
 @pytest.mark.parametrize("moves", [1, 2])
-def test_killed_at_any_move_of_a_folder_the_next_run_leaves_nothing_behind(
-    first: Artifact, monkeypatch: pytest.MonkeyPatch, moves: int
-):
+def test_killed_at_any_move_of_a_folder_the_next_run_leaves_nothing_behind(first: Artifact, moves: int):
     def replace_it() -> None:
         with artifacts.replacing(first) as folder:
             (folder / "a.txt").write_text("new")
             artifacts.commit(first, {}, time.monotonic(), at=folder)
 
-    def rename(path: Path, target: Path) -> Path:
-        moved.append(path.name)
-        found = really(path, target)
-        if len(moved) == moves:
-            raise KeyboardInterrupt
-        return found
-
     made(first)
-    moved: list[str] = []
-    really = Path.rename
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Path, "rename", rename)
-        replace_it()
+    killed_at_move(moves, replace_it)
     if not Freshness().state(first).done:
         replace_it()
     assert (first.folder / "a.txt").read_text() == "new"

@@ -12,6 +12,7 @@ from pipeline.artifacts import Artifact, Freshness
 from pipeline.artifacts.artifact import LOCKS
 from pipeline.config import UserError
 from pipeline.stages import split
+from tests.artifacts.killed import killed_at_move
 from tests.artifacts.test_locks import tree_of
 from tests.conftest import TINY, Chain
 
@@ -92,22 +93,9 @@ def test_what_an_earlier_version_left_in_place_of_a_link_is_removed(first: Artif
 
 
 @pytest.mark.parametrize("moves", [1, 2])
-def test_killed_at_any_move_behind_a_link_the_next_run_ends_it(
-    first: Artifact, monkeypatch: pytest.MonkeyPatch, moves: int
-):
-    def rename(path: Path, target: Path) -> Path:
-        moved.append(path.name)
-        found = really(path, target)
-        if len(moved) == moves:
-            raise KeyboardInterrupt
-        return found
-
+def test_killed_at_any_move_behind_a_link_the_next_run_ends_it(first: Artifact, moves: int):
     replace_it(first, "old")
-    moved: list[str] = []
-    really = Path.rename
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Path, "rename", rename)
-        replace_it(first, "new")
+    killed_at_move(moves, lambda: replace_it(first, "new"))
     artifacts.check_links(first.folder)  # also while the link leads nowhere
     if not Freshness().state(first).done:
         replace_it(first, "new")
