@@ -2,9 +2,9 @@
 
 Pretrains first where the experiment does. Measures how long an epoch takes there, chooses the largest number of epochs
 for which all folds fit into the time that is left, so that the learning rate reaches its end, and trains the folds by
-the ordinary command. It ends in time, with exit
-status 0 also where something is left. The same command continues: the number of epochs is kept in ``--work``, on the
-machine's own disk, with everything that a training needs. Results go to ``--folder``, in a few files.
+the ordinary command. It ends in time, with exit status 0 also where something is left. The same command continues: the
+number of epochs is kept in ``--work``, on the machine's own disk, with everything that a training needs. Results go to
+``--folder``, in a few files.
 """
 
 from __future__ import annotations

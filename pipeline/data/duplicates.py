@@ -8,6 +8,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from pipeline.scoring.images import is_constant
+
 MIN_CORRELATION = 0.95
 """Of the grey values of two tiles that count as near-duplicates."""
 _SIDE = 16
@@ -41,9 +43,7 @@ def copies(images: np.ndarray) -> np.ndarray:
 
 def originals(images: np.ndarray) -> np.ndarray:
     """As ``copies``, but tiles of one grey value are no copies: they look alike wherever they were cut."""
-    found = copies(images)
-    constant = images.min(axis=(1, 2)) == images.max(axis=(1, 2))
-    return np.where(constant, np.arange(len(images)), found)
+    return np.where(is_constant(images), np.arange(len(images)), copies(images))
 
 
 def near_duplicates(images: np.ndarray, min_correlation: float = MIN_CORRELATION) -> Similar:
