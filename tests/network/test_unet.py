@@ -103,6 +103,10 @@ def test_parameter_counts_are_those_of_the_layers(article: keras.Model):
     assert built("notebook").count_params() == classic_parameters(16, 3, norm=True)
 
 
+LONG = ("imagenet", "ladder-", "part-")
+"""Experiments whose networks together take long to build."""
+
+
 def networks() -> list[str]:
     """The first experiment of each network and input; ``article`` and ``paper`` have tests of their own."""
     found: dict[tuple[NetworkSettings, InputSettings], str] = {}
@@ -113,7 +117,8 @@ def networks() -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "imagenet" else ()) for name in networks()]
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name.startswith(LONG) else ()) for name in networks()],
 )
 def test_every_experiment_has_an_output_for_each_pixel_of_its_input(name: str):
     settings = load(name, ["network.weights=none"])

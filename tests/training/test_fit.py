@@ -151,10 +151,10 @@ RESTARTS = ("train.schedule=cosine_restarts", "train.cycles=2")
 @pytest.mark.parametrize(
     ("settings", "epoch", "step"),
     [
-        ((*RESTARTS, "train.swa_start=0.5", "train.late_loss=bce_lovasz", "train.late_loss_start=0.5"), 3, 1),
         (
             (
                 *(*RESTARTS, "train.first_cycle=0.25", "train.snapshots=2"),
+                *("train.late_loss=bce_lovasz", "train.late_loss_start=0.5"),
                 *("train.keep=last", "train.ema_momentum=0.9", "train.ema_statistics=averaged"),
                 *(STUDENT, "augment.cutout=0.5"),
                 *("network.norm=batch", "network.empty_head=0.1", "network.empty_gate=features"),
@@ -163,7 +163,7 @@ RESTARTS = ("train.schedule=cosine_restarts", "train.cycles=2")
             3,
             1,
         ),
-        # One at a time what the two above have together, and at other moments.
+        # One at a time what the one above has together, at other moments, and what does not go with it.
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in (
@@ -171,11 +171,12 @@ RESTARTS = ("train.schedule=cosine_restarts", "train.cycles=2")
                 (("train.schedule=plateau", "train.plateau_patience=1", "train.optimizer=adam"), 3, None),
                 ((*RESTARTS, "train.snapshots=2"), 3, 2),
                 ((*RESTARTS, "train.swa_start=0.2"), 3, 2),
+                ((*RESTARTS, "train.swa_start=0.5", "train.late_loss=bce_lovasz", "train.late_loss_start=0.5"), 3, 1),
                 ((STUDENT, "student.end=1", "train.ema_momentum=0.9"), 3, 2),
             )
         ),
     ],
-    ids=["mean and late loss", "everything", "ema", "plateau", "snapshots", "mean", "pseudo-labels"],
+    ids=["everything", "ema", "plateau", "snapshots", "mean", "mean and late loss", "pseudo-labels"],
 )
 def test_a_killed_run_resumes_and_ends_as_an_uninterrupted_one(
     tmp_path: Path, settings: tuple[str, ...], epoch: int, step: int | None
