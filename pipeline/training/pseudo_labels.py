@@ -10,7 +10,6 @@ the teachers' networks of the same fold have predicted: none of them has seen a 
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -73,7 +72,8 @@ class PseudoLabels:
         tiles: n + m tiles, whose masks are probabilities in 0..255; the arrays are memory-mapped.
 
     Raises:
-        UserError: no test tile is certain enough, or ``student.fraction`` of the training tiles is less than one tile.
+        UserError: no test tile is certain enough, none has the coverage of a labelled one, or ``student.fraction`` of
+            the training tiles is less than one tile.
     """
 
     def __init__(
@@ -100,6 +100,11 @@ class PseudoLabels:
         ]
         labelled = np.bincount(coverage_classes(data.tiles.masks[data.training], salt=1), minlength=CLASSES + 1)
         self._counts = _counts(student, count, [len(rows) for rows in self._classes], labelled)
+        if not sum(self._counts):
+            raise UserError(
+                f"student.balance = {student.balance}: no labelled tile has about as much salt as any of the "
+                f"{len(chosen):,} certain test tiles; set student.balance=none"
+            )
 
     def __len__(self) -> int:
         """Test tiles of an epoch."""
@@ -152,14 +157,19 @@ def coverage_classes(masks: np.ndarray, salt: int = SALT) -> np.ndarray:
 
 
 def _counts(student: StudentSettings, count: int, available: Sequence[int], labelled: np.ndarray) -> list[int]:
-    """How many test tiles of each class an epoch has: at most all of them."""
+    """How many test tiles of each class an epoch has: at most all of them.
+
+    Rounded by the largest remainders, so that the sum is ``count`` where there are enough tiles of each class.
+    """
     weights = {
         "labelled": labelled,
         "equal": np.array([each > 0 for each in available]),
         "none": np.array(available),
     }[student.balance]
-    wanted = count * weights / max(weights.sum(), 1)
-    return [min(math.floor(each + 0.5), there) for each, there in zip(wanted.tolist(), available, strict=True)]
+    exact = count * weights / max(weights.sum(), 1)
+    wanted = np.floor(exact).astype(int)
+    wanted[np.argsort(wanted - exact, kind="stable")[: count - wanted.sum()]] += 1
+    return np.minimum(wanted, available).tolist()
 
 
 def _write(labelled: LabelledTiles, unlabelled: UnlabelledTiles, chosen: np.ndarray, folder: Path) -> LabelledTiles:

@@ -59,6 +59,17 @@ def test_no_tile_influences_how_it_is_scored():
     assert after.folds[0] < before.folds[0]
 
 
+@pytest.mark.parametrize("threshold", [0.02, 0.98])
+def test_the_weights_of_a_blend_are_chosen_at_a_given_threshold_near_the_ends(threshold: float):
+    images, truth = blobs(60)
+    right = np.where(truth > 0, 255, 0).astype(np.uint8)
+    wrong = np.random.default_rng(0).integers(0, 256, truth.shape).astype(np.uint8)
+    settings = SubmitSettings(threshold=threshold, min_area=0, rules=())
+    result = validate([right, wrong], truth, images, np.arange(60) % 3, settings)
+    assert result.votes == (1, 0)
+    assert result.score == 1
+
+
 def test_the_receipt_has_every_figure():
     images, truth = blobs(40)
     found = predicted(truth)

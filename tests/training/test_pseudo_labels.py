@@ -89,6 +89,15 @@ def test_an_epoch_draws_classes_of_coverage_as_asked_and_no_tile_twice(tmp_path:
     assert drawn("labelled", 0.9) == [7, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0]  # there are no more
     assert drawn("equal", 0.4) == [2, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0]
     assert drawn("none", 0.9) == [10, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0]
+    # Four classes of one labelled tile each: a tenth of them is one tile in all, not none or one of each.
+    pseudo, _ = student_of(
+        covered(0, 1, 3, 5), labelled=covered(0, 1, 3, 5), folder=tmp_path / "few", balance="labelled", fraction=0.3
+    )
+    assert len(pseudo) == 1
+    pseudo, _ = student_of(
+        covered(0, 1, 3, 5), labelled=covered(0, 1, 3, 5), folder=tmp_path / "most", balance="labelled", fraction=0.6
+    )
+    assert len(pseudo) == 2
     pseudo, _ = student_of(found, labelled=labelled, folder=tmp_path / "again", fraction=0.5)
     assert pseudo.rows(3).tolist() == pseudo.rows(3).tolist() != pseudo.rows(4).tolist()
 
@@ -98,6 +107,8 @@ def test_without_a_certain_tile_the_student_is_refused(tmp_path: Path):
         student_of(constant(128, 128, 128), labelled=covered(0, 5), folder=tmp_path)
     with pytest.raises(UserError, match=r"student\.fraction = 0\.1 of 2 tiles is none"):
         student_of(constant(0), labelled=covered(0, 5), folder=tmp_path, fraction=0.1)
+    with pytest.raises(UserError, match=r"student\.balance = labelled: no labelled tile .* 2 certain .*balance=none"):
+        student_of(constant(0, 0), labelled=covered(5, 9), folder=tmp_path)
 
 
 # ---- Training a student ---------------------------------------------------------------------------------------------
