@@ -86,7 +86,8 @@ class NetworkSettings(Section, frozen=True):
     norm: Literal["none", "batch", "group"] = "batch"
     """Normalization after each convolution: ``batch``, ``group`` (does not depend on the batch size), or ``none``."""
     dropout: Annotated[tuple[FractionBelowOne, ...], Meta(min_length=1, max_length=8)] = (0.1,)
-    """Dropout rate after each pooling, first level first; the last value repeats. A backbone of
+    """Dropout rate after each pooling, first level first; the last value repeats. After the pooling of a stem of stride
+    4 there is none, and its rate is skipped; a ResNet has dropout after each stage but the last. A backbone of
     ``keras.applications`` has its own blocks and dropout; ``dropout``, ``blocks`` and ``residual`` do not change it."""
     decoder_dropout: Annotated[tuple[FractionBelowOne, ...], Meta(min_length=1, max_length=8)] = (0.1,)
     """Dropout rate after each concatenation, deepest level first; the last value repeats."""

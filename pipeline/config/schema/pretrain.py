@@ -14,7 +14,7 @@ class PretrainSettings(Section, frozen=True):
     without their masks. One network serves all folds, and all experiments with the same input and network."""
 
     views: Annotated[int, Meta(ge=1, le=10**7)] = 64000
-    """Tiles that it sees, each with another random mask; several passes over all tiles."""
+    """Number of masked tiles that it is trained on: several passes over all tiles, each with other random masks."""
     block: Annotated[int, Meta(ge=1, le=50)] = 8
     """Side of a block in pixels of the tile."""
     fraction: OpenFraction = 0.5
@@ -27,4 +27,4 @@ class PretrainSettings(Section, frozen=True):
     """Layers that a fold starts from: ``all`` but the heads, or those of the contracting path alone (``encoder``). It
     changes the folds, not the pretraining."""
     seed: Seed = 0
-    """Of the initial weights, the order of the tiles, masks, flips and dropout."""
+    """Seed of the initial weights, the order of the tiles, masks, flips and dropout."""

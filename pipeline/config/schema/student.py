@@ -12,8 +12,8 @@ from pipeline.config.schema.base import Fraction, OpenFraction, Section
 class StudentSettings(Section, frozen=True):
     """Training on test tiles with soft labels (pseudo-labels), the mean probabilities of other experiments' networks.
 
-    The labels of fold K come from the teachers' networks of fold K alone, which have not seen its validation tiles, so
-    the cross-validated score stays honest. See ``pipeline/training/pseudo_labels.py``.
+    The labels of fold K come from the teachers' networks of fold K alone, which have not seen its validation tiles. See
+    ``pipeline/training/pseudo_labels.py``.
     """
 
     teachers: tuple[str, ...] = ()

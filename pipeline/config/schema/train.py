@@ -56,7 +56,7 @@ class TrainSettings(Section, frozen=True):
     late_loss_start: Fraction = 0.3
     """Fraction of the epochs after which ``late_loss`` replaces ``loss``."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
-    """By Keras' names."""
+    """Optimizer, by its name in Keras."""
     learning_rate: Positive = 1e-3
     """Peak of the schedule."""
     weight_decay: NonNegative = 1e-2
@@ -67,7 +67,7 @@ class TrainSettings(Section, frozen=True):
     schedule: Literal["constant", "plateau", "cosine", "one_cycle", "cosine_restarts"] = "cosine"
     """Learning rate schedule; see ``pipeline/network/schedules.py``."""
     warmup_epochs: NonNegative = 1.0
-    """Epochs of linear warm-up before the cosine; with ``cosine_restarts`` before the first cycle."""
+    """Epochs of linear warm-up before the cosine; with ``cosine_restarts`` they are part of the first cycle."""
     min_lr_ratio: Fraction = 0.01
     """Final rate of a cosine, and lower limit of ``plateau``, as a fraction of ``learning_rate``."""
     pct_start: FractionBelowOne = 0.3
@@ -110,4 +110,4 @@ class TrainSettings(Section, frozen=True):
     tensorboard: bool = False
     """Write TensorBoard logs beside the fold's weights; needs the package tensorboard."""
     seed: Seed = 0
-    """Of the initial weights, the order of the tiles, augmentation and dropout."""
+    """Seed of the initial weights, the order of the tiles, augmentation and dropout."""
