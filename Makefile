@@ -56,7 +56,7 @@ NEAREST   = $(or $(PYTHON3),$(wildcard $(PYTHON))) -c 'import difflib, sys; \
 ifneq ($(UNKNOWN),)
 CLOSE := $(shell $(call NEAREST,$(UNKNOWN)))
 HINT  := $(if $(CLOSE),did you mean $(CLOSE)?,a setting is written as SET="train.epochs=5")
-$(error there is no variable $(UNKNOWN); $(HINT) (make help lists them))
+$(error there is no variable $(UNKNOWN); $(HINT) (docs/commands.md lists them))
 endif
 # What the demo would ignore is refused, too.
 IGNORED := $(filter $(filter-out SET JOBS RETRAIN,$(CHOICES)),$(TYPED)) $(if $(ARCHIVE),ARCHIVE)
@@ -68,7 +68,7 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-##@ The road: each target first brings the ones before it up to date
+##@ Stages: each target first runs the stages before it that are not up to date
 # The stages in the order in which they run. `make help` reads their help texts from pipeline/stages/*.py.
 STAGES := download prepare mosaic split pretrain train validate report predict submit
 .PHONY: $(STAGES)

@@ -139,6 +139,7 @@ def rendered(folder: Path = HERE) -> str:
     lines = ["# Speed", ""]
     lines += ["Written by `make bench`, `make bench-gpu` and `python -m benchmarks archive --archive tiles.zip`."]
     lines += ["Ratios are comparable between machines; absolute times are those of the machine named above them."]
+    lines += ["The tables were measured on different days: compare tiles per second within a row only."]
     for kind, (title, command) in KINDS.items():
         lines += ["", f"## {title}", ""]
         path = folder / "results" / f"{kind}.json"
@@ -159,7 +160,7 @@ def _table(subject: str, table: dict) -> list[str]:
     lines = ["", f"### {table['title']}", ""]
     if former := _former(table.get("settings", {})):
         names = ", ".join(f"`{name}`" for name in former)
-        lines += [f"Of former settings of {names}: `python -m benchmarks {subject}` measures those of today.", ""]
+        lines += [f"Rows of {names}: with earlier settings; `python -m benchmarks {subject}` measures today's.", ""]
     lines += ["| what | measured | goal | |", "|---|---|---|---|"]
     for row in table["rows"]:
         mark = {True: "reached", False: "**missed**", None: ""}[row["reached"]]

@@ -21,11 +21,11 @@ import pytest
 from pipeline import artifacts, config
 from pipeline.artifacts import backup
 from pipeline.cli import main as command_line
-from pipeline.cli import summary
 from pipeline.data import rle
 from pipeline.scoring import metric
 from pipeline.scoring import postprocess as rules
 from pipeline.stages import Context, predict, train
+from pipeline.stages.command_line import command_line as command_of
 from pipeline.submission.masks import read_choice
 from pipeline.system import machine
 from tests.browser import browser, look
@@ -421,7 +421,7 @@ def test_a_value_may_hold_spaces(root: Path, capsys: pytest.CaptureFixture[str])
 def test_make_passes_a_setting_on_unchanged(message: str):
     layout = artifacts.Layout(config.ROOT, "demo", "demo", config.load("demo"))
     context = Context(layout, artifacts.Freshness(), (0,), assignments=(f"train.epochs={message}",))
-    next_line = summary.next_command(context, "status")
+    next_line = command_of(context, "status")
     assert next_line.startswith("make status DATASET=demo SET=")
     ran = subprocess.run(["bash", "-c", next_line], cwd=config.ROOT, capture_output=True, text=True, timeout=60)
     assert f"error: --set train.epochs={message}: train.epochs must be a whole number" in ran.stderr

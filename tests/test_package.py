@@ -96,11 +96,11 @@ def test_the_next_command_of_an_installed_package_needs_no_make(site: Path, tmp_
     code = (
         "from pathlib import Path\n"
         "from pipeline import artifacts, config\n"
-        "from pipeline.cli import summary\n"
         "from pipeline.stages import Context\n"
+        "from pipeline.stages.command_line import command_line\n"
         "for root in (config.ROOT, Path('elsewhere')):\n"
         "    layout = artifacts.Layout(root, 'demo', 'demo', config.load('demo'))\n"
-        "    print(summary.next_command(Context(layout, artifacts.Freshness(), (0,)), 'predict submit'))"
+        "    print(command_line(Context(layout, artifacts.Freshness(), (0,)), 'predict submit'))"
     )
     environment = os.environ | {"PYTHONPATH": str(site), "PATH": f"{site / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     lines = run(sys.executable, "-c", code, cwd=tmp_path, env=environment).stdout.splitlines()

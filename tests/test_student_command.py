@@ -60,7 +60,7 @@ def test_one_command_trains_teacher_and_student_of_a_fold(taught: Chain):
     teacher = experiment_files.EXPERIMENTS / "teacher.toml"
     teacher.write_text(teacher.read_text().replace('tta = ["plain", "flip"]', 'tta = ["plain"]'))
     assert taught("train", "--folds", "0", settings=SURVEY, experiment="student") == 2
-    assert "experiment student, fold 0 (teacher predict fold 0 is stale): they are finished" in taught.error
+    assert "experiment student, fold 0 (teacher predict fold 0 is stale): already trained" in taught.error
     assert json.loads((experiments / "teacher/test/fold-0.json").read_text()) == label
 
 

@@ -110,11 +110,12 @@ def _summarise(context: Context, options: argparse.Namespace, several: bool) -> 
                 echo(f"\n  experiment          {context.layout.experiment}")
             trained(context)
     if target.name == "submit":
-        from pipeline.cli.summary import next_command, submitted
+        from pipeline.cli.summary import submitted
         from pipeline.stages import upload
+        from pipeline.stages.command_line import command_line
 
         submitted(context)
-        again = next_command(context, "submit")
+        again = command_line(context, "submit")
         upload.run(context, dry=options.dry_run, wait=options.wait, force=options.force, again=again)
 
 
@@ -147,9 +148,9 @@ def show_tile(options: argparse.Namespace) -> None:
     chosen = selection(options)
     context = trained_folds(select.context(chosen, chosen.only_name))
     if not show.run(context, options.tile):
-        from pipeline.cli.summary import next_command
+        from pipeline.stages.command_line import command_line
 
-        echo(f"  no prediction of it yet: {next_command(context, 'train predict')}")
+        echo(f"  no prediction of it yet: {command_line(context, 'train predict')}")
 
 
 def print_status(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline import config
 from pipeline.artifacts import Freshness, Layout
-from pipeline.cli.summary import next_command, only_member, score_line
+from pipeline.cli.summary import only_member, score_line
 from pipeline.config import UserError
 from pipeline.config.datasets import Source, dataset
 from pipeline.config.experiment_files import description
@@ -16,6 +16,7 @@ from pipeline.road import consent
 from pipeline.road.plan import TRAIN, trained_folds
 from pipeline.road.request import requested_folds
 from pipeline.stages import ROAD, Context, report, submit, train, validate
+from pipeline.stages.command_line import command_line
 from pipeline.system.environment import option
 from pipeline.system.progress import fold_names, short_path
 
@@ -33,7 +34,7 @@ def standing(context: Context) -> list[str]:
     wanted = replace(context, folds=requested or context.folds)
     others = [fold for fold in context.layout.folds if fold not in wanted.folds]
     if others and not context.layout.is_blend:
-        lines.append(f"  {fold_names(others):<19} not asked for yet: {next_command(context, 'train predict submit')}")
+        lines.append(f"  {fold_names(others):<19} not asked for yet: {command_line(context, 'train predict submit')}")
     replaced = [] if context.layout.is_blend else consent.to_replace(wanted)
     replaced = [each for each in replaced if each.certain]
     if replaced:
@@ -48,19 +49,19 @@ def _next(context: Context, replaced: Sequence[int]) -> str:
     if layout.is_blend:
         if context.freshness.state(submit.artifact(layout, context.folds)).done:
             return f"open {short_path(report.artifact(layout, ()).path)}"
-        return only_member(context) or next_command(context, "submit")
+        return only_member(context) or command_line(context, "submit")
     pending = [stage for stage in ROAD if context.pending(stage)]
     if pending and ROAD.index(pending[0]) <= ROAD.index(TRAIN):
         first = "download " if pending[0].name == "download" else ""
-        found = next_command(context, f"{first}train predict submit", folds=some, retrain=bool(replaced))
+        found = command_line(context, f"{first}train predict submit", folds=some, retrain=bool(replaced))
         if first and dataset(layout.dataset).source is Source.ARCHIVE:
             found += " " + option("archive", "tiles.zip")
         return f"{found} (replaces {fold_names(replaced)})" if replaced else found
     if pending:
-        return next_command(context, "predict submit")
+        return command_line(context, "predict submit")
     receipt = context.freshness.manifest(submit.artifact(layout, context.folds))
     if dataset(layout.dataset).may_be_uploaded and not (receipt and receipt.result.get("kaggle")):
-        return next_command(context, "submit")
+        return command_line(context, "submit")
     return f"open {short_path(report.artifact(layout, ()).path)}"
 
 

@@ -48,8 +48,8 @@ def make_parser(walk: Command, commands: Mapping[str, Command]) -> argparse.Argu
     road = " -> ".join(stage.name for stage in ROAD)
     parser = _Parser(
         prog=SCRIPT if Path(sys.argv[0]).name == SCRIPT else "python -m pipeline",
-        description=f"From the competition's archive to a checked submission. The road: {road}. "
-        "Each stage first brings the stages before it up to date; what is up to date is skipped.",
+        description=f"From the competition's archive to a checked submission. Stages: {road}. "
+        "Each stage first runs those before it that are not up to date.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -141,26 +141,28 @@ def _add_execution(command: argparse.ArgumentParser) -> None:
     command.add_argument("--jobs", type=_positive, default=1, metavar="N", help="folds at once (default 1)")
     command.add_argument("--executor", choices=("local", "ray", "kaggle"), default="local", help="where the folds run")
     command.add_argument(
-        "--address", default="", help="of a running Ray cluster, or auto (default: this machine alone)"
+        "--address", default="", help="address of a running Ray cluster, or auto (default: start Ray on this machine)"
     )
-    command.add_argument("--store", default="", metavar="URL", help="of artifacts, where machines do not share --root")
-    command.add_argument("--cpus-per-fold", type=_positive, metavar="N", help="cores of a Ray task")
-    command.add_argument("--gpus-per-fold", type=_share, metavar="X", help="GPUs of a Ray task, 0.5 for half of one")
+    command.add_argument(
+        "--store", default="", metavar="URL", help="URL of artifacts for machines that do not share --root"
+    )
+    command.add_argument("--cpus-per-fold", type=_positive, metavar="N", help="cores per fold on Ray")
+    command.add_argument("--gpus-per-fold", type=_share, metavar="X", help="GPUs per fold on Ray; 0.5: two share one")
     command.add_argument(
         "--accelerator",
         default="",
         metavar="NAME",
-        help=f"of a kernel at Kaggle (default {KaggleSettings().accelerator}, a pair of GPUs), or none",
+        help=f"machine of a Kaggle kernel (default {KaggleSettings().accelerator}, two GPUs); none: no GPU",
     )
     command.add_argument(
-        "--folds-per-kernel", type=_positive, metavar="N", help="of a kernel at Kaggle (default: all of them)"
+        "--folds-per-kernel", type=_positive, metavar="N", help="folds that one Kaggle kernel trains (default: all)"
     )
     command.add_argument(
         "--no-internet",
         dest="internet",
         action="store_const",
         const=False,
-        help="kernels at Kaggle install from a private dataset of wheels",
+        help="Kaggle kernels have no internet; packages come from a private dataset of wheels",
     )
 
 
@@ -196,7 +198,9 @@ def _cluster(options: argparse.Namespace) -> ClusterSettings | None:
     given = _given(options, "address", "store", "cpus_per_fold", "gpus_per_fold")
     if getattr(options, "executor", "local") == "ray":
         if options.jobs > 1:
-            raise UserError("--jobs is for the local executor; on Ray set the cores of one fold: --cpus-per-fold 4")
+            raise UserError(
+                "JOBS (--jobs) is for the local executor; on Ray set the cores of one fold: CPUS=4 (--cpus-per-fold 4)"
+            )
         return ClusterSettings(**given)
     if given:
         raise UserError(f"--{next(iter(given)).replace('_', '-')} needs --executor ray")
@@ -213,7 +217,9 @@ def _kaggle(options: argparse.Namespace) -> KaggleSettings | None:
     given = _given(options, "accelerator", "folds_per_kernel", "internet")
     if getattr(options, "executor", "local") == "kaggle":
         if options.jobs > 1:
-            raise UserError("--jobs is for the local executor; a kernel at Kaggle trains a fold on each of its GPUs")
+            raise UserError(
+                "JOBS (--jobs) is for the local executor; a kernel at Kaggle trains a fold on each of its GPUs"
+            )
         return KaggleSettings(**given)
     if given:
         option = next(iter(given)).replace("_", "-").replace("internet", "no-internet")

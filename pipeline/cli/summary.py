@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import sys
-from pathlib import Path
 from typing import Any
 
-from pipeline.config import CHECKOUT, ROOT, SCRIPT
-from pipeline.config.datasets import DEFAULT_DATASET, DEMO, dataset
+from pipeline.config.datasets import DEMO, dataset
 from pipeline.reporting import checks
 from pipeline.reporting.settings import marked_epoch
 from pipeline.stages import Context, report, submit, train, validate
+from pipeline.stages.command_line import command_line
 from pipeline.system.progress import echo, format_duration, short_path
 
 
@@ -37,7 +33,7 @@ def only_member(context: Context) -> str:
         return ""
     return (
         f"the blend {context.layout.experiment} is {member} alone (weight 1), so it gets no CSV and no row in the "
-        f"leaderboard; submit {member} itself: {next_command(context, 'submit', member)}"
+        f"leaderboard; submit {member} itself: {command_line(context, 'submit', experiment=member)}"
     )
 
 
@@ -93,7 +89,7 @@ def _validated(context: Context, result: dict[str, Any], targets: str) -> None:
     echo(f"  report              {short_path(report.artifact(layout, ()).path)}")
     echo(f"  leaderboard         {short_path(layout.leaderboard.with_suffix('.html'))}")
     warning = only_member(context) if layout.is_blend else ""
-    echo(f"warning: {warning}" if warning else f"  next                {next_command(context, targets)}")
+    echo(f"warning: {warning}" if warning else f"  next                {command_line(context, targets)}")
 
 
 def _members(context: Context, result: dict[str, Any]) -> None:
@@ -118,8 +114,8 @@ def _score(cv: dict[str, Any]) -> None:
     echo(score_line(cv))
     for text in checks.of_score(cv):
         echo(f"warning: {text}")
-    echo(f"  at 0.5, all kept    {cv['score_at_half']:.4f}")
-    echo(f"  chosen              threshold {cv['threshold']:.3f}, smallest mask {cv['min_area']} pixels")
+    echo(f"  at threshold 0.5    {cv['score_at_half']:.4f}")
+    echo(f"  chosen              threshold {cv['threshold']:.3f}, smallest area {cv['min_area']} pixels")
     if cv["gains"]:
         taken, left = ([each for each in cv["gains"] if each["taken"] is kind] for kind in (True, False))
         gate = {"empty_gate": f" at {cv['gate']:.2f}"} if cv["gate"] is not None else {}
@@ -132,37 +128,3 @@ def _score(cv: dict[str, Any]) -> None:
 
 def _gain(found: dict[str, Any]) -> str:
     return f"{found['gain']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
-
-
-def next_command(context: Context, targets: str, experiment: str = "", folds: str = "", retrain: bool = False) -> str:
-    """The next command, for the same dataset, experiment and settings, which it has to repeat.
-
-    The dataset's default experiment is left out.
-
-    Args:
-        context: of the command that is done.
-        targets: stages, separated by spaces.
-        experiment: another experiment to continue with.
-        folds: the only folds to continue with, where the command has to name them.
-        retrain: let the command replace finished folds.
-    """
-    layout, experiment = context.layout, experiment or context.layout.experiment
-    options = {
-        "dataset": layout.dataset if layout.dataset != DEFAULT_DATASET.name else "",
-        "experiment": experiment if experiment != dataset(layout.dataset).default_experiment else "",
-        "folds": folds,
-        "set": " ".join(context.assignments),
-    }
-    options = {name: value for name, value in options.items() if value}
-    if layout.root.resolve() == CHECKOUT:
-        # Make reads a dollar as the start of a variable.
-        variables = (f"{name.upper()}={shlex.quote(value.replace('$', '$$'))}" for name, value in options.items())
-        return " ".join(["make", targets, *variables, *(["RETRAIN=1"] if retrain else [])])
-    # The Makefile passes no --root. The last target brings those before it up to date.
-    if CHECKOUT is not None or layout.root.resolve() != ROOT.resolve():
-        options["root"] = str(layout.root)
-    words = (f"--{name} {shlex.quote(value)}" for name, value in options.items())
-    program = f"{shlex.quote(short_path(Path(sys.executable)))} -m pipeline"
-    if CHECKOUT is None and shutil.which(SCRIPT):
-        program = SCRIPT
-    return " ".join([program, targets.split()[-1], *words, *(["--retrain"] if retrain else [])])

@@ -28,8 +28,8 @@ class Difference(NamedTuple):
 
     @property
     def word(self) -> str:
-        """``better``, ``worse`` or ``no difference that shows``."""
-        return "better" if self.low > 0 else "worse" if self.high < 0 else "no difference that shows"
+        """``better``, ``worse`` or ``no significant difference``."""
+        return "better" if self.low > 0 else "worse" if self.high < 0 else "no significant difference"
 
     def __str__(self) -> str:
         if not self.tiles:

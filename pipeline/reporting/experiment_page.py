@@ -77,7 +77,7 @@ def _headline(result: dict[str, Any]) -> dict[str, Any]:
     cv, training = result["cv"], result["training"]
     return {
         "threshold": round(cv["threshold"], 3),
-        "smallest mask": f"{cv['min_area']:,} pixels",
+        "smallest area": f"{cv['min_area']:,} pixels",
         "rules": ", ".join(cv["rules"]) or "none",
         "IoU": cv["iou"],
         "Dice": cv["dice"],

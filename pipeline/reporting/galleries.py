@@ -65,14 +65,14 @@ def draw(tiles: Tiles, how: PostProcessing) -> list[Gallery]:
         ),
         Gallery(
             FALSE_ALARMS,
-            "False alarms on empty tiles",
+            "False positives on tiles without salt",
             f"Of {int((~salt).sum()):,} tiles without salt, {int(alarm.sum()):,} have a predicted mask and score 0; "
             "the largest masks.",
             _tiles(tiles, groups.false_alarms(scores), how),
         ),
         Gallery(
             SLIVERS,
-            "Slivers up to 10 % coverage",
+            "Tiles with up to 10 % salt",
             f"Of {int(sliver.sum()):,} tiles with so little salt, those with the lowest scores; of equal ones, those "
             "with most salt.",
             _tiles(tiles, groups.slivers(scores), how),

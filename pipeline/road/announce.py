@@ -191,12 +191,12 @@ def _unfinished_average(context: Context) -> str:
     if not tiles or share <= INITIAL_SHARE:
         return ""
     enough = environment.option("set", f"train.ema_momentum={max(0.0, 1 - 6 / steps):.3g}")
-    return f"after {steps:,} steps the averaged weights are {share:.0%} initial ones; add {enough}"
+    return f"warning: after {steps:,} steps {share:.0%} of it are still initial weights; add {enough}"
 
 
 def _time(context: Context, found: Estimate | None) -> str:
     if found is None:
-        return "no estimate before the first steps: no such fold is trained here, and no cost is known"
+        return "no estimate yet: no such fold was trained here, and the experiment's file has no measurement"
     in_turn = (
         " for one fold after the other, less for several at once"
         if context.jobs > 1 or context.cluster is not None

@@ -76,11 +76,11 @@ def _ask(replaced: Sequence[Replaced]) -> None:
     """Raise a ``UserError`` unless the user agrees."""
     if not on_terminal():
         raise UserError(
-            f"{'; '.join(_lines(replaced))}: they are finished, and are replaced only with RETRAIN=1 (--retrain); "
+            f"{'; '.join(_lines(replaced))}: already trained; RETRAIN=1 (--retrain) trains and replaces them; "
             f"{how_to_keep(replaced)}"
         )
     for line in _lines(replaced):
-        echo(f"{line}: finished; to continue trains it again and replaces it")
+        echo(f"{line}: already trained; if you continue, it is trained again and replaced")
     if not _yes("Replace? [y/N] "):
         raise UserError(f"nothing was replaced; {how_to_keep(replaced)}")
 

@@ -123,7 +123,7 @@ def requested_only(context: Context) -> Context:
         return context
     if len(folds) < count:
         names = ", ".join(map(str, folds))
-        echo(f"folds {names} of {count} are used, which were asked for so far (make train trains the rest)")
+        echo(f"folds {names} of {count} are used; the others have not been requested (make train trains them)")
     return replace(context, folds=folds)
 
 

@@ -1,16 +1,13 @@
-"""Where a result comes from: commit, machine, times and fingerprints, and the command that makes it again."""
+"""Where a result comes from: commit, machine, times and fingerprints."""
 
 from __future__ import annotations
 
 import platform
-import shlex
-import shutil
 import subprocess
 from datetime import UTC, datetime
 
 from pipeline.artifacts import Artifact
-from pipeline.config import CHECKOUT, DEFAULT_EXPERIMENT, ROOT, SCRIPT
-from pipeline.config.datasets import DEFAULT_DATASET
+from pipeline.config import CHECKOUT
 from pipeline.stages.stage import Context
 from pipeline.system import machine
 
@@ -55,27 +52,6 @@ def describe(context: Context, inputs: dict[str, Artifact], trained: list[Artifa
         manifest = context.freshness.manifest(artifact)
         found[label] = manifest.fingerprint if manifest is not None else "unknown"
     return found
-
-
-def command(context: Context, target: str, *options: str) -> str:
-    """A command line about the same dataset, experiment, settings and root folder.
-
-    Args:
-        context: of the command.
-        target: a stage or another command.
-        options: more of its arguments.
-    """
-    layout = context.layout
-    words = [*([SCRIPT] if CHECKOUT is None and shutil.which(SCRIPT) else ["python", "-m", "pipeline"]), target]
-    if layout.dataset != DEFAULT_DATASET.name:
-        words += ["--dataset", layout.dataset]
-    if layout.experiment != DEFAULT_EXPERIMENT:
-        words += ["--experiment", layout.experiment]
-    if context.assignments:
-        words += ["--set", " ".join(context.assignments)]
-    if layout.root.resolve() != ROOT.resolve():
-        words += ["--root", str(layout.root)]
-    return shlex.join([*words, *options])
 
 
 def _date(text: str) -> str:

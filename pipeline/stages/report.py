@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Layout
 from pipeline.stages import mosaic, prepare, provenance, split, train, validate
+from pipeline.stages.command_line import command_line
 from pipeline.stages.stage import Context, Stage, of_members
 from pipeline.system.atomic import write_text
 from pipeline.system.progress import echo
@@ -105,15 +106,15 @@ def _read(context: Context, result: dict[str, Any]) -> Experiment:
             },
             [train.trained(member, fold) for member in layout.members for fold in folds],
         ),
-        command=provenance.command(context, "submit", *_folds(context)),
-        show="" if layout.is_blend else provenance.command(context, "show", str(scores["id"].iloc[0])),
+        command=command_line(context, "submit", folds=_folds(context)),
+        show="" if layout.is_blend else command_line(context, "show", tile=str(scores["id"].iloc[0])),
     )
 
 
-def _folds(context: Context) -> list[str]:
-    """The option that selects the folds; none for all of them."""
+def _folds(context: Context) -> str:
+    """The folds as a command names them; empty for all of them."""
     chosen, every = context.folds, context.layout.folds
-    return [] if tuple(chosen) == tuple(every) else ["--folds", ",".join(map(str, chosen))]
+    return "" if tuple(chosen) == tuple(every) else ",".join(map(str, chosen))
 
 
 STAGE = Stage(

@@ -9,7 +9,8 @@ from pipeline.artifacts import Artifact, Layout, results, reusable_from
 from pipeline.config import stored
 from pipeline.execution import executors
 from pipeline.execution.task import TrainTask
-from pipeline.stages import prepare, pretrain, provenance, split
+from pipeline.stages import prepare, pretrain, split
+from pipeline.stages.command_line import command_line
 from pipeline.stages.stage import Context, Stage
 from pipeline.system import backends, machine
 from pipeline.system.progress import echo, fold_names
@@ -145,7 +146,7 @@ def _page(context: Context) -> ProgressPage:
         dataset=layout.dataset,
         settings=layout.settings,
         machine=_machine(context),
-        command=provenance.command(context, "train"),
+        command=command_line(context, "train"),
     )
     folds = {fold: task(layout, fold) for fold in layout.folds}
     others = [each for fold, each in folds.items() if fold not in context.folds]

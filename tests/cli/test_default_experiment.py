@@ -11,9 +11,9 @@ import pytest
 from pipeline.artifacts import Freshness, Layout
 from pipeline.cli.main import COMMANDS
 from pipeline.cli.parser import make_parser, selection
-from pipeline.cli.summary import next_command
 from pipeline.config import UserError, load
 from pipeline.stages import Context
+from pipeline.stages.command_line import command_line
 
 
 @pytest.fixture
@@ -55,5 +55,5 @@ def test_the_next_command_names_an_experiment_that_is_not_the_default(
     tmp_path: Path, dataset: str, experiment: str, named: bool
 ):
     layout = Layout(tmp_path, dataset, experiment, load(experiment))
-    command = next_command(Context(layout, Freshness(), (0,)), "train")
+    command = command_line(Context(layout, Freshness(), (0,)), "train")
     assert (f"--experiment {experiment}" in command) == named

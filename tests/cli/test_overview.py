@@ -65,7 +65,7 @@ def test_a_stale_score_says_so(context: Contexts):
 
 def test_the_next_command_in_a_checkout_is_one_of_make(context: Contexts, monkeypatch: pytest.MonkeyPatch):
     demo = context()
-    monkeypatch.setattr("pipeline.cli.summary.CHECKOUT", demo.layout.root.resolve())
+    monkeypatch.setattr("pipeline.stages.command_line.CHECKOUT", demo.layout.root.resolve())
 
     def following(current: Context) -> str:
         return standing(fresh(current))[-1].split(maxsplit=1)[1]
@@ -86,7 +86,7 @@ def test_the_next_command_in_a_checkout_is_one_of_make(context: Contexts, monkey
 def test_a_csv_of_the_competition_that_was_not_uploaded_is_next(context: Contexts, monkeypatch: pytest.MonkeyPatch):
     demo = context()
     finish(demo)
-    monkeypatch.setattr("pipeline.cli.summary.CHECKOUT", demo.layout.root.resolve())
+    monkeypatch.setattr("pipeline.stages.command_line.CHECKOUT", demo.layout.root.resolve())
     monkeypatch.setattr("pipeline.cli.overview.dataset", lambda name: type("Kaggle", (), {"may_be_uploaded": True}))
     assert standing(fresh(demo))[-1].split(maxsplit=1)[1] == "make submit DATASET=demo"
     manifest = demo.freshness.manifest(submit.artifact(demo.layout, (0, 1)))

@@ -19,7 +19,7 @@ def test_an_experiment_is_better_worse_or_not_significantly_different(root: Path
 
     assert verdict("good", "bad").startswith("better: +0.")
     assert verdict("bad", "good").startswith("worse: -0.")
-    assert verdict("good", "nearly-good").startswith("no difference that shows")
+    assert verdict("good", "nearly-good").startswith("no significant difference")
     assert str(comparison.difference(entries["good"], {"other": TileScore(1.0, 0)})) == "no tile in common"
 
 
@@ -47,7 +47,7 @@ def test_a_difference_that_scatters_over_folds_more_than_over_tiles_is_not_signi
     assert found.mean == pytest.approx(0.02, abs=0.002)
     # Student's t with four degrees of freedom: 2.776 standard errors of the mean of five folds.
     assert found.high - found.mean == pytest.approx(2.776 * np.std([0, 0, 0, 0.05, 0.05], ddof=1) / 5**0.5, rel=0.1)
-    assert found.word == "no difference that shows"
+    assert found.word == "no significant difference"
     # Other folds: the tiles of one fold do not share a training with those of any other.
     other = {name: TileScore(each.score, (each.fold + int(name) % 3) % 5) for name, each in in_folds(scores, 5).items()}
     assert comparison.difference(in_folds(lifted, 5), other).word == "better"

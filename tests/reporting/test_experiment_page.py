@@ -51,8 +51,8 @@ def experiment() -> Experiment:
         histories={0: history, 1: history},
         members={},
         provenance={"commit": "git"},
-        command="python -m pipeline submit --dataset demo",
-        show="python -m pipeline show --dataset demo",
+        command="make submit DATASET=demo",
+        show="make show TILE=0 DATASET=demo",
     )
 
 
@@ -82,7 +82,7 @@ def test_a_page_has_every_section(experiment: Experiment):
     assert '<script>"' not in page
     assert 'href="../../../../submissions/leaderboard.html"' in page
     assert '<td data-value="git" class="long">git</td>' in page
-    assert "python -m pipeline submit --dataset demo" in page
+    assert "make submit DATASET=demo" in page
 
 
 def test_the_page_says_on_which_tiles_the_choices_were_made(experiment: Experiment):
@@ -90,7 +90,7 @@ def test_the_page_says_on_which_tiles_the_choices_were_made(experiment: Experime
         page = experiment_page.page(replace(experiment, result=experiment.result | {"folds": folds}))
         return " ".join(next(part for part in page.split('<p class="note">') if "cross-fitted over" in part).split())
 
-    assert "of folds 0, 1: threshold, smallest mask and rules for a fold are chosen on the other folds." in note([0, 1])
+    assert "of folds 0, 1: threshold, smallest area and rules for a fold are chosen on the other folds." in note([0, 1])
     assert "of fold 1: they are split into five parts," in note([1])
     assert "for a part are chosen on the other four." in note([1])
 

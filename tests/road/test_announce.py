@@ -62,8 +62,8 @@ def test_a_first_training_is_announced_whole(context: Contexts, capsys: pytest.C
         "dataset demo, 40 labelled and 12 test tiles",
         "device 2 processor cores; tensorflow, float32",
         "training folds 0, 1 x 4 epochs",
-        "average after 8 steps the averaged weights are 78% initial ones; add --set train.ema_momentum=0.25",
-        "time no estimate before the first steps: no such fold is trained here, and no cost is known",
+        "average warning: after 8 steps 78% of it are still initial weights; add --set train.ema_momentum=0.25",
+        "time no estimate yet: no such fold was trained here, and the experiment's file has no measurement",
     ]
 
 
@@ -75,7 +75,7 @@ def test_an_average_that_hardly_leaves_the_initial_weights_is_announced(
 
     # 2 steps an epoch; 0.97 ** 98 is just above 5 %, 0.97 ** 100 below.
     assert warnings("train.epochs=49") == [
-        "average after 98 steps the averaged weights are 5% initial ones; add --set train.ema_momentum=0.939"
+        "average warning: after 98 steps 5% of it are still initial weights; add --set train.ema_momentum=0.939"
     ]
     assert warnings("train.epochs=50") == []
     assert warnings("train.epochs=4", "train.ema_momentum=0") == []

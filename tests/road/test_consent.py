@@ -183,7 +183,7 @@ def test_on_a_terminal_it_asks(chain: Chain, trained: list, monkeypatch: pytest.
     monkeypatch.setattr(builtins, "input", lambda: answer)
     assert chain("train", settings=LONGER) == status
     assert chain.printed.count("Replace? [y/N] ") == 1
-    assert "experiment demo, folds 0, 1 (train.epochs was 2, now 3): finished" in chain.printed
+    assert "experiment demo, folds 0, 1 (train.epochs was 2, now 3): already trained" in chain.printed
     assert bool(trained) == (status == 130)
     if status == 2:
         assert "error: nothing was replaced; to keep them" in chain.error

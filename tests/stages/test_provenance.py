@@ -1,8 +1,7 @@
-"""Where a page comes from, and the command that makes it again."""
+"""Where a page comes from."""
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 from pathlib import Path
 
@@ -17,20 +16,6 @@ from tests.reporting.conftest import leave_manifest
 def context(root: Path, dataset: str = "demo", experiment: str = "demo", *assignments: str) -> Context:
     layout = Layout(root, dataset, experiment, config.load(experiment))
     return Context(layout, Freshness(), (0,), assignments=assignments)
-
-
-def test_the_command_names_what_differs_from_the_defaults_and_is_quoted(tmp_path: Path):
-    command = provenance.command(context(tmp_path, "demo", "demo", "train.epochs=3", "submit.message=it's"), "submit")
-    words = shlex.split(command)
-    options = words[words.index("submit") + 1 :]
-    assert dict(zip(options[::2], options[1::2], strict=True)) == {
-        "--dataset": "demo",
-        "--experiment": "demo",
-        "--set": "train.epochs=3 submit.message=it's",
-        "--root": str(tmp_path),
-    }
-    assert provenance.command(context(config.ROOT, "tgs", "unet"), "submit").endswith(" submit")
-    assert provenance.command(context(config.ROOT, "tgs", "unet"), "show", "abc").endswith(" show abc")
 
 
 def test_a_page_has_times_commit_machine_and_fingerprints(tmp_path: Path):

@@ -25,7 +25,10 @@ def connected(place: ClusterSettings) -> Iterator[ModuleType]:
     """
     ray = _import_ray()
     if place.address.startswith("ray://"):
-        raise UserError(f"--address {place.address}: run this command on a machine of the cluster, with --address auto")
+        raise UserError(
+            f"ADDRESS={place.address} (--address): run this command on a machine of the cluster, with ADDRESS=auto "
+            "(--address auto)"
+        )
     # Tasks run this very code, whatever is installed on their machine.
     options: dict[str, Any] = {"runtime_env": {"py_modules": [str(Path(pipeline.__file__).parent)]}}
     _check_address(place.address)

@@ -84,7 +84,7 @@ def _explain(ray: ModuleType, job: Job[FoldTask], error: Exception) -> str:
         return str(cause)
     name = f"{job.task.experiment} fold {job.task.fold}"
     if isinstance(error, ray.exceptions.OutOfMemoryError):
-        return f"{name}: its machine ran out of memory; fewer folds at once need less: raise --cpus-per-fold"
+        return f"{name}: its machine ran out of memory; fewer folds at once need less: raise CPUS (--cpus-per-fold)"
     if isinstance(error, ray.exceptions.RayTaskError):
         if reason := disk.failure(cause):
             return f"{name}: {reason}"

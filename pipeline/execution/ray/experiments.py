@@ -133,5 +133,5 @@ def _require_done(freshness: Freshness, task: FoldTask, *artifacts: Artifact) ->
         if not freshness.state(artifact).done:
             raise UserError(
                 f"{artifact.name}: its task is done, but nothing of it is in {task.root}: its machine does not see "
-                "this folder; share it between the machines, or name a store: --store s3://bucket/prefix"
+                "this folder; share it between the machines, or name a store: STORE=s3://bucket/prefix (--store)"
             )

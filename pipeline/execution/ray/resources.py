@@ -50,6 +50,6 @@ def divide_cluster(machines: Sequence[tuple[int, float]], place: ClusterSettings
         present = "; ".join(sorted({f"{core} cores and {gpu:g} GPUs" for core, gpu in machines}))
         raise UserError(
             f"a fold asks for {cpus} cores and {gpus:g} GPUs, which no machine of the cluster has (they have "
-            f"{present}); set --cpus-per-fold and --gpus-per-fold"
+            f"{present}); set CPUS and GPUS (--cpus-per-fold, --gpus-per-fold)"
         )
     return TaskResources(cpus, gpus, slots(cpus))

@@ -94,7 +94,7 @@ def _start(context: TaskContext, job: Job[Task]) -> tuple[Task, Freshness, Store
         if input_fingerprints(task, Freshness()) != job.inputs:
             raise UserError(
                 f"machine {address} does not see the tiles in {task.root}; share that folder between the machines, "
-                "or name a store: --store s3://bucket/prefix"
+                "or name a store: STORE=s3://bucket/prefix (--store)"
             )
         return task, Freshness(), None
     base = Path(os.environ.get(SCRATCH) or Path(tempfile.gettempdir()) / "tgs-salt-pipeline")

@@ -22,7 +22,7 @@ PROJECT = Path(__file__).parents[3]
         (["train", "--accelerator", "none"], "--accelerator needs --executor kaggle"),
         (["train", "--folds-per-kernel", "1"], "--folds-per-kernel needs --executor kaggle"),
         (["train", "--no-internet"], "--no-internet needs --executor kaggle"),
-        (["train", "--executor", "kaggle", "--jobs", "2"], "--jobs is for the local executor"),
+        (["train", "--executor", "kaggle", "--jobs", "2"], "JOBS (--jobs) is for the local executor"),
         (["train", "--executor", "kaggle", "--folds-per-kernel", "0"], "1 or more"),
         (["train", "--executor", "kaggle", "--store", "s3://x"], "--store needs --executor ray"),
     ],

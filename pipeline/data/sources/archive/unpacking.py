@@ -68,12 +68,12 @@ def _check_tiles(archive: Path, files: Found) -> None:
         if wrong:
             raise UserError(
                 f"{archive}: {part} holds {_first(wrong)}, which is no tile's name: rename it, in the tables too, "
-                "to letters from a to z, digits, - and _, then .png in small letters"
+                "to letters from a to z, digits, - and _, then .png in lower case"
             )
         by_case = {name.casefold(): name for name in files[part]}
         if len(by_case) < len(files[part]):
             alike = [name for name in files[part] if by_case[name.casefold()] != name]
-            raise UserError(f"{archive}: {part} holds {_first(alike)} twice, in capital and small letters; remove one")
+            raise UserError(f"{archive}: {part} holds {_first(alike)} twice, in upper and lower case; remove one")
     for one, other in ((RAW_TRAIN_IMAGES, RAW_TRAIN_MASKS), (RAW_TRAIN_MASKS, RAW_TRAIN_IMAGES)):
         if names := sorted(files[one].keys() - files[other].keys()):
             raise UserError(f"{archive}: {other} lacks {_first(names)}, which {one} holds; {AGAIN}")

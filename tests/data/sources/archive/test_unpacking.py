@@ -230,7 +230,7 @@ def test_strange_names_of_all_tiles_are_to_be_changed(refused: Callable[..., str
     tiles = {f"{part}/{name.format(number)}": b"x" for part in ("train/images", "train/masks") for number in range(9)}
     line = refused(zipped({**TABLES, **tiles, **{f"test/{test}": content for test, content in TEST.items()}}))
     assert f"{name.format(0)!r}, {name.format(1)!r}, {name.format(2)!r} and 6 more" in line
-    assert "rename it, in the tables too, to letters from a to z, digits, - and _, then .png in small letters" in line
+    assert "rename it, in the tables too, to letters from a to z, digits, - and _, then .png in lower case" in line
     assert "remove" not in line
 
 
