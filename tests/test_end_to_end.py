@@ -52,7 +52,7 @@ def test_training_leaves_a_page_of_its_progress_that_links_to_the_report(finishe
     experiment = finished / "data/demo/experiments/demo"
     page = (experiment / "progress.html").read_text()
     assert (
-        f"progress: {experiment / 'progress.html'}, renewed after each epoch" in (finished / "printed.txt").read_text()
+        f"progress: {experiment / 'progress.html'}, updated after each epoch" in (finished / "printed.txt").read_text()
     )
     assert "4 of 4 epochs" in page
     assert page.count('class="lines"') == 2

@@ -62,7 +62,7 @@ class ProgressPage:
 
     def __enter__(self) -> ProgressPage:
         if self._write(echo):
-            echo(f"progress: {short_path(self.path)}, renewed after each epoch")
+            echo(f"progress: {short_path(self.path)}, updated after each epoch")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -104,7 +104,7 @@ def test_the_page_is_there_from_the_start_and_has_the_numbers_of_each_epoch(
     page = context.layout.experiment_folder / "progress.html"
     printed = capsys.readouterr().out
     assert printed.count("progress: ") == 1
-    assert f"progress: {page}, renewed after each epoch" in printed
+    assert f"progress: {page}, updated after each epoch" in printed
     assert len(pages) == 10
     assert all('<meta http-equiv="refresh"' in each for each in pages.values())
     assert "0 of 8 epochs" in text(pages[0, 0])
