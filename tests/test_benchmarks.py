@@ -181,7 +181,7 @@ def test_a_measurement_of_former_settings_is_marked(tmp_path: Path):
     # A setting that came later, and is off, changes nothing.
     del today["train"]["pseudo_share"]
     assert command._former({"unet": today}) == []
-    assert "Of former settings of `kernel`: `python -m benchmarks predict` measures those of today." in page
+    assert "Rows of `kernel`: with earlier settings; `python -m benchmarks predict` measures today's." in page
 
 
 def test_what_does_not_change_the_pace_is_no_former_setting(monkeypatch: pytest.MonkeyPatch):

@@ -38,7 +38,7 @@ def page(tmp_path: Path) -> list[str]:
 
 
 def test_help_lists_the_stages_in_order_with_their_help_texts(page: list[str]):
-    start = next(number for number, line in enumerate(page) if line.startswith("The road"))
+    start = next(number for number, line in enumerate(page) if line.startswith("Stages"))
     section = page[start + 1 : page.index("", start)]
     rows = [re.fullmatch(r"  make (\S+) +(\S.*)", line) for line in section]
     assert [row.groups() for row in rows if row] == [(stage.name, stage.help) for stage in ROAD]
