@@ -191,8 +191,8 @@ class _Search:
         chosen_on = np.ones(len(self._truth), bool) if group is None else self._groups != group
         count = len(self._members)
         choice = self._threshold_choice((1,) * count, group)
-        # Rounded to the nearest twentieth, so that groups with similar thresholds share the measured blends; 0 and 1,
-        # at which all blends have the same masks, are no thresholds.
+        # Rounded to the nearest twentieth, so that groups with similar thresholds share the measured blends; not to 1,
+        # above which no probability is, nor to 0.
         rounded = min(max(round(20 * choice.threshold), 1), 19) / 20
         votes = blend.choose(self._pool, count, chosen_on, rounded, choice.min_area)
         choice = self._threshold_choice(votes, group)

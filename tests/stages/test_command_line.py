@@ -8,14 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import config
-from pipeline.artifacts import Freshness, Layout
-from pipeline.stages import Context
 from pipeline.stages.command_line import command_line
-
-
-def context(root: Path, dataset: str = "demo", experiment: str = "demo", *assignments: str) -> Context:
-    layout = Layout(root, dataset, experiment, config.load(experiment))
-    return Context(layout, Freshness(), (0,), assignments=assignments)
+from tests.stages.helpers import context
 
 
 def test_the_command_names_what_differs_from_the_defaults_and_is_quoted(tmp_path: Path):

@@ -7,15 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import config
-from pipeline.artifacts import Artifact, Freshness, Layout
-from pipeline.stages import Context, prepare, provenance
+from pipeline.artifacts import Artifact
+from pipeline.stages import prepare, provenance
 from tests.reporting.conftest import leave_manifest
-
-
-def context(root: Path, dataset: str = "demo", experiment: str = "demo", *assignments: str) -> Context:
-    layout = Layout(root, dataset, experiment, config.load(experiment))
-    return Context(layout, Freshness(), (0,), assignments=assignments)
+from tests.stages.helpers import context
 
 
 def test_a_page_has_times_commit_machine_and_fingerprints(tmp_path: Path):

@@ -89,7 +89,7 @@ def test_an_epoch_draws_classes_of_coverage_as_asked_and_no_tile_twice(tmp_path:
     assert drawn("labelled", 0.9) == [7, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0]  # there are no more
     assert drawn("equal", 0.4) == [2, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0]
     assert drawn("none", 0.9) == [10, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0]
-    # Four classes of one labelled tile each: a tenth of them is one tile in all, not none or one of each.
+    # Four classes of one labelled tile each: 0.3 of them is one tile in all, and 0.6 two, not none or one of each.
     pseudo, _ = student_of(
         covered(0, 1, 3, 5), labelled=covered(0, 1, 3, 5), folder=tmp_path / "few", balance="labelled", fraction=0.3
     )
