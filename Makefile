@@ -58,6 +58,13 @@ CLOSE := $(shell $(call NEAREST,$(UNKNOWN)))
 HINT  := $(if $(CLOSE),did you mean $(CLOSE)?,a setting is written as SET="train.epochs=5")
 $(error there is no variable $(UNKNOWN); $(HINT) (docs/commands.md lists them))
 endif
+# So is one that no target of the command reads: make train DRY_RUN=1 would train.
+unread = $(if $(filter $(1),$(MAKECMDGOALS)),,$(foreach name,$(filter $(2),$(TYPED)),$(if $(call enabled,$(name)),$(name))))
+refuse = $(if $(2),$(error make $(firstword $(MAKECMDGOALS)) takes no $(firstword $(2)); make $(1) does))
+ifneq ($(filter-out help,$(MAKECMDGOALS)),)
+$(call refuse,submit,$(call unread,submit,DRY_RUN WAIT NO_WAIT FORCE))
+$(call refuse,show,$(call unread,show,TILE))
+endif
 # What the demo would ignore is refused, too.
 IGNORED := $(filter $(filter-out SET JOBS RETRAIN,$(CHOICES)),$(TYPED)) $(if $(ARCHIVE),ARCHIVE)
 ifneq ($(and $(filter demo,$(MAKECMDGOALS)),$(strip $(IGNORED))),)
@@ -82,7 +89,7 @@ demo: | $(VENV)/ready ## all stages on the built-in survey: no account, no downl
 status: | $(VENV)/ready ## show what is done, stale (and why) or missing, the score and the next command
 	@$(PYTHON) -m pipeline status $(CHOICE)
 show: | $(VENV)/ready ## draw one tile with its truth and prediction: make show TILE=id
-	@$(PYTHON) -m pipeline show "$$TILE" $(CHOICE)
+	@$(PYTHON) -m pipeline show $(CHOICE) -- "$$TILE"
 submissions: | $(VENV)/ready ## list Kaggle's past submissions with your receipts: CV against public and private score
 	@$(PYTHON) -m pipeline submissions
 experiments: | $(VENV)/ready ## list the experiments, with the score and the cost of those that are trained

@@ -17,7 +17,15 @@ from pipeline.artifacts.links import check_links
 from pipeline.artifacts.locks import BusyError, ChangedError, locked, remove_folder
 from pipeline.artifacts.manifest import Manifest, Output, parse_manifest, read_manifest, update_result, write_manifest
 from pipeline.artifacts.reuse import reusable_from, reuse_weights
-from pipeline.artifacts.transaction import commit, inputs_fingerprint, inputs_now, invalidate, replacing, updating
+from pipeline.artifacts.transaction import (
+    commit,
+    inputs_fingerprint,
+    inputs_now,
+    invalidate,
+    reading_inputs,
+    replacing,
+    updating,
+)
 
 __all__ = [
     "Artifact",
@@ -47,6 +55,7 @@ __all__ = [
     "measure",
     "parse_manifest",
     "read_manifest",
+    "reading_inputs",
     "remove_backup",
     "remove_folder",
     "replacing",

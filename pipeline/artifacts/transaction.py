@@ -72,7 +72,7 @@ def _behind_link(artifact: Artifact) -> Path:
 
 @contextlib.contextmanager
 def updating(artifact: Artifact, invalidate_first: bool = True) -> Iterator[Path]:
-    """Make an artifact in place: write into the folder that is yielded, then ``finish``.
+    """Make an artifact in place: write into the folder that is yielded, then ``commit``.
 
     Args:
         artifact: what is to be made.
@@ -148,6 +148,24 @@ def inputs_now(artifact: Artifact) -> dict[str, str]:
     """The fingerprint of each input that is there; what takes long looks at the beginning, and again at its end."""
     freshness = Freshness()
     return {each.label: found.fingerprint for each in artifact.inputs if (found := freshness.manifest(each))}
+
+
+@contextlib.contextmanager
+def reading_inputs(artifact: Artifact) -> Iterator[None]:
+    """Explain an error in the block by an input that another command made again, or removed, meanwhile.
+
+    Inputs are not locked while they are read: the results of two commands may then not fit together, which shows as any
+    error.
+
+    Raises:
+        UserError: the block failed, and an input is no longer the one that it was at the beginning.
+    """
+    seen = inputs_now(artifact)
+    try:
+        yield
+    except Exception:
+        _unchanged(artifact, seen)
+        raise
 
 
 def inputs_fingerprint(artifact: Artifact) -> str:

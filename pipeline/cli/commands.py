@@ -9,6 +9,7 @@ from dataclasses import replace
 from pipeline.artifacts import Artifact, Layout, started, verify
 from pipeline.cli.parser import selection
 from pipeline.config import UserError, all_experiment_names, experiment_names, geometry
+from pipeline.reporting import leaderboard_sources
 from pipeline.road import select
 from pipeline.road.clean import clean
 from pipeline.road.plan import TRAIN, Goal, trained_folds, with_teachers
@@ -120,15 +121,8 @@ def _summarise(context: Context, options: argparse.Namespace, several: bool) -> 
 
 
 def _refresh_leaderboard(layout: Layout) -> None:
-    """Write the leaderboard again where it is older than a result, as after a command that was killed."""
-    written = [layout.leaderboard.with_suffix(suffix) for suffix in (".csv", ".md", ".html")]
-    made = ("cv.json", "report.json")  # the leaderboard links to the reports
-    sources = [
-        *(path for name in made for path in layout.root.glob(f"data/*/experiments/*/{name}")),
-        *layout.submissions.glob("*/*.json"),
-    ]
-    newest = max((path.stat().st_mtime_ns for path in sources), default=0)
-    if any(not path.is_file() or path.stat().st_mtime_ns < newest for path in written):
+    """Write the leaderboard again where results have changed since, as after a command that was killed."""
+    if not leaderboard_sources.is_current(layout.root):
         from pipeline.reporting import leaderboard
 
         leaderboard.write(layout.root)

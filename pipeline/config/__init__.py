@@ -7,7 +7,6 @@ changes one value on top. The sections are in ``pipeline/config/schema``.
 The package imports only the standard library and msgspec, so that every command starts fast.
 """
 
-from pipeline.config.datasets import DATASETS, Dataset
 from pipeline.config.errors import UserError
 from pipeline.config.experiment_files import (
     DEFAULT_EXPERIMENT,
@@ -34,7 +33,6 @@ from pipeline.config.serialise import as_dict, diff, differences, fingerprint, s
 
 __all__ = [
     "CHECKOUT",
-    "DATASETS",
     "DEFAULT_EXPERIMENT",
     "EXPERIMENTS",
     "PROJECT",
@@ -44,7 +42,6 @@ __all__ = [
     "Application",
     "AugmentSettings",
     "ClusterSettings",
-    "Dataset",
     "ExcludedTiles",
     "ExtraChannels",
     "InputSettings",

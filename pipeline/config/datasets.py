@@ -38,8 +38,6 @@ TGS = Dataset("tgs", Source.KAGGLE, may_be_uploaded=True)
 DEMO = Dataset("demo", Source.SURVEY, answers_known=True, default_experiment="demo")
 """The built-in synthetic survey."""
 DEFAULT_DATASET = TGS
-DATASETS = (TGS.name, DEMO.name)
-"""Names of the datasets that need no archive."""
 
 
 def dataset(name: str) -> Dataset:

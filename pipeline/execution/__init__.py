@@ -1,1 +1,1 @@
-"""Where folds run: in this process, in several, or on a cluster."""
+"""Where folds run: in this process, in several, on a cluster, or at Kaggle."""

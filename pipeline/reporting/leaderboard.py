@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.reporting import comparison, leaderboard_entries
+from pipeline.reporting import comparison, leaderboard_entries, leaderboard_sources
 from pipeline.reporting.leaderboard_entries import Entry
 from pipeline.reporting.pages import drawing, render, shown
 from pipeline.system.atomic import write_text
@@ -20,16 +20,18 @@ def write(root: Path) -> None:
     Args:
         root: the folder of ``data/`` and ``submissions/``.
     """
+    mark = leaderboard_sources.mark(root)  # before anything is read: what is made meanwhile is not yet shown
     entries = leaderboard_entries.read(root)
     rows = [entry.row for entry in entries]
-    folder = root / "submissions"
-    write_text(folder / "leaderboard.csv", as_csv(rows))
+    file = root / "submissions" / leaderboard_sources.NAME
+    write_text(file.with_suffix(".csv"), as_csv(rows))
     matrices = comparison.matrices(entries)
     text = as_markdown(rows) + "".join(
         f"\nPaired comparison on {name}\n\n{as_markdown(matrix)}" for name, matrix in matrices.items()
     )
-    write_text(folder / "leaderboard.md", text)
-    write_text(folder / "leaderboard.html", _page(entries, matrices))
+    write_text(file.with_suffix(".md"), text)
+    # Last: its mark says that all three are written.
+    write_text(file.with_suffix(".html"), _page(entries, matrices, mark))
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
@@ -64,7 +66,7 @@ def columns(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _page(entries: Sequence[Entry], matrices: dict[str, list[dict[str, Any]]]) -> str:
+def _page(entries: Sequence[Entry], matrices: dict[str, list[dict[str, Any]]], mark: str) -> str:
     rows = [entry.row for entry in entries]
     points = [
         (row["experiment"], row["CV"], row["CV"] - row["CV - test"]) for row in rows if row["CV - test"] is not None
@@ -78,6 +80,7 @@ def _page(entries: Sequence[Entry], matrices: dict[str, list[dict[str, Any]]]) -
     return render(
         "leaderboard",
         title="Leaderboard",
+        meta=leaderboard_sources.meta(mark),
         rows=[columns(row) for row in rows],
         every=rows,
         links=[entry.report for entry in entries],

@@ -109,7 +109,7 @@ def remaining_seconds(folds: Sequence[FoldProgress], epochs: int, at_once: int) 
     if not paces:
         return None
     usual = statistics.median(paces.values())
-    # The folds that have begun go on first; each of the others starts where one has ended.
+    # In the folds' order, as they are trained: each starts where the first of those before it ends.
     waiting = [(epochs - len(each.history)) * paces.get(each.fold, usual) for each in folds if not each.trained]
     slots = [0.0] * max(at_once, 1)
     for seconds in waiting:

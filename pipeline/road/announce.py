@@ -40,7 +40,7 @@ def announce(contexts: Sequence[Context]) -> None:
     plans = [(context, folds) for context in contexts if (folds := _to_train(context))]
     if not plans:
         return
-    gpus = [] if _elsewhere(plans[0][0]) else machine.gpus()
+    gpus = _gpus(plans[0][0])
     install = gpu_packages.missing(backends.selected()) if gpus else ""
     for context, folds in plans:
         echo("")
@@ -79,8 +79,8 @@ def plan_lines(context: Context, folds: Sequence[int], gpus: Sequence[str]) -> l
     for why, some in _reasons(context, folds).items():
         lines += _row(f"  {fold_names(some)}", why)
     lines += _row("  average", _unfinished_average(context))
-    gpu = bool(gpus) or context.kaggle is not None
-    found = estimate(context, len(folds), precision, gpu)
+    gpu = bool(gpus)
+    found = None if _elsewhere(context) else estimate(context, len(folds), precision, gpu)
     lines += _row("time", _time(context, found))
     if found is not None and found.seconds >= LONG and layout.experiment != QUICK:
         lines += _row("  sooner", _sooner(context, estimate(_quick(context), len(folds), precision, gpu)))
@@ -154,8 +154,14 @@ def _device(context: Context, gpus: Sequence[str]) -> str:
 
 
 def _elsewhere(context: Context) -> bool:
-    """Whether other machines train."""
-    return context.cluster is not None or context.kaggle is not None
+    """Whether other machines train: Kaggle's, or those of a cluster that is already running."""
+    return context.kaggle is not None or (context.cluster is not None and bool(context.cluster.address))
+
+
+def _gpus(context: Context) -> list[str]:
+    """GPUs of this machine that train."""
+    without = context.cluster is not None and context.cluster.gpus_per_fold == 0
+    return [] if _elsewhere(context) or without else machine.gpus()
 
 
 def _precision(context: Context, gpus: Sequence[str]) -> str:
@@ -195,6 +201,8 @@ def _unfinished_average(context: Context) -> str:
 
 
 def _time(context: Context, found: Estimate | None) -> str:
+    if _elsewhere(context):
+        return "no estimate: other machines train"
     if found is None:
         return "no estimate yet: no such fold was trained here, and the experiment's file has no measurement"
     in_turn = (

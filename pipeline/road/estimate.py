@@ -61,14 +61,14 @@ def estimate(context: Context, folds: int, precision: str, gpu: bool) -> Estimat
     Args:
         context: of the experiment.
         folds: how many are to be trained.
-        precision: ``float32`` or ``bfloat16``.
+        precision: of the training: ``float32``, ``bfloat16`` or ``float16``.
         gpu: whether a GPU is used, for which headers state no cost.
 
     Returns:
         None where nothing is known about such a training.
     """
     layout = context.layout
-    found = _trained_here(context) or (None if gpu else _of_headers(context, precision))
+    found = _trained_here(context, precision) or (None if gpu else _of_headers(context, precision))
     if found is None:
         return None
     epoch, source = found
@@ -106,25 +106,28 @@ def _concerns(changed: Iterable[str], relevant: tuple[str, ...]) -> bool:
     return any(key == each or key.startswith(f"{each}.") for key in changed for each in relevant)
 
 
-def _trained_here(context: Context) -> tuple[float, str] | None:
+def _trained_here(context: Context, precision: str) -> tuple[float, str] | None:
     """Seconds of an epoch by the folds that are trained here, and which they are; the experiment's own come first."""
     layout = context.layout
     trained = {fold: train.trained(layout, fold) for fold in layout.folds}
     others = sorted(path for path in layout.experiments_folder.glob("*") if path != layout.experiment_folder)
     for folder in (layout.experiment_folder, *others):
         there = {fold: replace(each, folder=folder / each.folder.name) for fold, each in trained.items()}
-        if found := {fold: seconds for fold, each in there.items() if (seconds := _epoch_here(context, each))}:
+        times = {fold: _epoch_here(context, each, precision) for fold, each in there.items()}
+        if found := {fold: seconds for fold, seconds in times.items() if seconds}:
             of_which = "" if folder == layout.experiment_folder else f" of {folder.name}"
             return statistics.median(found.values()), f"{fold_names(found)}{of_which} trained here"
     return None
 
 
-def _epoch_here(context: Context, artifact: Artifact) -> float:
+def _epoch_here(context: Context, artifact: Artifact, precision: str) -> float:
     """Seconds that an epoch of a fold took here; 0 where it says nothing about a training with the settings of now."""
     manifest = _comparable(context, artifact, _STEP)
     if manifest is None or manifest.result["backend"] != backends.selected():
         return 0.0
     result = manifest.result
+    if result["precision"].removeprefix("mixed_") != precision:
+        return 0.0  # trained on another machine, such as Kaggle's
     same = [
         (found := context.freshness.manifest(each)) is not None and manifest.inputs.get(each.label) == found.fingerprint
         for each in (prepare.artifact(context.layout), split.artifact(context.layout))

@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import config
-from pipeline.artifacts import Blend, Freshness, Layout
+from pipeline.artifacts import Blend, Freshness, Layout, blend_name
 from pipeline.config import ClusterSettings, KaggleSettings, UserError
 from pipeline.config.datasets import dataset
 from pipeline.road.request import requested_folds
 from pipeline.stages import Context
 from pipeline.system.environment import option
 from pipeline.system.progress import echo
+
+LONGEST_NAME = 150
+"""Characters of a blend's name. File systems allow 255 for a file's name, which is longer while it is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +134,15 @@ def blend(members: Iterable[Context], assignments: Iterable[str]) -> Context:
     """The context of the blend of some experiments.
 
     Raises:
-        UserError: they split differently.
+        UserError: they split differently, or are too many for a file's name.
     """
     first, *rest = members
     layouts = {each.layout.experiment: each.layout for each in (first, *rest)}
+    if len(name := blend_name(layouts)) > LONGEST_NAME:
+        raise UserError(
+            f"the blend's name would have {len(name)} characters, more than {LONGEST_NAME}: blend fewer experiments, "
+            "or give them shorter names"
+        )
     settings = config.blend({name: layout.settings for name, layout in sorted(layouts.items())}, list(assignments))
     return replace(first, layout=Blend(layouts.values(), settings), freshness=Freshness())
 

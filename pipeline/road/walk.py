@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.artifacts import check_links, discard_damaged, locked
+from pipeline.artifacts import check_links, discard_damaged, locked, reading_inputs
 from pipeline.config import UserError
 from pipeline.road import consent, select
 from pipeline.road.announce import announce
@@ -162,6 +162,8 @@ def _run(stage: Stage, contexts: Sequence[Context]) -> None:
             stack.enter_context(locked(artifact))
         context.freshness.forget()
         if context.pending(stage):
+            for artifact in stage.artifacts(context):
+                stack.enter_context(reading_inputs(artifact))
             stage.make(context)
             return
     echo(f"{stage.name}: another process has made it")

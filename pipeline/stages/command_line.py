@@ -49,5 +49,7 @@ def command_line(
     program = f"{shlex.quote(short_path(Path(sys.executable)))} -m pipeline"
     if CHECKOUT is None and shutil.which(SCRIPT):
         program = SCRIPT
-    positional = [shlex.quote(tile)] if tile else []
-    return " ".join([program, targets.split()[-1], *positional, *words, *(["--retrain"] if retrain else [])])
+    first, last = [shlex.quote(tile)] if tile else [], []
+    if tile.startswith("-"):  # or it would be read as an option
+        first, last = [], ["--", *first]
+    return " ".join([program, targets.split()[-1], *first, *words, *(["--retrain"] if retrain else []), *last])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.artifacts import Artifact, Freshness, Layout, Manifest
-from pipeline.config import ClusterSettings, KaggleSettings
+from pipeline.config import ClusterSettings, KaggleSettings, UserError
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,14 @@ class Context:
         return [artifact for artifact in stage.artifacts(self) if not self.freshness.state(artifact).done]
 
     def manifest(self, artifact: Artifact) -> Manifest:
-        """The manifest of an artifact that an earlier stage has made."""
+        """The manifest of an artifact that an earlier stage has made.
+
+        Raises:
+            UserError: another command has removed it since.
+        """
         manifest = self.freshness.manifest(artifact)
-        assert manifest is not None, artifact.label
+        if manifest is None:
+            raise UserError(f"{artifact.label}: {artifact.manifest_path} vanished meanwhile; run the command again")
         return manifest
 
 

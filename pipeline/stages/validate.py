@@ -106,10 +106,8 @@ def _settings(layout: Layout) -> Any:
 def _training(context: Context) -> dict[str, Any]:
     """Cost of the folds of all members, added up from their manifests."""
     members = context.layout.members
-    trained = [context.freshness.manifest(train.trained(member, fold)) for member in members for fold in context.folds]
-    found = [manifest.result for manifest in trained if manifest is not None]
-    if not found:
-        return {}
+    trained = [train.trained(member, fold) for member in members for fold in context.folds]
+    found = [context.manifest(each).result for each in trained]
     return {
         "minutes": round(sum(each["seconds"] for each in found) / 60, 2),
         "epochs": [each["epochs"] for each in found],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import keras
 import numpy as np
 
+from pipeline.network.averaging import arrays_of
 from pipeline.network.device import gpus
 
 
@@ -33,8 +35,13 @@ def train_one_epoch(
         on_step: called with the number of steps whose batches the backend has taken so far; it may be one or two ahead.
 
     Returns:
-        The mean loss.
+        The mean loss; NaN where a weight is not finite, as after a last step whose own loss still was.
     """
+    loss = _train(model, batches, epoch, on_step)
+    return loss if all(np.isfinite(array).all() for array in arrays_of(model.weights)) else math.nan
+
+
+def _train(model: keras.Model, batches: Batches, epoch: int, on_step: Callable[[int], object]) -> float:
     if keras.backend.backend() == "jax" or gpus():
         # ``fit`` lets the device work ahead of Python; ``train_on_batch``, or a callback for steps, would wait for the
         # loss at each step. ``fit`` reads a plain generator in order, which Keras' own workers do not.

@@ -60,12 +60,34 @@ def test_every_variable_of_the_documentation_is_known(folder: Path):
     names = {name for cell in table for name in re.findall(r"`([A-Z_0-9]+)`", cell)}
     assert {"DATASET", "FOLDS", "RETRAIN", "STORE"} <= names
     others = ("VENV", "CUDA_VISIBLE_DEVICES")
-    ran = make(folder, "status", *(f"{name}=1" for name in sorted({*names, *others})))
+    ran = make(folder, "submit", "show", *(f"{name}=1" for name in sorted({*names, *others})))
     assert ran.returncode == 0, ran.stderr
 
 
 def test_a_value_may_look_like_a_variable(folder: Path):
     assert make(folder, "status", "SET=train.epochs=5 FOLD=0").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("argument", "reader"),
+    [
+        ("DRY_RUN=1", "submit"),
+        ("WAIT=20", "submit"),
+        ("NO_WAIT=1", "submit"),
+        ("FORCE=1", "submit"),
+        ("TILE=a", "show"),
+    ],
+)
+def test_a_variable_that_no_target_reads_is_refused(folder: Path, argument: str, reader: str):
+    ran = make(folder, "train", "status", argument)
+    assert ran.returncode == 2
+    assert len(ran.stderr.splitlines()) == 1
+    assert f"make train takes no {argument.partition('=')[0]}; make {reader} does" in ran.stderr
+    assert make(folder, "train", reader, argument).returncode == 0
+    # A variable of the environment, or one that is turned off, is no mistake.
+    name, _, value = argument.partition("=")
+    assert make(folder, "train", **{name: value}).returncode == 0
+    assert make(folder, "train", f"{name}=0").returncode == 0
 
 
 @pytest.mark.parametrize("argument", ["ARCHIVE=tiles.zip", "DATASET=mine", "EXPERIMENT=unet", "FOLDS=0"])
@@ -80,6 +102,10 @@ def test_the_demo_takes_nothing_that_it_would_ignore(folder: Path, argument: str
 def test_the_demo_takes_no_archive_of_the_environment_either(folder: Path):
     assert "make demo takes no ARCHIVE" in make(folder, "demo", ARCHIVE="tiles.zip").stderr
     assert make(folder, "demo", DATASET="tgs").returncode == 0
+
+
+def test_the_id_of_a_tile_may_start_with_a_hyphen(folder: Path):
+    assert make(folder, "show", "TILE=-abc").stdout.splitlines()[-1].endswith(' -- "$TILE"')
 
 
 def test_the_experiment_is_passed_on_only_where_one_is_named(folder: Path):

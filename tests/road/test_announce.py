@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from pipeline import artifacts
 from pipeline.artifacts import backup
-from pipeline.config import ClusterSettings
+from pipeline.config import ClusterSettings, KaggleSettings
 from pipeline.road import announce as announcing
 from pipeline.road import estimate as estimating
 from pipeline.road.announce import announce, gpu_line
@@ -183,6 +184,30 @@ def test_jobs_and_clusters_are_named(context: Contexts, capsys: pytest.CaptureFi
     assert "device Ray at auto; tensorflow, auto" in lines
 
 
+def test_ray_on_this_machine_takes_as_long_as_its_processes(
+    context: Contexts, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def times(*lines: str) -> list[str]:
+        return [line.split(",")[0] for line in lines if line.startswith(("time", "sooner"))]
+
+    local = printed(capsys, prepared(context("unet", jobs=2)))
+    ray = printed(capsys, context("unet", cluster=ClusterSettings()))
+    assert "device Ray on this machine; tensorflow, float32" in ray
+    assert times(*ray) == times(*local)
+    monkeypatch.setattr(machine, "gpus", lambda: ["0"])
+    assert times(*printed(capsys, context("unet", cluster=ClusterSettings(gpus_per_fold=0)))) == times(*local)
+
+
+@pytest.mark.parametrize("place", [{"kaggle": KaggleSettings()}, {"cluster": ClusterSettings(address="auto")}])
+def test_folds_that_are_trained_here_say_nothing_about_other_machines(
+    context: Contexts, capsys: pytest.CaptureFixture[str], place: dict[str, Any]
+):
+    finish(context())
+    lines = printed(capsys, context("demo", f"train.epochs={announcing.LONG}", **place))
+    # Nor is the quick experiment named: Kaggle refuses its pretraining.
+    assert lines[-1] == "time no estimate: other machines train"
+
+
 def test_a_backend_that_was_chosen_is_named_with_the_reason(
     context: Contexts, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -279,6 +304,17 @@ def test_a_fold_says_nothing_about_a_training_with_other_steps(
     assert (estimating.estimate(context("demo", assignment), 1, "float32", gpu=False) is not None) == known
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert estimating.estimate(context("demo", assignment), 1, "float32", gpu=False) is None
+
+
+@pytest.mark.parametrize("then", ["mixed_float16", "mixed_bfloat16"])
+def test_a_fold_that_was_trained_in_another_precision_was_trained_elsewhere(context: Contexts, then: str):
+    finish(context())
+    for fold in (0, 1):
+        artifact = train.trained(context().layout, fold)
+        artifact.manifest_path.unlink()
+        fill(artifact, precision=then)
+    assert estimating.estimate(context(), 1, "float32", gpu=False) is None
+    assert estimating.estimate(context(), 1, then.removeprefix("mixed_"), gpu=False) is not None
 
 
 def test_a_fold_of_another_experiment_with_the_same_steps_counts_after_the_own_ones(context: Contexts):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import ClusterSettings
+from pipeline.artifacts import Layout
+from pipeline.config import ClusterSettings, UserError
 from pipeline.road import plan as planning
 from pipeline.road import select
 from pipeline.road.plan import Goal, plan
@@ -128,6 +129,17 @@ def test_a_cluster_gets_the_folds_of_all_experiments_at_once(context: Contexts):
     cluster = ClusterSettings()
     pair = [goal(context("demo", cluster=cluster), "train"), goal(context("unet", cluster=cluster), "train")]
     assert steps(*pair)[3:] == [("train", ["demo", "unet"])]
+
+
+def test_a_blend_whose_name_is_too_long_for_a_file_is_refused(context: Contexts, tmp_path: Path):
+    member = context("demo")
+    names = [f"{letter * 36}" for letter in "abcde"]
+    members = [replace(member, layout=Layout(tmp_path, "demo", name, member.layout.settings)) for name in names]
+    name = select.blend(members[:4], []).layout.experiment
+    assert len(name) == 147
+    (tmp_path / f".{name}.csv.writing-{'h' * 63}-12345678-01234567.csv").touch()
+    with pytest.raises(UserError, match="would have 184 characters, more than 150: blend fewer experiments"):
+        select.blend(members, [])
 
 
 def test_a_blend_comes_after_its_members_and_is_stale_when_one_of_them_has_changed(context: Contexts):

@@ -37,3 +37,5 @@ def test_another_root_has_commands_of_the_package_with_this_python(tmp_path: Pat
     monkeypatch.setattr("sys.executable", "/envs/salt/bin/python")
     shown = command_line(context(tmp_path, "tgs", "unet"), "show", tile="abc")
     assert shown == f"/envs/salt/bin/python -m pipeline show abc --root {tmp_path}"
+    shown = command_line(context(tmp_path, "tgs", "unet"), "show", tile="-abc")
+    assert shown == f"/envs/salt/bin/python -m pipeline show --root {tmp_path} -- -abc"

@@ -24,6 +24,7 @@ SMALL = [
     *NETWORK,
     "input.fit=resize",
     "input.size=32",
+    "network.stem=none",
     "network.dropout_kind=element",
     "train.late_loss=",
     "train.ema_momentum=0",
@@ -39,16 +40,13 @@ STEPS = 3
 DATA = FoldData(TILES, TRAINING, VALIDATION, UnlabelledTiles(blobs(30, seed=5)[0]))
 STUDENT = 'student.teachers=["unet"]'
 """Setting of a student of ``LABELLED``."""
-
-
-def with_labels(masks: np.ndarray) -> FoldData:
-    """``DATA`` with labels of its 30 test tiles: probabilities of 0.9 and 0.1."""
-    soft = np.where(masks > 0, 230, 26).astype(np.uint8)
-    return replace(DATA, unlabelled=UnlabelledTiles(blobs(30, seed=5)[0], None, (soft,)))
-
-
-LABELLED = with_labels(blobs(30, seed=5)[1])
-"""``DATA`` with the right labels of its test tiles."""
+LABELLED = replace(
+    DATA,
+    unlabelled=UnlabelledTiles(
+        blobs(30, seed=5)[0], None, (np.where(blobs(30, seed=5)[1] > 0, 230, 26).astype(np.uint8),)
+    ),
+)
+"""``DATA`` with labels of its test tiles: probabilities of 0.9 where there is salt, and of 0.1 elsewhere."""
 
 
 def train_fold(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -51,25 +51,34 @@ def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
     return len(one) == len(other) and all(map(np.array_equal, one, other))
 
 
-def saved(folder: Path, **options: Any) -> list[np.ndarray]:
-    """A trained network's state, written to a folder together with the weights of its best epoch."""
-    model, kept = network(), Checkpoint(folder, "x")
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[np.ndarray]]:
+    """A folder with the state of a trained network and the weights of its best epoch; tests copy it. And the state."""
+    model, folder = network(), tmp_path_factory.mktemp("saved")
     train(model)
+    kept = Checkpoint(folder, "x")
     kept.save_best(BEST, 0)
-    kept.save(model, HISTORY, best_epochs=[0], **options)
-    return state(model)
+    kept.save(model, HISTORY, best_epochs=[0], average=AVERAGE)
+    return folder, state(model)
 
 
-def test_the_whole_state_is_restored(tmp_path: Path):
-    wanted = saved(tmp_path, average=AVERAGE)
+@pytest.fixture
+def folder(saved: tuple[Path, list[np.ndarray]], tmp_path: Path) -> Path:
+    """A copy of the folder of ``saved``."""
+    shutil.copytree(saved[0], tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+def test_the_whole_state_is_restored(saved: tuple[Path, list[np.ndarray]], folder: Path):
+    _, wanted = saved
     model = network()
     assert not same(state(model), wanted)
-    history, average = Checkpoint(tmp_path, "x").restore(model)
+    history, average = Checkpoint(folder, "x").restore(model)
     assert history == HISTORY
     assert same(average, AVERAGE)
     assert same(state(model), wanted)
-    assert same(Checkpoint(tmp_path, "x").load_best(0), BEST)
-    assert checkpoint.epochs_done(tmp_path) == 2
+    assert same(Checkpoint(folder, "x").load_best(0), BEST)
+    assert checkpoint.epochs_done(folder) == 2
 
 
 def test_a_restored_training_continues_as_the_original(tmp_path: Path):
@@ -115,15 +124,14 @@ def test_the_scale_of_the_loss_is_restored_where_both_have_one(tmp_path: Path):
     assert same(state(again), state(whole))
 
 
-def test_a_state_that_is_set_aside_is_not_overwritten(tmp_path: Path):
+def test_a_state_that_is_set_aside_is_not_overwritten(folder: Path, tmp_path: Path):
     assert Checkpoint(tmp_path, "x").set_aside() is None
-    saved(tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    kept = Checkpoint(tmp_path, "x")
-    assert kept.set_aside() == tmp_path / "unusable-state.npz"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    kept = Checkpoint(folder, "x")
+    assert kept.set_aside() == folder / "unusable-state.npz"
     assert kept.set_aside() is None
     kept.save(network(), HISTORY[:1], best_epochs=[])
-    after = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name != STATE}
+    after = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != STATE}
     assert after == {f"unusable-{name}": content for name, content in before.items()}
 
 
@@ -134,10 +142,9 @@ def test_a_state_that_is_set_aside_is_not_overwritten(tmp_path: Path):
         *("no best", "half a best", "another last layer", "another optimizer"),
     ],
 )
-def test_a_state_that_does_not_fit_is_not_used_and_the_model_is_unchanged(tmp_path: Path, change: str):
-    saved(tmp_path)
-    identity, model, written = "x", network(), tmp_path / STATE
-    best = Checkpoint(tmp_path, "x").best_path(0)
+def test_a_state_that_does_not_fit_is_not_used_and_the_model_is_unchanged(folder: Path, change: str):
+    identity, model, written = "x", network(), folder / STATE
+    best = Checkpoint(folder, "x").best_path(0)
     if change == "identity":
         identity = "y"
     elif change == "no state":
@@ -157,7 +164,7 @@ def test_a_state_that_does_not_fit_is_not_used_and_the_model_is_unchanged(tmp_pa
     else:
         model = network(optimizer="sgd")  # its variables have the shapes of the first ones of Adam
     before = state(model)
-    assert Checkpoint(tmp_path, identity).restore(model) == ([], [])
+    assert Checkpoint(folder, identity).restore(model) == ([], [])
     assert same(state(model), before)
 
 

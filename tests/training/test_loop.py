@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from itertools import chain, repeat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -15,77 +19,93 @@ from pipeline.network.optimizers import average_variables
 from pipeline.prediction.load import load_network, load_predictor
 from pipeline.scoring import metric, thresholding
 from pipeline.training import loop
+from pipeline.training.epoch import train_one_epoch
 from tests.training.helpers import SMALL, TILES, VALIDATION, history, train_fold, weights
 
 pytestmark = pytest.mark.backends
 
 
-def test_a_loss_that_is_not_finite_stops_the_fold_with_one_line(tmp_path: Path):
-    with pytest.raises(UserError, match=r"learning.rate") as error:
-        train_fold(
-            tmp_path,
-            "train.learning_rate=1e6",
-            "network.norm=none",
-            "network.residual=false",
-            "train.optimizer=sgd",
-            "train.warmup_epochs=0",
-            "train.schedule=constant",
-            "train.momentum=0.99",
-        )
+def test_a_loss_that_is_not_finite_stops_the_fold_with_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loop, "train_one_epoch", lambda *arguments: math.nan)
+    wanted = r"fold 0, epoch 1: the loss is nan\. .*train\.learning_rate=0\.0033"
+    with pytest.raises(UserError, match=wanted) as error:
+        train_fold(tmp_path)
     assert "\n" not in str(error.value)
+    assert not [*tmp_path.rglob("*.npz")]
 
 
-def test_early_stopping_ends_after_the_patience(tmp_path: Path):
-    # With a learning rate of nearly 0, no epoch is better than the first.
-    result = train_fold(
-        tmp_path,
-        "train.epochs=30",
-        "train.early_stopping=2",
-        "train.learning_rate=1e-12",
-        "train.weight_decay=0",
-        "network.norm=none",
-    )
-    assert result["epochs"] == result["best_epoch"] + 2
+class Steps:
+    """Batches of one sample with these targets."""
+
+    def __init__(self, *targets: float) -> None:
+        self._targets = targets
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def ahead(self) -> Iterator[tuple[np.ndarray, ...]]:
+        for target in self._targets:
+            yield np.ones((1, 2), np.float32), np.full((1, 1), target, np.float32)
 
 
-def test_the_moving_average_of_the_weights_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    raw, average = [], []
-    train_one_epoch = loop.train_one_epoch
-
-    def recorded(model: keras.Model, *arguments: Any) -> float:
-        loss = train_one_epoch(model, *arguments)
-        raw.extend(arrays_of(model.trainable_variables))
-        average.extend(arrays_of(average_variables(model)))
-        return loss
-
-    monkeypatch.setattr(loop, "train_one_epoch", recorded)
-    train_fold(tmp_path, "train.epochs=1", "train.ema_momentum=0.999")
-    assert not any(name.startswith("optimizer") for name in weights(tmp_path))
-    model, _ = load_network(load("unet", SMALL), tmp_path / "best.weights.h5")
-    kept = arrays_of(model.trainable_variables)
-    assert all(map(np.array_equal, kept, average))
-    assert not any(map(np.array_equal, kept, raw))
-    assert len(kept) == len(average) == len(raw)
+@pytest.mark.parametrize(
+    ("targets", "learning_rate", "finite"),
+    [
+        pytest.param((1.0, 1.0, 1.0), 0.01, True, id="finite"),
+        pytest.param((1.0, math.nan, 1.0), 0.01, False, id="one step's loss"),
+        # The only step's loss is finite, but its weights overflow.
+        pytest.param((1e9,), 1e38, False, id="the last step's weights"),
+    ],
+)
+def test_the_loss_of_an_epoch_is_finite_if_all_steps_and_weights_are(
+    targets: tuple[float, ...], learning_rate: float, finite: bool
+):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(optimizer=keras.optimizers.SGD(learning_rate), loss="mse", run_eagerly=True)
+    assert math.isfinite(train_one_epoch(model, Steps(*targets), 0)) == finite
 
 
-def test_the_weights_of_the_first_of_the_best_epochs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    # The scores are set here: the second and third epoch are best, and the last is neither best nor worst.
-    scores, after = iter([0.2, 0.6, 0.6, 0.4]), []
-    train_one_epoch = loop.train_one_epoch
+# ---- Which epoch is kept, and when it stops --------------------------------------------------------------------------
 
-    def recorded(model: keras.Model, *arguments: Any) -> float:
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A training whose scores are set: the second and third epoch are best, and the last is neither best nor worst.
+
+    Its result, the real scores, and the network's weights after each epoch.
+    """
+    folder, given = tmp_path_factory.mktemp("plain"), chain([0.2, 0.6, 0.6, 0.4], repeat(0.4))
+    scores, after = list[float](), list[list[np.ndarray]]()
+    score = metric.score
+
+    def trained(model: keras.Model, *arguments: Any) -> float:
         loss = train_one_epoch(model, *arguments)
         after.append([np.asarray(weight) for weight in model.get_weights()])
         return loss
 
-    monkeypatch.setattr(loop, "train_one_epoch", recorded)
-    monkeypatch.setattr(metric, "score", lambda *_: next(scores))
-    result = train_fold(tmp_path)
+    def scored(*arguments: Any) -> float:
+        scores.append(score(*arguments))
+        return next(given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "train_one_epoch", trained)
+        patch.setattr(metric, "score", scored)
+        result = train_fold(folder, "train.schedule=constant", "train.epochs=30", "train.early_stopping=2")
+    return SimpleNamespace(folder=folder, result=result, scores=scores, after=after)
+
+
+def test_early_stopping_ends_after_the_patience(plain: SimpleNamespace):
+    assert plain.result["epochs"] == plain.result["best_epoch"] + 2
+    assert len(plain.after) == plain.result["epochs"]
+
+
+def test_the_weights_of_the_first_of_the_best_epochs_are_kept(plain: SimpleNamespace):
+    result = plain.result
     assert (result["best_epoch"], result["score"], result["kept_epochs"]) == (2, 0.6, [2])
-    assert [float(row["score"]) for row in history(tmp_path)] == [0.2, 0.6, 0.6, 0.4]
-    model, _ = load_network(load("unet", SMALL), tmp_path / "best.weights.h5")
+    assert [float(row["score"]) for row in history(plain.folder)] == [0.2, 0.6, 0.6, 0.4]
+    model, _ = load_network(load("unet", SMALL), plain.folder / "best.weights.h5")
     kept = model.get_weights()
-    same = [all(map(np.array_equal, kept, each)) for each in after]
+    same = [all(map(np.array_equal, kept, each)) for each in plain.after]
     assert same == [False, True, False, False]
 
 
@@ -98,28 +118,30 @@ def test_the_best_of_each_of_the_last_cycles_is_kept_and_their_probabilities_are
     scores = [float(row["score"]) for row in history(tmp_path)]
     best = [2 + int(np.argmax(scores[2:4])), 4 + int(np.argmax(scores[4:6]))]
     assert result["kept_epochs"] == [epoch + 1 for epoch in best]
-    settings = load("unet", [*SMALL, *chosen, "predict.batch_size=5"])
+    settings = load("unet", [*SMALL, *chosen])
     images, masks = TILES.images[VALIDATION], TILES.masks[VALIDATION]
     paths = [tmp_path / name for name in files]
     found = []
     for path, epoch in zip(paths, best, strict=True):
-        predictor = load_predictor(settings, path)
-        found.append(predictor(images, np.empty(images.shape, np.uint8)))
-        plain = predictor(images, np.empty(images.shape, np.uint8), ["plain"])
-        assert metric.score(thresholding.apply(plain, 0.5, 0), masks) == pytest.approx(scores[epoch], abs=1e-3)
+        found.append(load_predictor(settings, path)(images, np.empty(images.shape, np.uint8), ["plain"]))
+        assert metric.score(thresholding.apply(found[-1], 0.5, 0), masks) == pytest.approx(scores[epoch], abs=1e-3)
     assert not np.array_equal(found[0], found[1])
     progress: list[int] = []
-    together = load_predictor(settings, *paths)(images, np.empty(images.shape, np.uint8), progress=progress.append)
+    ensemble = load_predictor(load("unet", [*SMALL, *chosen, "predict.batch_size=5"]), *paths)
+    together = ensemble(images, np.empty(images.shape, np.uint8), ["plain"], progress.append)
     assert np.abs(together - np.mean(found, axis=0)).max() <= 1  # each of the two is rounded
     assert progress == sorted(progress)
     assert progress[-1] == 12
 
 
-def test_the_mean_over_epochs_is_scored_and_the_training_is_unchanged(tmp_path: Path):
-    options = ("train.schedule=constant", "train.epochs=3")
-    train_fold(tmp_path / "raw", *options)
-    train_fold(tmp_path / "average", *options, "train.swa_start=0.3")
-    raw, average = history(tmp_path / "raw"), history(tmp_path / "average")
+# ---- Averages -------------------------------------------------------------------------------------------------------
+
+
+def test_the_mean_over_epochs_is_scored_and_the_training_is_unchanged(plain: SimpleNamespace, tmp_path: Path):
+    train_fold(tmp_path, "train.schedule=constant", "train.epochs=3", "train.swa_start=0.3")
+    raw, average = history(plain.folder)[:3], history(tmp_path)
+    for row, score in zip(raw, plain.scores, strict=False):
+        row["score"] = str(round(score, 6))
     assert [row["loss"] for row in raw] == [row["loss"] for row in average]
     assert raw[0] == average[0]
     assert [row["score"] for row in raw[2:]] != [row["score"] for row in average[2:]]
@@ -129,21 +151,45 @@ AVERAGED = ("train.ema_momentum=0.7", "network.norm=batch", "train.epochs=2", "t
 
 
 @pytest.fixture(scope="module")
-def with_raw_statistics(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("raw")
-    train_fold(folder, *AVERAGED)
-    return folder
+def with_raw_statistics(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A training with averaged weights; the trained weights and their averages at its end."""
+    folder, found = tmp_path_factory.mktemp("raw"), SimpleNamespace()
+
+    def recorded(model: keras.Model, *arguments: Any) -> float:
+        loss = train_one_epoch(model, *arguments)
+        found.raw, found.average = arrays_of(model.trainable_variables), arrays_of(average_variables(model))
+        return loss
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "train_one_epoch", recorded)
+        train_fold(folder, *AVERAGED)
+    found.folder = folder
+    return found
+
+
+def test_the_moving_average_of_the_weights_is_kept(with_raw_statistics: SimpleNamespace):
+    folder, raw, average = (getattr(with_raw_statistics, name) for name in ("folder", "raw", "average"))
+    assert not any(name.startswith("optimizer") for name in weights(folder, "last.weights.h5"))
+    model, _ = load_network(load("unet", [*SMALL, *AVERAGED]), folder / "last.weights.h5")
+    kept = arrays_of(model.trainable_variables)
+    assert all(map(np.array_equal, kept, average))
+    assert not any(map(np.array_equal, kept, raw))
+    assert len(kept) == len(average) == len(raw)
 
 
 @pytest.mark.parametrize("statistics", ["averaged", "recomputed"])
 def test_other_statistics_of_the_averaged_weights_leave_the_training_unchanged(
-    with_raw_statistics: Path, tmp_path: Path, statistics: str
+    with_raw_statistics: SimpleNamespace, tmp_path: Path, statistics: str
 ):
+    folder = with_raw_statistics.folder
     train_fold(tmp_path, *AVERAGED, f"train.ema_statistics={statistics}")
-    assert [row["loss"] for row in history(with_raw_statistics)] == [row["loss"] for row in history(tmp_path)]
-    raw, other = (weights(folder, "last.weights.h5") for folder in (with_raw_statistics, tmp_path))
+    assert [row["loss"] for row in history(folder)] == [row["loss"] for row in history(tmp_path)]
+    raw, other = (weights(each, "last.weights.h5") for each in (folder, tmp_path))
     changed = [name for name in raw if not np.array_equal(raw[name], other[name])]
     assert {name.rpartition("/")[2] for name in changed} == {"2", "3"}  # the mean and the variance of each norm
+
+
+# ---- The loss of each epoch -----------------------------------------------------------------------------------------
 
 
 def test_the_late_loss_replaces_the_loss_after_its_share_of_the_epochs():

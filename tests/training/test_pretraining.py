@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -38,7 +39,10 @@ PLAIN = [
     "pretrain.views=96",
     "pretrain.learning_rate=0.01",
 ]
-WITH_HEADS = [*PLAIN, "network.hypercolumn=true", "network.empty_head=0.1", "network.deep_supervision=0.1"]
+WITH_HEADS = [
+    *(*PLAIN, "network.stem=stride2", "network.hypercolumn=true"),
+    *("network.empty_head=0.1", "network.deep_supervision=0.1"),
+]
 PARTS = [TileImages(blobs(20)[0]), TileImages(blobs(12, seed=5)[0])]
 FILE = "pretrained.weights.h5"
 
@@ -87,44 +91,43 @@ def assert_same_pretraining(one: Path, other: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an uninterrupted pretraining, and with what it had left in its second epoch."""
+def runs(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """An uninterrupted pretraining beside a damaged backup, what it had left in its second epoch, and its events."""
     folder = tmp_path_factory.mktemp("pretraining")
-    events = Events(48, folder / "whole", folder / "killed")
-    result = pretrain(folder / "whole", callback=events)
+    whole, killed = folder / "whole", folder / "killed"
+    (whole / "backup-x").mkdir(parents=True)
+    (whole / "backup-x/state.npz").write_bytes(b"damaged")
+    events = Events(48, whole, killed)
+    result = pretrain(whole, callback=events)
     assert (result["views"], result["tiles"]) == (96, 32)
-    expected = [("views", 16), ("views", 32), ("epoch", 32), ("views", 48), ("views", 64), ("epoch", 64)]
-    assert events.events == [(*each, 96) for each in (*expected, ("views", 80), ("views", 96), ("epoch", 96))]
-    return folder
+    return SimpleNamespace(whole=whole, killed=killed, events=events.events)
 
 
 # ---- Pretraining ----------------------------------------------------------------------------------------------------
 
 
-def test_it_learns(runs: Path):
-    losses = [float(row["loss"]) for row in rows(runs / "whole")]
+def test_it_learns(runs: SimpleNamespace):
+    losses = [float(row["loss"]) for row in rows(runs.whole)]
     assert losses[-1] < 0.95 * losses[0]
 
 
-def test_a_killed_run_resumes_and_ends_as_an_uninterrupted_one(runs: Path):
-    assert not (runs / "killed" / FILE).exists()
+def test_a_backup_that_cannot_be_used_is_kept_and_reported_before_all_steps_and_epochs(runs: SimpleNamespace):
+    unusable = runs.whole / "backup-x/unusable-state.npz"
+    expected = [("views", 16), ("views", 32), ("epoch", 32), ("views", 48), ("views", 64), ("epoch", 64)]
+    expected += [("views", 80), ("views", 96), ("epoch", 96)]
+    assert runs.events == [("unusable", unusable), *((*each, 96) for each in expected)]
+    assert unusable.read_bytes() == b"damaged"
+
+
+def test_a_killed_run_resumes_and_ends_as_an_uninterrupted_one(runs: SimpleNamespace):
+    assert not (runs.killed / FILE).exists()
     events = Events()
-    pretrain(runs / "killed", callback=events)
+    pretrain(runs.killed, callback=events)
     assert events.events[:2] == [("resumed", 32, 96), ("views", 48, 96)]
-    assert_same_pretraining(runs / "whole", runs / "killed")
+    assert_same_pretraining(runs.whole, runs.killed)
 
 
-def test_a_backup_that_cannot_be_used_is_kept_and_reported(tmp_path: Path):
-    backup = tmp_path / "backup-x"
-    backup.mkdir()
-    (backup / "state.npz").write_bytes(b"damaged")
-    events = Events()
-    pretrain(tmp_path, "pretrain.views=32", callback=events)
-    assert events.events[0] == ("unusable", backup / "unusable-state.npz")
-    assert (backup / "unusable-state.npz").read_bytes() == b"damaged"
-
-
-def test_the_loss_counts_masked_pixels_only(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_loss_counts_masked_pixels_only(runs: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     batch = MaskedBatches.__getitem__
 
     def other_values(self: MaskedBatches, step: int) -> tuple[np.ndarray, ...]:
@@ -133,7 +136,7 @@ def test_the_loss_counts_masked_pixels_only(runs: Path, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(MaskedBatches, "__getitem__", other_values)
     pretrain(tmp_path)
-    assert_same_pretraining(runs / "whole", tmp_path)
+    assert_same_pretraining(runs.whole, tmp_path)
     # And it is their mean, not their share of all pixels: one that predicts about 0 has the mean of the targets.
     monkeypatch.setattr(MaskedBatches, "__getitem__", lambda self, step: (*batch(self, step)[:1], *distant(self, step)))
     assert pretrain(tmp_path / "far", "pretrain.views=16")["loss"] == pytest.approx(50, abs=5)
@@ -150,7 +153,7 @@ def distant(batches: MaskedBatches, step: int) -> tuple[np.ndarray, np.ndarray]:
 def test_a_loss_that_is_not_finite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pretraining, "train_one_epoch", lambda *arguments: math.nan)
     monkeypatch.setattr(environment, "is_from_make", lambda: False)
-    wanted = r"pretrain, after 0 views: the loss is nan; .* --set pretrain\.learning_rate=0\.0033"
+    wanted = r"pretrain, after 0 views: the loss is nan\. .* --set pretrain\.learning_rate=0\.0033"
     with pytest.raises(UserError, match=wanted):
         pretrain(tmp_path)
     assert not [*tmp_path.rglob("*.npz")]
@@ -159,12 +162,13 @@ def test_a_loss_that_is_not_finite_is_refused(tmp_path: Path, monkeypatch: pytes
 # ---- The fold -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def pretrained(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a network with other weights than any fold's."""
     masked = masked_network(make_network(load("unet", WITH_HEADS), seed=7)[0])
-    export_weights(masked, {FILE: arrays_of(masked.weights)}, tmp_path)
-    return tmp_path / FILE
+    folder = tmp_path_factory.mktemp("pretrained")
+    export_weights(masked, {FILE: arrays_of(masked.weights)}, folder)
+    return folder / FILE
 
 
 def values(layers: list[keras.Layer]) -> dict[str, np.ndarray]:
@@ -214,10 +218,12 @@ class KeepCopy(FoldCallback):
             shutil.copytree(self._folder, self._copy)
 
 
-def test_a_fold_and_the_average_of_its_weights_start_from_them_and_a_killed_one_resumes(runs: Path, tmp_path: Path):
+def test_a_fold_and_the_average_of_its_weights_start_from_them_and_a_killed_one_resumes(
+    runs: SimpleNamespace, tmp_path: Path
+):
     still = ["train.epochs=2", "train.keep=last", "train.learning_rate=1e-12", "train.ema_momentum=0.9"]
     settings = load("unet", [*PLAIN, *still])
-    start, whole, killed = runs / "whole" / FILE, tmp_path / "whole", tmp_path / "killed"
+    start, whole, killed = runs.whole / FILE, tmp_path / "whole", tmp_path / "killed"
     fit_fold(FoldRun(settings, 0, whole, "x", KeepCopy(whole, killed), pretrained=start), DATA)
     source, fold = make_network(settings)[0], make_network(settings)[0]
     load_weights(masked_network(source), start)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from pipeline.artifacts import Artifact, backup_folder, remove_backup
-from pipeline.config import StudentSettings, UserError
+from pipeline.config import LossName, StudentSettings, UserError
+from pipeline.network.losses import make_loss
+from pipeline.training.batches import Batches
 from pipeline.training.fold import FoldData, LabelledTiles, UnlabelledTiles
 from pipeline.training.pseudo_labels import FOLDER, PseudoLabels, certain_tiles, coverage_classes
-from tests.conftest import blobs
-from tests.training.helpers import LABELLED, STEPS, STUDENT, StepRecorder, assert_same, history, train_fold, with_labels
+from tests.network.losses.helpers import value
+from tests.training.helpers import LABELLED, STUDENT, TRAINING, StepRecorder, assert_same, history, train_fold
 
 
 def constant(*values: int) -> np.ndarray:
@@ -113,31 +118,72 @@ def test_without_a_certain_tile_the_student_is_refused(tmp_path: Path):
 
 # ---- Training a student ---------------------------------------------------------------------------------------------
 
+SEEDED = (
+    *(STUDENT, "student.end=0.5", "train.epochs=2", "train.learning_rate=0.03"),
+    "train.batch_size=7",  # a divisor of the tiles: the batches of an epoch hold all of them
+    f"train.seed={2**31 - 1}",  # the largest: that of the fold is a multiple of it, which exceeds 32 bits
+)
 
-@pytest.mark.backends
-def test_epochs_have_the_same_length_repeat_with_any_number_of_workers_and_end_with_labelled_tiles(tmp_path: Path):
-    settings = (STUDENT, "student.end=0.5", "train.epochs=2", "train.learning_rate=0.03")
-    recorder = StepRecorder()
-    left = tmp_path / "one/backup-x" / FOLDER / "images.npy"
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Two epochs, the second without test tiles: the steps, and the batches of each epoch."""
+    folder, steps, epochs = tmp_path_factory.mktemp("student"), StepRecorder(), list[list[tuple[np.ndarray, ...]]]()
+    left = folder / "backup-x" / FOLDER / "images.npy"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"of a killed run")
-    train_fold(tmp_path / "one", *settings, callback=recorder, data=LABELLED)
-    assert not left.parent.exists()
-    assert {(epoch, steps) for epoch, _, steps in recorder.calls} == {(epoch, STEPS) for epoch in range(2)}
-    counts = [int(row["pseudo_labels"]) for row in history(tmp_path / "one")]
-    assert 12 <= counts[0] <= 15  # half of 28, rounded in each class
-    assert counts[1] == 0
-    train_fold(tmp_path / "two", *settings, "train.workers=2", data=LABELLED)
-    assert_same(tmp_path / "one", tmp_path / "two")
+    ahead = Batches.ahead
+
+    def recorded(batches: Batches) -> Iterator[tuple[np.ndarray, ...]]:
+        epochs.append([])
+        for batch in ahead(batches):
+            epochs[-1].append(batch)
+            yield batch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Batches, "ahead", recorded)
+        train_fold(folder, *SEEDED, callback=steps, data=LABELLED)
+    counts = [int(row["pseudo_labels"]) for row in history(folder)]
+    return SimpleNamespace(folder=folder, left=left, steps=steps.calls, batches=epochs, counts=counts)
 
 
 @pytest.mark.backends
-def test_the_teachers_probabilities_are_what_is_learned(tmp_path: Path):
-    settings = (STUDENT, "student.fraction=0.9", "student.end=1", "student.balance=none")
-    found = {}
-    for name, data in (("right", LABELLED), ("wrong", with_labels(1 - blobs(30, seed=5)[1]))):
-        found[name] = train_fold(tmp_path / name, *settings, "train.epochs=7", "train.schedule=constant", data=data)
-    assert found["right"]["score"] > found["wrong"]["score"] + 0.2
+def test_epochs_have_the_same_length_repeat_with_any_number_of_workers_and_end_with_labelled_tiles(
+    student: SimpleNamespace, tmp_path: Path
+):
+    assert not student.left.parent.exists()
+    assert {(epoch, steps) for epoch, _, steps in student.steps} == {(0, 4), (1, 4)}
+    assert 12 <= student.counts[0] <= 15  # half of 28, rounded in each class
+    assert student.counts[1] == 0
+    train_fold(tmp_path, *SEEDED, "train.workers=2", data=LABELLED)
+    assert_same(student.folder, tmp_path)
+
+
+@pytest.mark.backends
+def test_the_teachers_probabilities_are_the_targets_of_their_tiles(student: SimpleNamespace):
+    assert len(student.batches) == len(student.counts)
+    for batches, count in zip(student.batches, student.counts, strict=True):
+        images, targets = (np.concatenate(each)[..., 0] for each in zip(*batches, strict=True))
+        assert len(images) == len(TRAINING)
+        soft = targets.min(axis=(1, 2)) > 0
+        assert soft.sum() == count
+        for chosen, values in ((soft, [26 / 255, 230 / 255]), (~soft, [0, 1])):
+            if chosen.any():
+                np.testing.assert_allclose(np.unique(targets[chosen]), values, rtol=1e-6)
+            with_salt = [(image, target > 0.5) for image, target in zip(images[chosen], targets[chosen], strict=True)]
+            with_salt = [(image, salt) for image, salt in with_salt if salt.any()]
+            assert 2 * len(with_salt) >= chosen.sum()
+            # The tiles' discs of salt are brighter by 80, times the random contrast.
+            assert all(image[salt].mean() > image[~salt].mean() + 50 for image, salt in with_salt)
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("name", get_args(LossName))
+def test_a_loss_follows_soft_labels(name: LossName):
+    # As much salt as background: a loss to which all pixels are the same class has the same value for both.
+    labels = np.where(np.arange(16).reshape(1, 4, 4, 1) % 2, 230 / 255, 26 / 255).astype(np.float32)
+    right, wrong = (value(make_loss(name), labels, sign * 2 * np.sign(labels - 0.5)) for sign in (1, -1))
+    assert right < wrong - 0.2
 
 
 def test_files_of_a_killed_run_are_removed_with_its_backup(tmp_path: Path):

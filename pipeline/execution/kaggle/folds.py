@@ -8,7 +8,7 @@ from itertools import groupby
 
 from pipeline.artifacts import Freshness, locked, reusable_from
 from pipeline.config import KaggleSettings, UserError
-from pipeline.config.datasets import DATASETS
+from pipeline.config.datasets import Source, dataset
 from pipeline.execution import local
 from pipeline.execution.kaggle.api import KernelApi
 from pipeline.execution.kaggle.fetch import fetch_predicted
@@ -76,7 +76,7 @@ def predict(tasks: Sequence[PredictTask]) -> None:
 
 def _check_dataset(task: FoldTask) -> None:
     name = training_of(task).dataset
-    if name not in DATASETS:
+    if dataset(name).source is Source.ARCHIVE:
         raise UserError(
             f"dataset {name!r}: Kaggle has only the tiles of the competition; leave EXECUTOR=kaggle out, or DATASET"
         )

@@ -11,6 +11,8 @@ from pipeline.artifacts import inputs_now
 from pipeline.config import fingerprint
 from pipeline.execution.task import FoldTask
 
+MOST_FOLDS = 64
+"""Of an experiment, each of which is a bit in a slug."""
 _LONGEST_NAME = 12
 """Letters of the experiment's name in a slug; Kaggle allows 50 for the whole slug."""
 
@@ -75,7 +77,7 @@ def training_of(task: FoldTask) -> Training:
 def parse(ref: str, prefix: str) -> Kernel | None:
     """The kernel with a name; None where it is not one of the training with this prefix."""
     owner, _, slug = ref.partition("/")
-    found = re.fullmatch(rf"{re.escape(prefix)}-([0-9a-f]{{1,16}})-([1-9]\d{{0,3}})", slug)
+    found = re.fullmatch(rf"{re.escape(prefix)}-([0-9a-f]{{1,{MOST_FOLDS // 4}}})-([1-9]\d{{0,3}})", slug)
     if not owner or found is None:
         return None
     bits = int(found[1], 16)

@@ -17,7 +17,7 @@ from pipeline.config.datasets import Source, dataset
 from pipeline.config.schema.kaggle import NO_ACCELERATOR
 from pipeline.data.sources.kaggle import COMPETITION
 from pipeline.execution.kaggle.dependencies import kernel_requirements
-from pipeline.execution.kaggle.names import training_of
+from pipeline.execution.kaggle.names import MOST_FOLDS, training_of
 from pipeline.execution.kaggle.wheel import make_wheel, wheel_name, zipped
 from pipeline.execution.task import TrainTask
 from pipeline.system.backends import selected
@@ -98,16 +98,21 @@ def make_job(
 
 
 def check_inputs(task: TrainTask, place: KaggleSettings) -> None:
-    """Refuse a training whose initial weights or labels a kernel cannot get.
+    """Refuse a training whose initial weights or labels a kernel cannot get, or whose kernel could not be found again.
 
     Raises:
-        UserError: they are on this machine, or are downloaded and there is no internet.
+        UserError: they are on this machine, or there is no internet to download them; or the fold's number is too high.
     """
     if task.labels:
         names = ", ".join(task.settings.student.teachers)
         raise UserError(
             f"experiment {task.experiment} is trained on test tiles that {names} has labelled on this machine, not at "
             "Kaggle; train here or on Ray (leave EXECUTOR=kaggle out), or set student.teachers=[]"
+        )
+    if task.fold >= MOST_FOLDS:
+        raise UserError(
+            f"fold {task.fold}: the names of kernels have room for {MOST_FOLDS} folds, 0 to {MOST_FOLDS - 1}; "
+            "train here or on Ray (leave EXECUTOR=kaggle out), or set a smaller split.folds"
         )
     if task.settings.train.pretrain != "none":
         raise UserError(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.main import main
+from pipeline.execution.kaggle.names import MOST_FOLDS, Kernel, parse
 from tests.conftest import Chain
 from tests.execution.kaggle.helpers import Home
 from tests.kaggle_kernels import Kernels
@@ -69,6 +70,18 @@ def test_pretrained_weights_are_refused_before_anything_is_made(
     assert "the pretrained weights are on this machine, not at Kaggle; train here or on Ray" in chain.error
     assert not kernels.pushed
     assert not (home.root / "data/tgs/pretrained").exists()
+
+
+def test_folds_that_no_kernels_name_could_hold_are_refused(
+    home: Home, kernels: Kernels, capsys: pytest.CaptureFixture[str]
+):
+    chain, options = Chain(home.root, capsys), {"dataset": "tgs", "experiment": "unet"}
+    highest = Kernel("somebody", "salt-unet-0123456789", (MOST_FOLDS - 1,), 1)
+    assert parse(highest.ref, highest.prefix) == highest
+    folds = f"0,{MOST_FOLDS}"
+    assert chain("train", "--executor", "kaggle", "--folds", folds, settings="split.folds=100", **options) == 2
+    assert f"fold {MOST_FOLDS}: the names of kernels have room for 64 folds, 0 to 63;" in chain.error
+    assert not kernels.pushed
 
 
 def test_the_plan_names_the_kernels(home: Home, kernels: Kernels, capsys: pytest.CaptureFixture[str]):

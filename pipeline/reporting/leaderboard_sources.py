@@ -1,0 +1,44 @@
+"""Which results a leaderboard was written from. Needs no other library: a command with nothing to do asks, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.config import fingerprint
+
+NAME = "leaderboard"
+SUFFIXES = (".csv", ".md", ".html")
+"""Of the leaderboard's files, in the order in which they are written."""
+_MADE = ("cv.json", "report.json")
+"""Manifests of an experiment: of its score, and of the report to which the leaderboard links."""
+
+
+def mark(root: Path) -> str:
+    """A short hash of names, sizes and times of all results, which is part of the leaderboard's page.
+
+    The leaderboard's own time would not do: results that were copied or unpacked here keep older times.
+
+    Args:
+        root: the folder of ``data/`` and ``submissions/``.
+    """
+    found = [(path, path.stat()) for path in _sources(root)]
+    names = [[path.relative_to(root).as_posix(), each.st_size, each.st_mtime_ns] for path, each in found]
+    return fingerprint(sorted(names))
+
+
+def is_current(root: Path) -> bool:
+    """Whether the leaderboard is there, and no result was added, replaced or removed since it was written."""
+    files = [(root / "submissions" / NAME).with_suffix(suffix) for suffix in SUFFIXES]
+    return all(path.is_file() for path in files) and meta(mark(root)) in files[-1].read_text("utf-8", "replace")
+
+
+def meta(value: str) -> str:
+    """The element of the page that holds the mark."""
+    return f'<meta name="results" content="{value}">'
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    for name in _MADE:
+        yield from root.glob(f"data/*/experiments/*/{name}")
+    yield from (root / "submissions").glob("*/*.json")
