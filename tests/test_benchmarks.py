@@ -245,6 +245,7 @@ def test_bytes_of_a_layer_are_those_counted_by_hand():
     assert layer_bytes(both, batch=2) == 2 * (2 * 64 * 3 * 4)
 
 
+@pytest.mark.slow
 def test_each_layer_with_operations_is_a_point_below_the_roof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     drawn: list[roofline.Network] = []
     draw = roofline.draw
@@ -272,6 +273,7 @@ def test_a_roof_is_the_peak_or_what_memory_allows():
     assert row.note.endswith("those limited by memory 100%")
 
 
+@pytest.mark.slow
 def test_runtimes_predict_what_keras_predicts(tmp_path: Path):
     settings = load("unet", [*TINY, "train.precision=float32"])
     model, transform = make_network(settings)

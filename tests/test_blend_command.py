@@ -27,7 +27,7 @@ from tests.scoring.test_blend import literal
 SAME = (
     f"{TINY} network.attention=none network.hypercolumn=false network.deep_supervision=0 "
     "network.empty_head=0 augment.grid=0 train.late_loss=bce_lovasz "
-    "train.learning_rate=2e-3 train.late_loss_start=0.65 train.ema_momentum=0.97"
+    "train.learning_rate=2e-3 train.late_loss_start=1.0 train.ema_momentum=0.97"
 )
 """With these the experiments `unet` and `demo` train the same network, so that one's weights stand for the other's."""
 

@@ -293,10 +293,13 @@ def test_a_flipped_bit_in_a_prediction_is_repaired_before_use(finished: Path, ro
     assert (root / "submissions/demo/demo.csv").read_bytes() == (finished / "submissions/demo/demo.csv").read_bytes()
 
 
-def test_a_damaged_manifest_is_rejected(root: Path):
-    path = root / "data/demo/experiments/demo/cv.json"
+def test_a_damaged_manifest_is_rejected(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain, path = Chain(root, capsys), root / "data/demo/experiments/demo/cv.json"
+    assert chain("status") == 0
+    assert "validate         done" in chain.printed
     path.write_text(path.read_text().replace('"score": 0.', '"score": 1.', 1))
-    assert "validate         done" not in command("status", root=root).stdout
+    assert chain("status") == 0
+    assert "validate         done" not in chain.printed
 
 
 # ---- Full disk, interrupted, twice at once --------------------------------------------------------------------------
@@ -328,7 +331,9 @@ def limited(root: Path, size: int, *arguments: str) -> subprocess.CompletedProce
         ("submissions/demo/demo.csv", 20),
     ],
 )
-def test_a_full_disk_is_one_line_and_what_was_there_stays(finished: Path, root: Path, removed: str, size: int):
+def test_a_full_disk_is_one_line_and_what_was_there_stays(
+    finished: Path, root: Path, removed: str, size: int, capsys: pytest.CaptureFixture[str]
+):
     path = root / removed
     if path.is_dir():
         shutil.rmtree(path)
@@ -338,7 +343,8 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(finished: Path, root: 
     line = one_line(limited(root, size, "submit"))
     assert "run the same command again" in line
     assert {name: mark for name, mark in content(root).items() if name in before}.items() <= before.items()
-    assert command("submit", root=root).returncode == 0
+    chain = Chain(root, capsys)
+    assert chain("submit") == 0, chain.error
     assert content(root) == content(finished)
     assert leftovers(root) == []
 

@@ -52,7 +52,7 @@ from tests.hollow import fill
 
 pytestmark = pytest.mark.fuzz
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
 quickly = settings(
     max_examples=EXAMPLES,
     deadline=5000,  # milliseconds: a reader that hangs is an error

@@ -163,6 +163,7 @@ def test_too_many_factors_leave_nothing_for_the_error(tmp_path: Path, runs_line:
         screen.read(path)
 
 
+@pytest.mark.slow
 def test_tiles_and_folds_are_made_once_for_all_runs(tmp_path: Path):
     given = options(tmp_path / "runs")
     given.archive, given.folds = Raw(tmp_path).folder, ""

@@ -12,6 +12,8 @@ from pipeline.config import experiment_files, load, to_toml
 from tests.conftest import TINY, Chain
 from tests.prediction.helpers import SMALL
 
+QUICK = ["train.late_loss=", "input.fit=resize", "input.size=32", "augment.grid=0", "predict.tta=[plain]"]
+"""Settings of the teacher, and so of its students, whose trainings take seconds."""
 SURVEY = "survey.train=40 survey.test=12 split.folds=2 split.bins=4"
 """What an assignment changes for a student and its teacher alike."""
 
@@ -21,12 +23,12 @@ def taught(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cha
     """The command line with the experiments ``teacher``, ``student`` and ``second``, whose teacher is ``student``."""
     folder = tmp_path / "experiments"
     folder.mkdir()
-    (folder / "teacher.toml").write_text(to_toml(load("unet", [*TINY.split(), *SMALL])))
+    (folder / "teacher.toml").write_text(to_toml(load("unet", [*TINY.split(), *SMALL, *QUICK])))
     (folder / "unet.toml").write_text("")
     for name, teacher in (("student", "teacher"), ("second", "student")):
         (folder / f"{name}.toml").write_text(
             f'base = "teacher"\n[student]\nteachers = ["{teacher}"]\ncertain_pixels = 0\nbalance = "none"\n'
-            '[predict]\ntta = ["plain", "flip"]\n'
+            '[predict]\ntta = ["plain"]\n'
         )
     monkeypatch.setattr(experiment_files, "EXPERIMENTS", folder)
     return chain
@@ -58,7 +60,7 @@ def test_one_command_trains_teacher_and_student_of_a_fold(taught: Chain):
 
     # Other labels: the student is stale, and a finished fold is replaced only with consent.
     teacher = experiment_files.EXPERIMENTS / "teacher.toml"
-    teacher.write_text(teacher.read_text().replace('tta = ["plain", "flip"]', 'tta = ["plain"]'))
+    teacher.write_text(teacher.read_text().replace('tta = ["plain"]', 'tta = ["plain", "flip"]'))
     assert taught("train", "--folds", "0", settings=SURVEY, experiment="student") == 2
     assert "experiment student, fold 0 (teacher predict fold 0 is stale): already trained" in taught.error
     assert json.loads((experiments / "teacher/test/fold-0.json").read_text()) == label

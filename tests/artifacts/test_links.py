@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from pipeline import artifacts
 from pipeline.artifacts import Artifact, Freshness
 from pipeline.artifacts.artifact import LOCKS
 from pipeline.config import UserError
+from pipeline.execution import local
+from pipeline.execution.task import TrainTask
 from pipeline.stages import split
 from tests.artifacts.killed import killed_at_move
 from tests.artifacts.test_locks import tree_of
@@ -69,7 +73,14 @@ def test_shared_folders_that_are_links_stay_links_and_are_made_again_where_they_
     assert "manifest.json" in names(links[data / "tiles"])
 
 
-def test_an_experiment_that_is_a_link_is_emptied(root: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_experiment_that_is_a_link_is_emptied(
+    finished: Path, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def copied(tasks: Sequence[TrainTask], jobs: int, page: object) -> None:
+        for task in tasks:
+            folder = task.trained.folder
+            shutil.copytree(finished / folder.relative_to(root), folder)
+
     chain, link = Chain(root, capsys), root / "data/demo/experiments/demo"
     target = moved(link, root / "disk/demo")
     assert chain("submit") == 0
@@ -78,8 +89,10 @@ def test_an_experiment_that_is_a_link_is_emptied(root: Path, capsys: pytest.Capt
     assert chain("clean", "demo") == 0
     assert link.readlink() == target
     assert names(target) == set()
+    monkeypatch.setattr(local, "train", copied)  # in place of a training
     assert chain("validate", "--folds", "0") == 0, chain.error
-    assert "fold-0" in names(target)
+    assert link.readlink() == target
+    assert {"fold-0", "cv.json"} < names(target)
 
 
 def test_what_an_earlier_version_left_in_place_of_a_link_is_removed(first: Artifact, tmp_path: Path):

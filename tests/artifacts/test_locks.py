@@ -121,45 +121,44 @@ def test_two_fresh_experiments_side_by_side_make_what_they_share_once(tmp_path: 
 
 @pytest.mark.parametrize("stage", ["download", "prepare", "split"])
 def test_what_another_process_made_meanwhile_is_not_made_again(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch, stage: str
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, stage: str
 ):
     def made() -> None:
-        shutil.move(chain.root / "aside", artifact.folder)
+        shutil.move(root / "aside", artifact.folder)
         release()
 
-    assert chain("split") == 0
-    layout = tree_of(chain.root)
+    chain, layout = Chain(root, capsys), tree_of(root)
     artifact = {
         "download": download.artifact(layout),
         "prepare": prepare.artifact(layout),
         "split": split.artifact(layout),
     }[stage]
-    before = files(chain.root)
-    shutil.move(artifact.folder, chain.root / "aside")
+    before = files(root)
+    shutil.move(artifact.folder, root / "aside")
     with held_elsewhere(artifact) as (pid, release):
         lines = printed_while_waiting(monkeypatch, made)
         assert chain("split") == 0
     assert lines == [f"{stage}: process {pid} is making it; waiting for it"]
     assert f"{stage}: another process has made it" in chain.printed
-    assert files(chain.root) == before  # also the manifest, with its time
+    assert files(root) == before  # also the manifest, with its time
 
 
 def test_tiles_that_another_process_took_meanwhile_from_another_archive_are_refused(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     def made() -> None:
-        shutil.move(chain.root / "aside", raw)
+        shutil.move(root / "aside", raw)
         release()
 
-    assert chain("download") == 0
-    mine, other, raw = chain.root / "mine", chain.root / "other", chain.root / "data/mine/raw"
-    shutil.copytree(chain.root / "data/demo/raw", mine)
+    chain = Chain(root, capsys)
+    mine, other, raw = root / "mine", root / "other", root / "data/mine/raw"
+    shutil.copytree(root / "data/demo/raw", mine)
     (mine / "manifest.json").unlink()
     shutil.copytree(mine, other)
     (other / "depths.csv").write_text((other / "depths.csv").read_text() + "\n")
     assert chain("download", "--archive", str(mine), dataset="mine") == 0
-    shutil.move(raw, chain.root / "aside")
-    with held_elsewhere(download.artifact(tree_of(chain.root, "mine"))) as (_, release):
+    shutil.move(raw, root / "aside")
+    with held_elsewhere(download.artifact(tree_of(root, "mine"))) as (_, release):
         printed_while_waiting(monkeypatch, made)
         assert chain("prepare", "--archive", str(other), dataset="mine") == 2
     assert "is another archive" in chain.error

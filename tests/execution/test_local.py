@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import time
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from pipeline.execution.progress_page import ProgressPage
 from pipeline.execution.task import FoldTask, TrainTask
 from pipeline.system import machine
 from tests.conftest import TINY, Chain
+from tests.execution.in_processes import die, write_threads
 
 
 def test_finished_experiments_are_skipped_and_an_error_stops_only_its_own_experiment(
@@ -50,13 +48,6 @@ def test_finished_experiments_are_skipped_and_an_error_stops_only_its_own_experi
     assert "experiment          unet" in chain.printed
     assert (root / "data/demo/experiments/unet/report.html").is_file()
     assert not (root / "data/demo/experiments/kernel/report.html").exists()
-
-
-def write_threads(task: FoldTask, *_: object) -> None:
-    """Write the threads of this process into a file."""
-    (task.root / str(task.fold)).write_text(os.environ["OMP_NUM_THREADS"])
-    if task.fold == 1:
-        raise UserError("fold 1 fails")
 
 
 def test_folds_that_are_left_over_at_the_end_share_all_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -96,19 +87,6 @@ def test_several_experiments_are_trained_and_predicted(root: Path, capsys: pytes
     assert "train: experiment demo" not in chain.printed
     assert (root / "data/demo/experiments/kernel/test/fold-1.npy").is_file()
     assert np.load(root / "data/demo/experiments/kernel/test/fold-1.npy").shape == (12, 101, 101)
-
-
-def die(task: FoldTask, *_: object) -> None:
-    """End this process as the system does when the memory is full: fold 1 once, fold 2 each time."""
-    with (task.root / str(task.fold)).open("a") as file:
-        file.write(f"{os.environ['OMP_NUM_THREADS']}\n")
-    if task.fold == 0:
-        raise UserError("fold 0 fails")
-    if task.fold == 2 or (task.fold == 1 and (task.root / "1").read_text().count("\n") == 1):
-        while not (task.root / "0").exists():
-            time.sleep(0.01)
-        time.sleep(0.5)  # until fold 0 has failed
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_after_a_process_was_killed_the_folds_that_are_left_continue_one_at_a_time(

@@ -40,6 +40,12 @@ def network(seed: int = 0) -> keras.Model:
     return model
 
 
+def weights(model: keras.Model, seed: int) -> list[np.ndarray]:
+    """Random weights of the same shapes."""
+    draw = np.random.default_rng(seed)
+    return [draw.uniform(size=weight.shape) for weight in model.get_weights()]
+
+
 def batches(tiles: int = TILES) -> Iterable[np.ndarray]:
     assert tiles == TILES
     draw = np.random.default_rng(0)
@@ -50,7 +56,7 @@ def test_the_weights_after_each_of_the_last_epochs_are_averaged_equally():
     model, average = network(), StochasticAverage(SETTINGS.train, [])
     ends = []
     for epoch in range(4):
-        model.set_weights(network(epoch).get_weights())
+        model.set_weights(weights(model, epoch))
         ends.append(arrays_of(model.trainable_variables))
         average.add(model, epoch)
         assert bool(average.arrays) == (epoch >= 2)
@@ -60,10 +66,13 @@ def test_the_weights_after_each_of_the_last_epochs_are_averaged_equally():
 
 def test_the_mean_replaces_the_weights_and_all_variables_are_restored():
     model, average = network(), StochasticAverage(SETTINGS.train, [])
+    raw = arrays_of(model.variables)
     with average.in_place(model, batches):  # no epoch has been averaged yet
-        assert all(map(np.array_equal, arrays_of(model.variables), arrays_of(network().variables)))
-    average.add(network(1), 2)
-    average.add(network(2), 3)
+        assert all(map(np.array_equal, arrays_of(model.variables), raw))
+    for epoch in (2, 3):
+        model.set_weights(weights(model, epoch))
+        average.add(model, epoch)
+    model.set_weights(weights(model, 0))
     raw = arrays_of(model.variables)
     with average.in_place(model, batches):
         first = arrays_of(model.variables)

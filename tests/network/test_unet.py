@@ -103,7 +103,7 @@ def test_parameter_counts_are_those_of_the_layers(article: keras.Model):
     assert built("notebook").count_params() == classic_parameters(16, 3, norm=True)
 
 
-LONG = ("imagenet", "ladder-", "part-")
+LONG = ("full", "imagenet", "ladder-", "large", "part-")
 """Experiments whose networks together take long to build."""
 
 

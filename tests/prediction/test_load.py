@@ -17,11 +17,12 @@ from tests.prediction.helpers import SMALL
 pytestmark = pytest.mark.backends
 
 
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of weights of a network of other seed than the default."""
-    make_network(load("unet", SMALL), seed=1)[0].save_weights(tmp_path / "best.weights.h5")
-    return tmp_path / "best.weights.h5"
+    path = tmp_path_factory.mktemp("weights") / "best.weights.h5"
+    make_network(load("unet", SMALL), seed=1)[0].save_weights(path)
+    return path
 
 
 def test_the_weights_of_a_file_are_loaded(weights: Path):
@@ -31,14 +32,15 @@ def test_the_weights_of_a_file_are_loaded(weights: Path):
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_weights_of_another_network_are_refused(weights: Path):
+def test_weights_of_another_network_are_refused(weights: Path, tmp_path: Path):
     with pytest.raises(UserError, match=r"best\.weights\.h5"):
         load_network(load("unet", [*SMALL, "network.width=8"]), weights)
     with pytest.raises(UserError, match=r"best\.weights\.h5"):
         load_network(load("unet", [*SMALL, "network.levels=2"]), weights)
-    weights.write_bytes(b"damaged")
+    damaged = tmp_path / weights.name
+    damaged.write_bytes(b"damaged")
     with pytest.raises(UserError, match=r"best\.weights\.h5"):
-        load_network(load("unet", SMALL), weights)
+        load_network(load("unet", SMALL), damaged)
 
 
 def test_one_predictor_takes_the_weights_of_one_file_after_another(weights: Path, tmp_path: Path):

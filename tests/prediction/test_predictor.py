@@ -8,7 +8,7 @@ import pytest
 from pipeline.config import InputSettings, UserError, load
 from pipeline.data.input_transform import InputTransform
 from pipeline.prediction.build import make_network
-from pipeline.prediction.predictor import Predictor, probabilities
+from pipeline.prediction.predictor import Predictor
 from tests.conftest import blobs
 from tests.prediction.helpers import SMALL
 from tests.prediction.pixelwise import PAD, RESIZE, pixelwise
@@ -20,9 +20,10 @@ def test_flip_averages_the_tile_and_its_mirror_image():
     model, transform = make_network(load("unet", SMALL), 1)
     images = blobs(5)[0]
     plain, mirrored, both = (np.empty((5, 101, 101), np.uint8) for _ in range(3))
-    probabilities(model, transform, images, plain, ("plain",), batch=2)
-    probabilities(model, transform, images[:, :, ::-1], mirrored, ("plain",), batch=2)
-    probabilities(model, transform, images, both, ("plain", "flip"), batch=3)
+    predictor = Predictor(model, transform, batch=4)
+    predictor(images, plain, ("plain",))
+    predictor(images[:, :, ::-1], mirrored, ("plain",))
+    predictor(images, both, ("plain", "flip"))
     mean = (plain.astype(float) + mirrored[:, :, ::-1]) / 2
     assert np.abs(both - mean).max() <= 1
     assert np.abs(plain.astype(int) - both).max() > 1

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from pipeline import config
-from pipeline.reporting import experiment_page, figures, groups
+from pipeline.reporting import experiment_page, figures, groups, pages
 from pipeline.reporting.experiment import Experiment
 from pipeline.reporting.galleries import Tiles
 from pipeline.reporting.settings import late_epoch
@@ -21,7 +21,7 @@ from tests.browser import browser, look, set_dark
 from tests.conftest import blobs, noisy
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def experiment() -> Experiment:
     """A trained experiment of two folds."""
     images, truth = blobs(12)
@@ -44,7 +44,7 @@ def experiment() -> Experiment:
     return Experiment(
         name="unet",
         dataset="demo",
-        settings=config.load("unet", ["train.epochs=7", "submit.message=<script>"]),
+        settings=config.load("unet", ["train.epochs=7", "train.late_loss_start=0.1", "submit.message=<script>"]),
         result=result,
         tiles=Tiles(scores, images, truth, probabilities),
         training={0: {"best_epoch": 3, "epochs": 4, "seconds": 90.0}},
@@ -54,6 +54,18 @@ def experiment() -> Experiment:
         command="make submit DATASET=demo",
         show="make show TILE=0 DATASET=demo",
     )
+
+
+@pytest.fixture(scope="module")
+def page(experiment: Experiment) -> str:
+    """The page of that experiment."""
+    return experiment_page.page(experiment)
+
+
+@pytest.fixture
+def empty_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures with captions alone, since drawing takes most of the time of a page."""
+    monkeypatch.setattr(pages, "drawing", lambda figure, caption: ("", caption))
 
 
 HEADINGS = [
@@ -72,8 +84,7 @@ def headings(page: str) -> list[str]:
     return re.findall("<h2>(.*?)</h2>", page)
 
 
-def test_a_page_has_every_section(experiment: Experiment):
-    page = experiment_page.page(experiment)
+def test_a_page_has_every_section(page: str):
     assert "<title>unet on demo</title>" in page
     assert headings(page) == HEADINGS
     assert page.count("<svg") == 3 + 2
@@ -85,6 +96,7 @@ def test_a_page_has_every_section(experiment: Experiment):
     assert "make submit DATASET=demo" in page
 
 
+@pytest.mark.usefixtures("empty_figures")
 def test_the_page_says_on_which_tiles_the_choices_were_made(experiment: Experiment):
     def note(folds: list[int]) -> str:
         page = experiment_page.page(replace(experiment, result=experiment.result | {"folds": folds}))
@@ -95,16 +107,16 @@ def test_the_page_says_on_which_tiles_the_choices_were_made(experiment: Experime
     assert "for a part are chosen on the other four." in note([1])
 
 
-def test_tiles_of_one_depth_have_no_table_of_depths(experiment: Experiment):
-    assert "depth in feet" in experiment_page.page(experiment)
+@pytest.mark.usefixtures("empty_figures")
+def test_tiles_of_one_depth_have_no_table_of_depths(experiment: Experiment, page: str):
+    assert "depth in feet" in page
     tiles = replace(experiment.tiles, scores=experiment.tiles.scores.assign(depth=0))
-    page = experiment_page.page(replace(experiment, tiles=tiles))
-    assert "depth in feet" not in page
-    assert "salt coverage" in page
+    flat = experiment_page.page(replace(experiment, tiles=tiles))
+    assert "depth in feet" not in flat
+    assert "salt coverage" in flat
 
 
-def test_figures_follow_the_colours_of_the_page(experiment: Experiment):
-    page = experiment_page.page(experiment)
+def test_figures_follow_the_colours_of_the_page(page: str):
     drawn = "".join(re.findall("<svg.*?</svg>", page, flags=re.DOTALL))
     assert "currentColor" in drawn
     assert "var(--blue)" in drawn
@@ -115,12 +127,17 @@ def test_figures_follow_the_colours_of_the_page(experiment: Experiment):
     assert 'id="axes_1"' not in drawn
 
 
-def test_points_lost_add_up(experiment: Experiment):
+def test_the_curves_show_where_the_late_loss_begins(page: str):
+    assert page.count("; dashed: the loss changes</figcaption>") == 2
+    assert page.count(">late loss<") == 2  # in the legends
+
+
+def test_points_lost_add_up(experiment: Experiment, page: str):
     coverage = groups.by_coverage(experiment.tiles.scores)
     lost = sum(each.points for each in coverage)
     assert lost == pytest.approx(12 * (1 - experiment.result["cv"]["score"]))
     assert sum(each["points"] for each in experiment_page._shares(coverage)) == pytest.approx(lost)
-    assert f"{lost:.1f} of 12 points are lost" in experiment_page.page(experiment)
+    assert f"{lost:.1f} of 12 points are lost" in page
 
 
 def test_a_fold_without_a_training_has_no_epochs(experiment: Experiment):
@@ -140,15 +157,19 @@ def test_a_fold_without_a_training_has_no_epochs(experiment: Experiment):
     assert (row["best epoch"], row["epochs"], row["minutes"]) == (None, None, None)
 
 
-def test_a_last_epoch_that_is_kept_is_not_called_the_best(experiment: Experiment):
+@pytest.mark.usefixtures("empty_figures")
+def test_a_last_epoch_that_is_kept_is_not_called_the_best(experiment: Experiment, page: str):
     last = replace(experiment, settings=config.load("unet", ["train.keep=last"]))
-    for shown, name, other in ((experiment, "best epoch", "kept epoch"), (last, "kept epoch", "best epoch")):
-        page = experiment_page.page(shown)
+    for shown, html, name, other in (
+        (experiment, page, "best epoch", "kept epoch"),
+        (last, experiment_page.page(last), "kept epoch", "best epoch"),
+    ):
         assert experiment_page.fold_row(shown, 0)[name] == 3
-        assert f"star: {name}" in page
-        assert other not in page
+        assert f"star: {name}" in html
+        assert other not in html
 
 
+@pytest.mark.usefixtures("empty_figures")
 def test_the_page_of_a_blend_lists_members_and_no_training(experiment: Experiment):
     result = {**experiment.result, "votes": {"demo": 1, "unet": 3}}
     members = {"demo": 0.5, "unet": None}
@@ -178,6 +199,7 @@ def test_the_late_loss_begins_where_training_begins_it(epochs: int, start: float
     assert late_epoch(train, epochs) == (late[0] if late and late[0] > 1 else None)
 
 
+@pytest.mark.usefixtures("empty_figures")
 def test_the_page_has_the_warnings(experiment: Experiment):
     result = {"cv": {"score": 0.25, "nothing": 0.4}, "votes": {"a": 1, "b": 0}}
     texts = experiment_page.warnings(result)
@@ -190,9 +212,9 @@ def test_the_page_has_the_warnings(experiment: Experiment):
     assert page.count('<p class="warning">warning: CV 0.') == 1
 
 
-def test_the_page_fits_a_phone_and_follows_the_dark_mode(experiment: Experiment, tmp_path: Path):
+def test_the_page_fits_a_phone_and_follows_the_dark_mode(page: str, tmp_path: Path):
     path = tmp_path / "report.html"
-    path.write_text(experiment_page.page(experiment))
+    path.write_text(page)
     colours = """
         const of = (selector, name) => getComputedStyle(document.querySelector(selector))[name];
         return [of("body", "backgroundColor"), of("body", "color"), of("figure svg text", "fill"),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
+
+import pytest
 
 from tests.conftest import Chain
 
 
-def test_a_corrected_tile_of_a_folder_arrives_once_the_copy_is_removed(chain: Chain):
-    assert chain("download") == 0
-    mine, copy = chain.root / "mine", chain.root / "data/mine/raw"
-    shutil.copytree(chain.root / "data/demo/raw", mine)
+def test_a_corrected_tile_of_a_folder_arrives_once_the_copy_is_removed(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain, mine, copy = Chain(root, capsys), root / "mine", root / "data/mine/raw"
+    shutil.copytree(root / "data/demo/raw", mine)
     (mine / "manifest.json").unlink()
     archive = ("--archive", str(mine))
     assert chain("download", *archive, dataset="mine") == 0
@@ -28,16 +30,15 @@ def test_a_corrected_tile_of_a_folder_arrives_once_the_copy_is_removed(chain: Ch
     assert (copy / "train/images" / corrected.name).read_bytes() == corrected.read_bytes()
 
 
-def test_a_manifest_of_before_has_no_hash_over_the_bytes(chain: Chain):
-    assert chain("download") == 0
-    mine = chain.root / "mine"
-    shutil.copytree(chain.root / "data/demo/raw", mine)
+def test_a_manifest_of_before_has_no_hash_over_the_bytes(root: Path, capsys: pytest.CaptureFixture[str]):
+    chain, mine = Chain(root, capsys), root / "mine"
+    shutil.copytree(root / "data/demo/raw", mine)
     (mine / "manifest.json").unlink()
     archive = ("--archive", str(mine))
     assert chain("download", *archive, dataset="mine") == 0
     from pipeline.artifacts import manifest
 
-    path = chain.root / "data/mine/raw/manifest.json"
+    path = root / "data/mine/raw/manifest.json"
     read = manifest.read_manifest(path)
     assert read is not None
     del read.result["source"]["content"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import keras
@@ -53,14 +54,28 @@ def test_a_backbone_gives_a_skip_at_every_stride_and_the_folded_model_predicts_t
     np.testing.assert_allclose(answers(folded.model, tiles), outputs, rtol=1e-2, atol=1e-2)
 
 
-def test_attention_is_on_the_features_that_the_expansive_path_gets():
-    model = build_unet(network(encoder="MobileNetV2", levels=3, encoder_attention="scse"), 64)
-    assert [f"encoder{level}_scse" in {layer.name for layer in model.layers} for level in range(1, 6)] == [
+@pytest.fixture(scope="module")
+def source() -> keras.Model:
+    """A backbone without a decoder."""
+    keras.utils.set_random_seed(3)
+    return keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(64, 64, 3))
+
+
+@pytest.fixture(scope="module")
+def started(source: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> keras.Model:
+    """A network with attention whose backbone starts from a file of that one's weights."""
+    path = tmp_path_factory.mktemp("backbone") / "backbone.weights.h5"
+    source.save_weights(path)
+    return build_unet(network(encoder="MobileNetV2", weights=str(path), levels=3, encoder_attention="scse"), 64)
+
+
+def test_attention_is_on_the_features_that_the_expansive_path_gets(started: keras.Model):
+    assert [f"encoder{level}_scse" in {layer.name for layer in started.layers} for level in range(1, 6)] == [
         *[True] * 4,
         False,
     ]
-    assert model.get_layer("up3_concat").input[1] is model.get_layer("encoder3_scse").output
-    assert model.get_layer("up3_upsample").input is model.get_layer("encoder4_scse").output
+    assert started.get_layer("up3_concat").input[1] is started.get_layer("encoder3_scse").output
+    assert started.get_layer("up3_upsample").input is started.get_layer("encoder4_scse").output
 
 
 @pytest.mark.parametrize("encoder", ["ResNet50", "ResNet50V2", "DenseNet121", "EfficientNetB0"])
@@ -73,17 +88,28 @@ def test_grey_tiles_are_scaled_as_by_the_backbones_preprocess_input(encoder: str
     np.testing.assert_allclose(grey * scale + offset, expected, rtol=1e-5, atol=1e-4)
 
 
-def test_a_backbone_starts_from_a_file_of_weights(tmp_path: Path):
-    keras.utils.set_random_seed(3)
-    source = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(64, 64, 3))
-    path = tmp_path / "backbone.weights.h5"
-    source.save_weights(path)
-    model = build_unet(network(encoder="MobileNetV2", weights=str(path), levels=3), 64)
-    np.testing.assert_array_equal(model.get_layer("Conv1").get_weights()[0], source.get_layer("Conv1").get_weights()[0])
+def test_a_backbone_starts_from_a_file_of_weights(source: keras.Model, started: keras.Model):
+    first, read = (model.get_layer("Conv1").get_weights()[0] for model in (source, started))
+    np.testing.assert_array_equal(read, first)
 
 
-@pytest.mark.parametrize("encoder", ["ResNet50", pytest.param("EfficientNetV2B0", marks=pytest.mark.slow)])
-def test_coordinates_have_the_range_of_grey_values_in_a_backbone(encoder: Any):
+def poolings(make: Any, settings: Any, prepared: Any) -> SimpleNamespace:
+    """In place of a backbone: a feature at each stride, without any weights."""
+    layers = [keras.layers.AveragePooling2D(2) for _ in range(5)]
+    for layer in layers:
+        prepared = layer(prepared)
+    return SimpleNamespace(layers=layers)
+
+
+@pytest.mark.parametrize(
+    "whole", [pytest.param(False, id="poolings"), pytest.param(True, id="whole", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("encoder", ["ResNet50", "EfficientNetV2B0"])
+def test_coordinates_have_the_range_of_grey_values_in_a_backbone(
+    encoder: Any, whole: bool, monkeypatch: pytest.MonkeyPatch
+):
+    if not whole:
+        monkeypatch.setattr(applications, "_backbone", poolings)
     model = build_unet(network(encoder=encoder, levels=3), 64, "coordinates")
     seen = keras.Model(model.input, model.get_layer("prepared").output)
     channels = answers(seen, np.linspace(0, 255, 64 * 64, dtype=np.float32).reshape(1, 64, 64, 1))[0]
@@ -92,8 +118,8 @@ def test_coordinates_have_the_range_of_grey_values_in_a_backbone(encoder: Any):
 
 
 @pytest.mark.parametrize("size", [64, 80])
-def test_features_of_a_small_image_have_the_right_stride(size: int):
-    model = build_unet(network(encoder="MobileNetV2", levels=3), size)
+def test_features_of_a_small_image_have_the_right_stride(size: int, started: keras.Model):
+    model = started if size == 64 else build_unet(network(encoder="MobileNetV2", levels=3), size)
     bottom = model.get_layer("up3_upsample").input
     assert bottom.shape[1] == size // 16
     # Stride 16 itself, not stride 32 with a margin of zeros.

@@ -21,6 +21,7 @@ _PRELOADED = [
     "kagglesdk.kaggle_client",
     "matplotlib.figure",
     "matplotlib.backends.backend_svg",
+    "pipeline.cli.main",
     "requests",
 ]
 """What a command that calls Kaggle and writes the leaderboard imports. Kaggle's client itself signs in on import."""
