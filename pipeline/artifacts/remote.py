@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.artifacts.artifact import Artifact
+from pipeline.artifacts.backup import STATE
 from pipeline.artifacts.integrity import verify
 from pipeline.artifacts.manifest import Manifest, parse_manifest
 from pipeline.config import UserError
@@ -101,11 +102,13 @@ class Store:
         return True
 
     def mirror(self, folder: Path) -> None:
-        """Make the store's copy of a flat folder like the one here: what is new, oldest first; then what is gone goes.
+        """Make the store's copy of a backup's folder like the one here.
 
-        In that order a file is there before another one that names it.
+        What is new is copied, the state last; then what is gone is removed. So the state never names a file that is not
+        there.
         """
-        here = sorted((path.stat().st_mtime_ns, path) for path in folder.iterdir() if not path.name.startswith("."))
+        found = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        here = [(path.stat().st_mtime_ns, path) for path in sorted(found, key=lambda path: (path.name == STATE, path))]
         for changed, path in here:
             if self._mirrored.get(path) != changed:
                 self._put(path)

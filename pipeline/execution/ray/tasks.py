@@ -38,12 +38,18 @@ def train_fold(context: TaskContext, job: Job[TrainTask]) -> None:
         _wait_for_lock(lambda: complete_fold(task, RemoteCallback(context, job), freshness))
         return
     backup = backup_folder(task.trained)
-    # Only the store knows what is done of this fold: what is on this machine may be older.
-    shutil.rmtree(task.trained.folder, ignore_errors=True)
-    if not store.pull(task.trained, partial(freshness.fits, task.trained)):
-        store.fetch(backup)
-    freshness.forget()
-    complete_fold(task, RemoteCallback(context, job, save=lambda: store.mirror(backup)), freshness)
+
+    def fetch_and_train() -> None:
+        # A worker of this fold that was lost may not have ended yet: until then, these files are its own.
+        with locked(task.trained):
+            # Only the store knows what is done of this fold: what is on this machine may be older.
+            shutil.rmtree(task.trained.folder, ignore_errors=True)
+            if not store.pull(task.trained, partial(freshness.fits, task.trained)):
+                store.fetch(backup)
+            freshness.forget()
+            complete_fold(task, RemoteCallback(context, job, save=lambda: store.mirror(backup)), freshness)
+
+    _wait_for_lock(fetch_and_train)
     store.push(task.trained)
     store.push(task.out_of_fold)
     for name in store.names(task.trained.folder):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from pipeline.artifacts import Freshness, Layout
 from pipeline.config import UserError, load
 from pipeline.stages import train
+from tests.conftest import held_elsewhere
 from tests.execution.ray.helpers import LONGER
 
 
@@ -37,7 +40,7 @@ def test_what_was_damaged_in_the_store_does_not_arrive(serial: Path, tmp_path: P
 
 
 @pytest.mark.cluster
-def test_a_mirror_is_never_without_what_its_files_name(tmp_path: Path):
+def test_a_mirror_is_never_without_what_its_files_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("fsspec")
     from pipeline.artifacts.remote import Store
 
@@ -48,7 +51,16 @@ def test_a_mirror_is_never_without_what_its_files_name(tmp_path: Path):
     time.sleep(0.02)
     (here / "backup/state.npz").write_text("state 0")
     (here / "backup/.state.npz.writing-1.npz").write_text("half")
+    os.utime(here / "backup/state.npz", (1e9, 1e9))  # the clock was set back
+    put, copied = store._put, list[str]()
+
+    def recorded(path: Path) -> None:
+        copied.append(path.name)
+        put(path)
+
+    monkeypatch.setattr(store, "_put", recorded)
     store.mirror(here / "backup")
+    assert copied == ["best-0.npz", "state.npz"]
     assert store.names(here / "backup") == ["best-0.npz", "state.npz"]
     (here / "backup/best-1.npz").write_text("best 1")
     time.sleep(0.02)
@@ -61,6 +73,33 @@ def test_a_mirror_is_never_without_what_its_files_name(tmp_path: Path):
     shutil.rmtree(here / "backup")
     store.fetch(here / "backup")
     assert (here / "backup/best-1.npz").read_text() == "best 1"
+
+
+@pytest.mark.cluster
+def test_files_of_a_worker_that_was_lost_are_removed_once_it_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("fsspec")
+    from pipeline.artifacts.remote import Store
+    from pipeline.execution.ray import tasks
+
+    def ended() -> None:
+        kept.append((folder / "history.csv").is_file())
+        release()
+
+    task = train.task(Layout(tmp_path / "here", "demo", "demo", load("demo", LONGER.split())), 0)
+    folder, store = task.trained.folder, Store((tmp_path / "store").as_uri(), tmp_path / "here")
+    folder.mkdir(parents=True)
+    (folder / "history.csv").write_text("its own")
+    monkeypatch.setattr(tasks, "_start", lambda context, job: (task, Freshness(), store))
+    monkeypatch.setattr(tasks, "RemoteCallback", lambda *_, **__: None)
+    monkeypatch.setattr(tasks, "complete_fold", lambda *_: completed.append((folder / "history.csv").exists()))
+    monkeypatch.setattr(store, "push", lambda artifact: None)
+    kept: list[bool] = []
+    completed: list[bool] = []
+    with held_elsewhere(task.trained) as (_, release):
+        threading.Timer(0.5, ended).start()
+        tasks.train_fold(None, None)  # type: ignore[arg-type]
+    assert kept == [True]
+    assert completed == [False]
 
 
 @pytest.mark.cluster
