@@ -58,18 +58,18 @@ CLOSE := $(shell $(call NEAREST,$(UNKNOWN)))
 HINT  := $(if $(CLOSE),did you mean $(CLOSE)?,a setting is written as SET="train.epochs=5")
 $(error there is no variable $(UNKNOWN); $(HINT) (docs/commands.md lists them))
 endif
-# So is one that no target of the command reads: make train DRY_RUN=1 would train.
+# What the demo would ignore is refused, too.
+IGNORED := $(filter $(filter-out SET JOBS RETRAIN TILE,$(CHOICES)),$(TYPED)) $(if $(ARCHIVE),ARCHIVE)
+ifneq ($(and $(filter demo,$(MAKECMDGOALS)),$(strip $(IGNORED))),)
+$(error make demo takes no $(firstword $(IGNORED)); make submit does, with DATASET=demo or for tiles of your own \
+	(DATASET=mine ARCHIVE=tiles.zip))
+endif
+# So is one of submit or show without that target: make train DRY_RUN=1 would train.
 unread = $(if $(filter $(1),$(MAKECMDGOALS)),,$(foreach name,$(filter $(2),$(TYPED)),$(if $(call enabled,$(name)),$(name))))
 refuse = $(if $(2),$(error make $(firstword $(MAKECMDGOALS)) takes no $(firstword $(2)); make $(1) does))
 ifneq ($(filter-out help,$(MAKECMDGOALS)),)
 $(call refuse,submit,$(call unread,submit,DRY_RUN WAIT NO_WAIT FORCE))
 $(call refuse,show,$(call unread,show,TILE))
-endif
-# What the demo would ignore is refused, too.
-IGNORED := $(filter $(filter-out SET JOBS RETRAIN,$(CHOICES)),$(TYPED)) $(if $(ARCHIVE),ARCHIVE)
-ifneq ($(and $(filter demo,$(MAKECMDGOALS)),$(strip $(IGNORED))),)
-$(error make demo takes no $(firstword $(IGNORED)); make submit does, with DATASET=demo or for tiles of your own \
-	(DATASET=mine ARCHIVE=tiles.zip))
 endif
 
 .DEFAULT_GOAL := help

@@ -24,8 +24,9 @@ def main() -> NoReturn:
             signal.signal(number, _end)
 
     # Imported only now: the imports take a while, and a signal may come meanwhile.
-    from pipeline.system import environment
+    from pipeline.system import environment, streams
 
+    streams.open_closed()
     environment.hold()
 
     from pipeline.cli.main import run

@@ -180,4 +180,7 @@ def _unchanged(artifact: Artifact, seen: dict[str, str] | None) -> None:
     # Also an input that was not there: the work has read what lay in its place.
     for label in {**seen, **now}:
         if now.get(label) != seen.get(label):
-            raise UserError(f"{artifact.name}: {label} was made again meanwhile by another command; run this one again")
+            raise UserError(
+                f"{artifact.name}: {label} was made again or removed meanwhile by another command; "
+                "run this command again"
+            )

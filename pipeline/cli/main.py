@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
@@ -86,26 +85,10 @@ def _silence(stream: TextIO) -> None:
     os.close(nowhere)
 
 
-def _open_closed_streams() -> None:
-    """Open the null device in place of standard streams that the calling process has closed.
-
-    Otherwise a file of ours gets the number of such a stream, and what a library prints is written into that file.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is not None:
-            continue
-        stream = Path(os.devnull).open("r" if name == "stdin" else "w")  # noqa: SIM115 (until the process ends)
-        try:
-            os.fstat(number)
-        except OSError:
-            os.dup2(stream.fileno(), number)
-        setattr(sys, name, stream)
-
-
 def _flushed(status: int) -> int:
     """Flush the output and check that it was written; returns the exit status."""
     for stream in (sys.stderr, sys.stdout):
-        if stream is None or stream.closed:
+        if stream.closed:  # by a library
             continue
         try:
             stream.flush()
@@ -129,7 +112,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def run() -> NoReturn:
     """Run the command line as the whole process, and end the process with its exit status."""
-    _open_closed_streams()
     try:
         try:
             status = main()

@@ -42,7 +42,7 @@ def of_score(cv: Mapping[str, Any]) -> list[str]:
 def _worthless(cv: Mapping[str, Any]) -> str:
     nothing = cv.get("nothing")
     # Where no tile has salt, predicting none is perfect.
-    if nothing is None or nothing == 1 or cv["score"] > nothing + 1e-9:
+    if nothing is None or cv["score"] == 1 or cv["score"] > nothing + 1e-9:
         return ""
     return (
         f"CV {cv['score']:.4f} is not above {nothing:.4f}, the score of predicting no salt in any tile: these "

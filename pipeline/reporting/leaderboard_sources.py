@@ -1,8 +1,9 @@
-"""Which results a leaderboard was written from. Needs no other library: a command with nothing to do asks, too."""
+"""Which results a leaderboard was written from. Imports no large library: a command with nothing to do asks, too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.config import fingerprint
@@ -22,9 +23,12 @@ def mark(root: Path) -> str:
     Args:
         root: the folder of ``data/`` and ``submissions/``.
     """
-    found = [(path, path.stat()) for path in _sources(root)]
-    names = [[path.relative_to(root).as_posix(), each.st_size, each.st_mtime_ns] for path, each in found]
-    return fingerprint(sorted(names))
+    found = []
+    for path in _sources(root):
+        with suppress(FileNotFoundError):  # another command has just removed it
+            status = path.stat()
+            found.append([path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns])
+    return fingerprint(sorted(found))
 
 
 def is_current(root: Path) -> bool:
@@ -41,4 +45,5 @@ def meta(value: str) -> str:
 def _sources(root: Path) -> Iterator[Path]:
     for name in _MADE:
         yield from root.glob(f"data/*/experiments/*/{name}")
-    yield from (root / "submissions").glob("*/*.json")
+    # Not files that are only being written, whose names begin with a dot.
+    yield from (root / "submissions").glob("*/[!.]*.json")

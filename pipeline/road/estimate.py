@@ -127,7 +127,7 @@ def _epoch_here(context: Context, artifact: Artifact, precision: str) -> float:
         return 0.0
     result = manifest.result
     if result["precision"].removeprefix("mixed_") != precision:
-        return 0.0  # trained on another machine, such as Kaggle's
+        return 0.0  # as of a fold that was trained on another machine, such as one of Kaggle's
     same = [
         (found := context.freshness.manifest(each)) is not None and manifest.inputs.get(each.label) == found.fingerprint
         for each in (prepare.artifact(context.layout), split.artifact(context.layout))

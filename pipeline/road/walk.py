@@ -161,9 +161,9 @@ def _run(stage: Stage, contexts: Sequence[Context]) -> None:
         for artifact in stage.artifacts(context):
             stack.enter_context(locked(artifact))
         context.freshness.forget()
+        for artifact in stage.artifacts(context):
+            stack.enter_context(reading_inputs(artifact))
         if context.pending(stage):
-            for artifact in stage.artifacts(context):
-                stack.enter_context(reading_inputs(artifact))
             stage.make(context)
             return
     echo(f"{stage.name}: another process has made it")

@@ -102,8 +102,8 @@ class TrainingLoop:
         if not math.isfinite(loss):
             lower = f"train.learning_rate={self._train.learning_rate / 3:.2g}"
             raise UserError(
-                f"fold {self._run.fold}, epoch {epoch + 1}: the loss is {loss}. Train again with a lower learning "
-                f"rate, for example {option('set', lower)}"
+                f"fold {self._run.fold}, epoch {epoch + 1}: the loss or a weight is not finite. Start the fold "
+                f"again with a lower learning rate, for example {option('set', lower)}"
             )
         score = self._score(epoch)
         row = {

@@ -120,8 +120,8 @@ def _train(run: PretrainingRun, model: keras.Model, batches: MaskedBatches) -> H
         if not math.isfinite(loss):
             rate = run.settings.pretrain.learning_rate
             raise UserError(
-                f"pretrain, after {batches.views(0):,} views: the loss is {loss}. Pretrain again with a lower learning "
-                f"rate, for example {option('set', f'pretrain.learning_rate={rate / 3:.2g}')}"
+                f"pretrain, after {batches.views(0):,} views: the loss or a weight is not finite. Start again with a "
+                f"lower learning rate, for example {option('set', f'pretrain.learning_rate={rate / 3:.2g}')}"
             )
         history.append(
             {

@@ -200,7 +200,7 @@ def test_a_score_of_predictions_that_were_replaced_meanwhile_does_not_count(
     with monkeypatch.context() as patched:
         patched.setattr(validation, "validate", slowly)
         assert chain("validate") == 2
-    assert "out-of-fold 0 was made again meanwhile" in chain.error
+    assert "out-of-fold 0 was made again or removed meanwhile" in chain.error
     assert not validate.artifact(layout, (0, 1)).manifest_path.exists()
     assert chain("validate") == 0
 

@@ -90,12 +90,12 @@ def test_a_variable_that_no_target_reads_is_refused(folder: Path, argument: str,
     assert make(folder, "train", f"{name}=0").returncode == 0
 
 
-@pytest.mark.parametrize("argument", ["ARCHIVE=tiles.zip", "DATASET=mine", "EXPERIMENT=unet", "FOLDS=0"])
+@pytest.mark.parametrize("argument", ["ARCHIVE=tiles.zip", "DATASET=mine", "EXPERIMENT=unet", "FOLDS=0", "DRY_RUN=1"])
 def test_the_demo_takes_nothing_that_it_would_ignore(folder: Path, argument: str):
     ran = make(folder, "demo", argument)
     assert ran.returncode == 2
     assert len(ran.stderr.splitlines()) == 1
-    assert f"make demo takes no {argument.partition('=')[0]};" in ran.stderr
+    assert f"make demo takes no {argument.partition('=')[0]}; make submit does, with DATASET=demo" in ran.stderr
     assert make(folder, "demo", "SET=train.epochs=1", "JOBS=2", "RETRAIN=1").returncode == 0
 
 

@@ -27,6 +27,7 @@ def test_a_score_below_that_of_predicting_nothing_causes_a_warning():
     assert checks.of_score({"score": 0.38, "nothing": 0.39})
     assert not checks.of_score({"score": 0.40, "nothing": 0.39})
     assert not checks.of_score({"score": 1.0, "nothing": 1.0})  # no tile has salt
+    assert checks.of_score({"score": 0.3, "nothing": 1.0})
     assert not checks.of_score({"score": 0.0})  # written by an earlier version
 
 

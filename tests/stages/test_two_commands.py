@@ -35,5 +35,6 @@ def test_a_validation_of_other_folds_meanwhile_is_one_line(
     with monkeypatch.context() as patched:
         patched.setattr(module, name, read)
         assert chain(stage, "--folds", "0") == 2
-    assert chain.error == f"error: {stage}: validate was made again meanwhile by another command; run this one again\n"
+    line = "validate was made again or removed meanwhile by another command; run this command again"
+    assert chain.error == f"error: {stage}: {line}\n"
     assert chain(stage, "--folds", "0") == 0, chain.error

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.backends
 
 def test_a_loss_that_is_not_finite_stops_the_fold_with_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(loop, "train_one_epoch", lambda *arguments: math.nan)
-    wanted = r"fold 0, epoch 1: the loss is nan\. .*train\.learning_rate=0\.0033"
+    wanted = r"fold 0, epoch 1: the loss or a weight is not finite\. .*train\.learning_rate=0\.0033"
     with pytest.raises(UserError, match=wanted) as error:
         train_fold(tmp_path)
     assert "\n" not in str(error.value)

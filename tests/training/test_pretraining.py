@@ -153,7 +153,7 @@ def distant(batches: MaskedBatches, step: int) -> tuple[np.ndarray, np.ndarray]:
 def test_a_loss_that_is_not_finite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pretraining, "train_one_epoch", lambda *arguments: math.nan)
     monkeypatch.setattr(environment, "is_from_make", lambda: False)
-    wanted = r"pretrain, after 0 views: the loss is nan\. .* --set pretrain\.learning_rate=0\.0033"
+    wanted = r"pretrain, after 0 views: the loss or a weight is not finite\. .* --set pretrain\.learning_rate=0\.0033"
     with pytest.raises(UserError, match=wanted):
         pretrain(tmp_path)
     assert not [*tmp_path.rglob("*.npz")]

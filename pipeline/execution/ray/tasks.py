@@ -40,7 +40,7 @@ def train_fold(context: TaskContext, job: Job[TrainTask]) -> None:
     backup = backup_folder(task.trained)
 
     def fetch_and_train() -> None:
-        # A worker of this fold that was lost may not have ended yet: until then, these files are its own.
+        # A worker of this fold that was lost may not have ended yet: until then, the folder is its own.
         with locked(task.trained):
             # Only the store knows what is done of this fold: what is on this machine may be older.
             shutil.rmtree(task.trained.folder, ignore_errors=True)
@@ -48,15 +48,15 @@ def train_fold(context: TaskContext, job: Job[TrainTask]) -> None:
                 store.fetch(backup)
             freshness.forget()
             complete_fold(task, RemoteCallback(context, job, save=lambda: store.mirror(backup)), freshness)
+            store.push(task.trained)
+            store.push(task.out_of_fold)
+            for name in store.names(task.trained.folder):
+                # Not before: until the fold is trained, trainings with other settings can continue, as on one machine.
+                if name.startswith(backup_name("")):
+                    store.remove(task.trained.folder / name)
+            shutil.rmtree(task.trained.folder, ignore_errors=True)
 
     _wait_for_lock(fetch_and_train)
-    store.push(task.trained)
-    store.push(task.out_of_fold)
-    for name in store.names(task.trained.folder):
-        # Not before: until the fold is trained, trainings with other settings can continue, as on one machine.
-        if name.startswith(backup_name("")):
-            store.remove(task.trained.folder / name)
-    shutil.rmtree(task.trained.folder, ignore_errors=True)
 
 
 def predict_chunks(context: TaskContext, job: Job[PredictTask]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts import Freshness, Layout
+from pipeline.artifacts import Freshness, Layout, locks
 from pipeline.config import UserError, load
 from pipeline.stages import train
 from tests.conftest import held_elsewhere
@@ -92,14 +92,16 @@ def test_files_of_a_worker_that_was_lost_are_removed_once_it_has_ended(tmp_path:
     monkeypatch.setattr(tasks, "_start", lambda context, job: (task, Freshness(), store))
     monkeypatch.setattr(tasks, "RemoteCallback", lambda *_, **__: None)
     monkeypatch.setattr(tasks, "complete_fold", lambda *_: completed.append((folder / "history.csv").exists()))
-    monkeypatch.setattr(store, "push", lambda artifact: None)
     kept: list[bool] = []
     completed: list[bool] = []
+    monkeypatch.setattr(store, "push", lambda artifact: pushed.append(task.trained.lock_path in locks._held))
+    pushed: list[bool] = []
     with held_elsewhere(task.trained) as (_, release):
         threading.Timer(0.5, ended).start()
         tasks.train_fold(None, None)  # type: ignore[arg-type]
     assert kept == [True]
     assert completed == [False]
+    assert pushed == [True, True]
 
 
 @pytest.mark.cluster
