@@ -12,7 +12,7 @@ from pipeline.artifacts.artifact import Artifact
 from pipeline.artifacts.backup import agree, agreed, backup_folder, backup_name, finished, remove_backup, started
 from pipeline.artifacts.freshness import Freshness, State, changed_settings
 from pipeline.artifacts.integrity import discard_damaged, discard_if_damaged, measure, verify
-from pipeline.artifacts.layout import Blend, Layout, blend_name, split_name
+from pipeline.artifacts.layout import Blend, Layout, blend_name, leaderboard_file, split_name
 from pipeline.artifacts.links import check_links
 from pipeline.artifacts.locks import BusyError, ChangedError, locked, remove_folder
 from pipeline.artifacts.manifest import Manifest, Output, parse_manifest, read_manifest, update_result, write_manifest
@@ -51,6 +51,7 @@ __all__ = [
     "inputs_fingerprint",
     "inputs_now",
     "invalidate",
+    "leaderboard_file",
     "locked",
     "measure",
     "parse_manifest",

@@ -52,7 +52,6 @@ class Layout:
         self.test_folder = self.experiment_folder / "test"
         self.submissions = root / "submissions"
         self.submission_folder = self.submissions / dataset
-        self.leaderboard = self.submissions / "leaderboard"
 
     @property
     def members(self) -> tuple[Layout, ...]:
@@ -108,6 +107,11 @@ class Blend(Layout):
     def members(self) -> tuple[Layout, ...]:
         """The experiments whose predictions are averaged, by name."""
         return self._members
+
+
+def leaderboard_file(root: Path, suffix: str) -> Path:
+    """One of the files of the leaderboard: ``.csv``, ``.md`` or ``.html``."""
+    return (root / "submissions" / "leaderboard").with_suffix(suffix)
 
 
 def blend_name(experiments: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.artifacts import leaderboard_file
 from pipeline.config.datasets import DEMO, dataset
 from pipeline.reporting import checks
 from pipeline.reporting.settings import marked_epoch
@@ -78,7 +79,7 @@ def submitted(context: Context) -> None:
     echo(f"  CSV                 {short_path(artifact.path)}")
     echo(f"  receipt             {short_path(artifact.manifest_path)}")
     echo(f"  report              {short_path(report.artifact(layout, ()).path)}")
-    echo(f"  leaderboard         {short_path(layout.leaderboard.with_suffix('.html'))}")
+    echo(f"  leaderboard         {short_path(leaderboard_file(layout.root, '.html'))}")
     if dataset(layout.dataset) is DEMO:
         echo("  next                open the report; then the real tiles: make download train predict submit")
 
@@ -87,7 +88,7 @@ def _validated(context: Context, result: dict[str, Any], targets: str) -> None:
     layout = context.layout
     _score(result["cv"])
     echo(f"  report              {short_path(report.artifact(layout, ()).path)}")
-    echo(f"  leaderboard         {short_path(layout.leaderboard.with_suffix('.html'))}")
+    echo(f"  leaderboard         {short_path(leaderboard_file(layout.root, '.html'))}")
     warning = only_member(context) if layout.is_blend else ""
     echo(f"warning: {warning}" if warning else f"  next                {command_line(context, targets)}")
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifacts import leaderboard_file
 from pipeline.reporting import comparison, leaderboard_entries, leaderboard_sources
 from pipeline.reporting.leaderboard_entries import Entry
 from pipeline.reporting.pages import drawing, render, shown
@@ -23,15 +24,14 @@ def write(root: Path) -> None:
     mark = leaderboard_sources.mark(root)  # before anything is read: what is made meanwhile is not yet shown
     entries = leaderboard_entries.read(root)
     rows = [entry.row for entry in entries]
-    file = root / "submissions" / leaderboard_sources.NAME
-    write_text(file.with_suffix(".csv"), as_csv(rows))
+    write_text(leaderboard_file(root, ".csv"), as_csv(rows))
     matrices = comparison.matrices(entries)
     text = as_markdown(rows) + "".join(
         f"\nPaired comparison on {name}\n\n{as_markdown(matrix)}" for name, matrix in matrices.items()
     )
-    write_text(file.with_suffix(".md"), text)
+    write_text(leaderboard_file(root, ".md"), text)
     # Last: its mark says that all three are written.
-    write_text(file.with_suffix(".html"), _page(entries, matrices, mark))
+    write_text(leaderboard_file(root, ".html"), _page(entries, matrices, mark))
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.artifacts import leaderboard_file
 from pipeline.config import fingerprint
 
-NAME = "leaderboard"
 SUFFIXES = (".csv", ".md", ".html")
 """Of the leaderboard's files, in the order in which they are written."""
 _MADE = ("cv.json", "report.json")
@@ -33,7 +33,7 @@ def mark(root: Path) -> str:
 
 def is_current(root: Path) -> bool:
     """Whether the leaderboard is there, and no result was added, replaced or removed since it was written."""
-    files = [(root / "submissions" / NAME).with_suffix(suffix) for suffix in SUFFIXES]
+    files = [leaderboard_file(root, suffix) for suffix in SUFFIXES]
     return all(path.is_file() for path in files) and meta(mark(root)) in files[-1].read_text("utf-8", "replace")
 
 
