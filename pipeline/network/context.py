@@ -27,7 +27,11 @@ def pyramid_pooling(factory: LayerFactory, x: Tensor) -> Tensor:
     branches = [x]
     for bins in (each for each in BINS if each <= side):
         name = f"context_pool{bins}"
-        pooled = keras.layers.AdaptiveAveragePooling2D(bins, name=name)(x)
+        if bins == 1:
+            # Keras' adaptive pooling with TensorFlow cannot compute a single cell inside a tf.function, so no step.
+            pooled = keras.layers.GlobalAveragePooling2D(keepdims=True, name=name)(x)
+        else:
+            pooled = keras.layers.AdaptiveAveragePooling2D(bins, name=name)(x)
         pooled = factory.convolution(pooled, max(channels // 4, 1), f"{name}_conv", kernel=1)
         branches.append(keras.layers.Resizing(side, side, interpolation="bilinear", name=f"{name}_resize")(pooled))
     joined = keras.layers.Concatenate(name="context")(branches)

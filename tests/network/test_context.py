@@ -48,3 +48,12 @@ def test_grids_and_rates_that_do_not_fit_the_image_are_left_out():
     assert [f"context_pool{bins}" in names for bins in (1, 2, 3, 6)] == [True, True, True, False]
     names = {layer.name for layer in build_unet(network(context="dilated"), 16).layers}
     assert [f"context_rate{rate}" in names for rate in (1, 2, 4, 6)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("context", ["pyramid", "dilated"])
+def test_a_network_with_the_module_is_trained(context: str):
+    # A training step is compiled: what an operation accepts outside of one says nothing about it.
+    model = build_unet(network(context=context, levels=1), 16)
+    model.compile(optimizer="sgd", loss="mse", jit_compile=keras.backend.backend() == "jax")
+    tiles = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 1)).astype(np.float32)
+    assert np.isfinite(model.train_on_batch(tiles, np.ones((2, 16, 16, 1), np.float32)))

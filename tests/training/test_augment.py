@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.config import AugmentSettings
+from pipeline.config import AugmentSettings, UserError, load
 from pipeline.training.augment import CUTOUT_GREY, Augmenter, albu
 from tests.conftest import blobs
 
@@ -133,3 +133,38 @@ def test_steps_that_are_off_leave_the_draws_of_the_others_unchanged():
         image, mask = Augmenter(chosen)(images[1], masks[1], (0, 0, draw))
         np.testing.assert_array_equal(image, expected["image"])
         np.testing.assert_array_equal(mask, expected["mask"])
+
+
+@pytest.mark.parametrize(
+    ("step", "setting"),
+    [
+        ("affine", "scale=[0.000001,1000000]"),
+        ("affine", "rotate=1000000"),
+        ("affine", "shift=1"),
+        ("elastic", "elastic_sigma=1"),
+        ("elastic", "elastic_sigma=1000000"),
+        ("elastic", "elastic_alpha=0"),
+        ("grid", "grid_limit=1"),
+        ("intensity", "brightness=1"),
+        ("intensity", "contrast=1"),
+        ("gamma", "gamma_limit=[0.01,0.01]"),
+        ("gamma", "gamma_limit=[0.01,1000000]"),
+        ("crop", "crop_border=0"),
+        ("crop", "crop_border=100"),
+        ("resized_crop", "resized_crop_area=[0.000001,1]"),
+        ("cutout", "cutout_size=101"),
+    ],
+)
+def test_the_smallest_and_largest_values_that_are_allowed_make_a_view(step: str, setting: str):
+    augmenter = Augmenter(load("unet", [f"augment.{step}=1", f"augment.{setting}"]).augment)
+    images, masks = blobs(1)
+    for index in range(3):
+        image, mask = augmenter(images[0], masks[0], (0, 0, index))
+        assert image.shape == mask.shape == (101, 101)
+
+
+@pytest.mark.parametrize("setting", ["gamma_limit=[0.009,1]", "elastic_sigma=0.9"])
+def test_a_value_that_albumentations_refuses_is_refused_before_any_work(setting: str):
+    name = setting.partition("=")[0]
+    with pytest.raises(UserError, match=rf"augment\.{name} must be .* 1000000, not"):
+        load("unet", [f"augment.{setting}"])

@@ -9,6 +9,7 @@ from msgspec import Meta
 from pipeline.config.schema.base import TILE, Fraction, NonNegative, Positive, Section
 
 Share = Annotated[float, Meta(gt=0.0, le=1.0)]
+Exponent = Annotated[float, Meta(ge=0.01, le=1e6)]
 
 
 class AugmentSettings(Section, frozen=True):
@@ -38,7 +39,7 @@ class AugmentSettings(Section, frozen=True):
     """Probability of an elastic deformation."""
     elastic_alpha: NonNegative = 40.0
     """Displacements in pixels before smoothing."""
-    elastic_sigma: Positive = 7.0
+    elastic_sigma: Annotated[float, Meta(ge=1.0, le=1e6)] = 7.0
     """Standard deviation of the smoothing in pixels."""
     grid: Fraction = 0.2
     """Probability of a grid distortion."""
@@ -52,8 +53,8 @@ class AugmentSettings(Section, frozen=True):
     """Largest change of contrast, in both directions, as a fraction."""
     gamma: Fraction = 0.0
     """Probability of a random gamma correction."""
-    gamma_limit: tuple[Positive, Positive] = (0.7, 1.4)
-    """Smallest and largest exponent of ``gamma``; 1 changes nothing."""
+    gamma_limit: tuple[Exponent, Exponent] = (0.7, 1.4)
+    """Smallest and largest exponent of ``gamma``; 1 changes no grey value by more than one."""
     cutout: Fraction = 0.0
     """Probability of covering a square of the image with middle grey; the mask is unchanged."""
     cutout_size: Annotated[int, Meta(ge=1, le=TILE)] = 30

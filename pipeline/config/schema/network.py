@@ -67,7 +67,7 @@ class NetworkSettings(Section, frozen=True):
     width: Count = 32
     """Channels of the first level; each level doubles them."""
     width_max: Count = 256
-    """Largest number of channels of a level."""
+    """Largest number of channels of a level; a value below ``width`` counts as ``width``."""
     levels: Annotated[int, Meta(ge=1, le=6)] = 3
     """Number of poolings on the contracting path, and of upsamplings on the expansive path."""
     blocks: Annotated[int, Meta(ge=1, le=8)] = 2
@@ -87,8 +87,9 @@ class NetworkSettings(Section, frozen=True):
     """Normalization after each convolution: ``batch``, ``group`` (does not depend on the batch size), or ``none``."""
     dropout: Annotated[tuple[FractionBelowOne, ...], Meta(min_length=1, max_length=8)] = (0.1,)
     """Dropout rate after each pooling, first level first; the last value repeats. After the pooling of a stem of stride
-    4 there is none, and its rate is skipped; a ResNet has dropout after each stage but the last. A backbone of
-    ``keras.applications`` has its own blocks and dropout; ``dropout``, ``blocks`` and ``residual`` do not change it."""
+    4 there is none, and its rate is skipped; a ResNet has dropout after each stage but the last, with the first rate
+    after the first stage. A backbone of ``keras.applications`` has its own blocks and dropout; ``dropout``, ``blocks``
+    and ``residual`` do not change it."""
     decoder_dropout: Annotated[tuple[FractionBelowOne, ...], Meta(min_length=1, max_length=8)] = (0.1,)
     """Dropout rate after each concatenation, deepest level first; the last value repeats."""
     dropout_kind: Literal["element", "spatial"] = "spatial"
@@ -121,7 +122,8 @@ class NetworkSettings(Section, frozen=True):
     hypercolumn_dropout: FractionBelowOne = 0.0
     """Dropout rate of the concatenated levels of ``hypercolumn``, of the kind ``dropout_kind``."""
     deep_supervision: NonNegative = 0.1
-    """Weight of the loss at each coarser level of the expansive path; 0 turns it off."""
+    """Weight of the loss at each coarser level of the expansive path, of which one level without a stem has none; 0
+    turns it off."""
     deep_supervision_tiles: Literal["all", "salt"] = "all"
     """Tiles with the losses of ``deep_supervision``: ``all``, or only those with ``salt``."""
     empty_head: NonNegative = 0.1
