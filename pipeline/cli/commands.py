@@ -15,6 +15,7 @@ from pipeline.road.clean import clean
 from pipeline.road.plan import TRAIN, Goal, trained_folds, with_teachers
 from pipeline.road.request import requested_folds
 from pipeline.stages import ROAD, Context, Stage, get_stage
+from pipeline.stages.command_line import program
 from pipeline.system.progress import echo
 
 BLENDED = tuple(each for each in ROAD if each.blended)
@@ -204,7 +205,7 @@ def list_experiments(options: argparse.Namespace) -> None:
         echo(line)
     if not options.all:
         more = len(all_experiment_names()) - len(names)
-        echo(f"and {more} of the ladder, each one step: python -m pipeline experiments --all")
+        echo(f"and {more} of the ladder, each one step: {program()} experiments --all")
 
 
 def list_settings(options: argparse.Namespace) -> None:

@@ -30,9 +30,10 @@ def standing(context: Context) -> list[str]:
     if manifest is not None:
         stale = "" if context.freshness.state(artifact).done else " (stale)"
         lines.append(f"{score_line(manifest.result['cv'])}{stale}")
-    requested = tuple(fold for fold in requested_folds(context.layout) if fold in context.folds)
+    known = requested_folds(context.layout)
+    requested = tuple(fold for fold in known if fold in context.folds)
     wanted = replace(context, folds=requested or context.folds)
-    others = [fold for fold in context.layout.folds if fold not in wanted.folds]
+    others = [fold for fold in context.layout.folds if fold not in (*wanted.folds, *known)]
     if others and not context.layout.is_blend:
         lines.append(f"  {fold_names(others):<19} not asked for yet: {command_line(context, 'train predict submit')}")
     replaced = [] if context.layout.is_blend else consent.to_replace(wanted)

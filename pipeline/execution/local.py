@@ -34,7 +34,7 @@ def train(tasks: Sequence[TrainTask], jobs: int = 1, page: ProgressPage | None =
         page: shows the progress.
 
     Raises:
-        UserError: a fold failed; with several jobs, the others are done. Where a process was killed, as by the system
+        UserError: a fold failed; the others are done. Where a process was killed, as by the system
             when the memory is full, the folds that are left continue one at a time, and only one that is killed again
             has failed.
     """
@@ -54,8 +54,7 @@ def _run(
 ) -> None:
     jobs = min(jobs, len(tasks))
     if jobs <= 1:
-        for number, task in enumerate(tasks):
-            run_one(task, number, len(tasks), page)
+        _run_in_turn(run_one, tasks, page)
         return
     # The folds that are left over when the others are done share all cores: of five, two at once, the last has them.
     together = len(tasks) // jobs * jobs
@@ -76,6 +75,24 @@ def _run(
             errors += more + [f"fold {each.fold}: its process was killed; {_MORE_MEMORY}" for each in again]
     if errors:
         raise UserError("; ".join(errors))
+
+
+def _run_in_turn(
+    run_one: Callable[[Task, int, int, ProgressPage | None], None], tasks: Sequence[Task], page: ProgressPage | None
+) -> None:
+    """Run tasks in this process, one after the other; one that fails does not keep the others from being done."""
+    errors = list[UserError]()
+    for number, task in enumerate(tasks):
+        try:
+            run_one(task, number, len(tasks), page)
+        except UserError as error:
+            errors.append(error)
+            if number < len(tasks) - 1:
+                echo(f"{error}; the other folds follow")
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise UserError("; ".join(dict.fromkeys(map(str, errors))))
 
 
 def _run_at_once(

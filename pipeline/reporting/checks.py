@@ -82,7 +82,7 @@ def _low_folds(cv: Mapping[str, Any]) -> list[str]:
         if mean - score > max(FOLD_BELOW, STANDARD_ERRORS * error):
             texts.append(
                 f"fold {fold} scores {score:.4f}, far below the {mean:.4f} of the others; look at its learning "
-                f"curve in the report, and train it again with another train.seed (make clean-train FOLDS={fold})"
+                "curve in the report (another train.seed is another experiment, for all folds)"
             )
     return texts
 

@@ -89,7 +89,8 @@ def _scores(path: Path, manifest: Manifest) -> dict[str, TileScore]:
     except (OSError, KeyError, ValueError) as error:
         if disk.failure(error):
             raise
-        echo(f"{path}: is damaged, so nothing is compared with it; make it again: make clean-validate, make validate")
+        again = f"validate DATASET={manifest.result['dataset']} EXPERIMENT={manifest.result['experiment']}"
+        echo(f"{path}: is damaged, so nothing is compared with it; make it again: make clean-{again}, make {again}")
         return {}
 
 

@@ -46,10 +46,14 @@ def command_line(
     if CHECKOUT is not None or layout.root.resolve() != ROOT.resolve():
         options["root"] = str(layout.root)
     words = (f"--{name} {shlex.quote(value)}" for name, value in options.items())
-    program = f"{shlex.quote(short_path(Path(sys.executable)))} -m pipeline"
-    if CHECKOUT is None and shutil.which(SCRIPT):
-        program = SCRIPT
     first, last = [shlex.quote(tile)] if tile else [], []
     if tile.startswith("-"):  # or it would be read as an option
         first, last = [], ["--", *first]
-    return " ".join([program, targets.split()[-1], *first, *words, *(["--retrain"] if retrain else []), *last])
+    return " ".join([program(), targets.split()[-1], *first, *words, *(["--retrain"] if retrain else []), *last])
+
+
+def program() -> str:
+    """The program as the user types it before a command of its own."""
+    if CHECKOUT is None and shutil.which(SCRIPT):
+        return SCRIPT
+    return f"{shlex.quote(short_path(Path(sys.executable)))} -m pipeline"

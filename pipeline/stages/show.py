@@ -15,6 +15,7 @@ from pipeline.data.folds import fold_of_tiles
 from pipeline.reporting.tile_images import tiles_picture
 from pipeline.scoring import blend
 from pipeline.stages import predict, prepare, split, train, validate
+from pipeline.stages.command_line import command_line
 from pipeline.stages.stage import Context
 from pipeline.system import atomic
 from pipeline.system.progress import echo
@@ -36,7 +37,9 @@ def run(context: Context, name: str) -> bool:
     if context.freshness.state(validate.artifact(layout, context.folds)).done:
         _must_be_whole(validate.artifact(layout, context.folds))
     if not context.freshness.state(prepare.artifact(layout)).done:
-        raise UserError(f"the tiles of {layout.dataset} are not prepared yet: make prepare DATASET={layout.dataset}")
+        raise UserError(
+            f"the tiles of {layout.dataset} are not prepared with these settings: {command_line(context, 'prepare')}"
+        )
     _must_be_whole(prepare.artifact(layout))
     store = tiles.load(layout.tiles_folder)
     threshold = _threshold(context)

@@ -12,6 +12,7 @@ from pipeline.config import UserError
 from pipeline.config.datasets import TGS, dataset
 from pipeline.data.sources import kaggle
 from pipeline.stages import submit
+from pipeline.stages.command_line import command_line
 from pipeline.stages.stage import Context
 from pipeline.submission import receipts, uploads
 from pipeline.submission.uploads import Upload
@@ -60,7 +61,7 @@ def run(context: Context, dry: bool, wait: float, force: bool, again: str) -> No
                 echo(f"upload: {path.name} to Kaggle: {message}")
                 known = _send(path, message, mark, layout.experiment)
         except kaggle.NoCredentialsError:
-            _tell_how(path, message)
+            _tell_how(path, message, command_line(context, "submit"))
             return
     elif known.status == "complete":
         echo(KNOWN)
@@ -155,9 +156,9 @@ def _wait(upload: Upload, longest: float) -> tuple[Upload, str]:
             progress(min(round(longest - left), round(longest)))
 
 
-def _tell_how(path: Path, message: str) -> None:
+def _tell_how(path: Path, message: str, again: str) -> None:
     echo("")
     echo("not uploaded: there are no Kaggle credentials on this machine. To upload it yourself, either")
     echo(f"  open {kaggle.PAGE}/submit and choose {path}, or")
-    echo(f"  make a token on {kaggle.TOKENS}, save it as ~/.kaggle/access_token, and run make submit again, or")
+    echo(f"  make a token on {kaggle.TOKENS}, save it as ~/.kaggle/access_token, and then {again}, or")
     echo(f"  kaggle competitions submit {kaggle.COMPETITION} -f {shlex.quote(str(path))} -m {shlex.quote(message)}")

@@ -151,6 +151,11 @@ def test_status_after_one_fold_is_that_of_the_fold_and_names_the_others(
     (others,) = (line for line in printed if "not asked for" in line)
     assert others.startswith("  fold 1              not asked for yet: ")
     assert command([f"  next {others}"]) == "submit --dataset demo --set split.folds=2"
+    # A fold that was asked for earlier is not called new.
+    request_folds(one.layout, [0, 1])
+    assert command_line.main(["status", "--folds", "0", *place]) == 0
+    assert "not asked for" not in capsys.readouterr().out
+    request_folds(one.layout, [0])
     # Folds that are named are shown, whatever was asked for.
     assert command_line.main(["status", "--folds", "1", *place]) == 0
     assert "  train fold 1     missing\n" in capsys.readouterr().out

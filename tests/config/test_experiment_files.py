@@ -15,14 +15,12 @@ from pipeline.config.experiment_files import description, header
 def test_every_experiment_loads_and_has_a_description():
     for name in config.all_experiment_names():
         load(name)
-        assert config.experiment_path(name).read_text(encoding="utf-8").startswith("# ")
-        assert description(name)
+        assert description(name), f"{name}: the first line has no comment that describes the experiment"
 
 
 def test_the_names_to_choose_from_are_those_outside_of_the_ladder():
     names = config.experiment_names()
     assert {"unet", "demo", "article", "paper", "kernel", "notebook"} <= {*names}
-    assert len(names) < 12
     rest = {*config.all_experiment_names()} - {*names}
     assert rest == {path.stem for path in (config.EXPERIMENTS / "ladder").iterdir()}
     assert "ladder-00-kernel" in rest

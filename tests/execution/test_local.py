@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.artifacts import Artifact
+from pipeline.artifacts import Artifact, BusyError
 from pipeline.config import UserError, load
 from pipeline.execution import local
 from pipeline.execution.progress_page import ProgressPage
@@ -64,6 +64,29 @@ def test_folds_that_are_left_over_at_the_end_share_all_cores(tmp_path: Path, mon
         "3": "3",
         "4": "3",
     }
+
+
+def test_one_after_the_other_a_fold_that_fails_does_not_keep_the_others_from_being_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    none = Artifact("none", "train", tmp_path, "none.json", ())
+    tasks = [
+        FoldTask(root=tmp_path, experiment="demo", settings=load("demo"), tiles=none, trained=none, fold=fold)
+        for fold in range(3)
+    ]
+    done = []
+
+    def busy(task: FoldTask, *_: object) -> None:
+        if task.fold != 2:
+            raise BusyError(f"train fold {task.fold}: process 7 is making it right now")
+        done.append(task.fold)
+
+    with pytest.raises(UserError, match=r"^train fold 0: .* right now; train fold 1: .* right now$"):
+        local._run(busy, tasks, jobs=1)
+    assert done == [2]
+    assert "train fold 0: process 7 is making it right now; the other folds follow" in capsys.readouterr().out
+    with pytest.raises(BusyError, match="fold 1"):
+        local._run(busy, tasks[1:], jobs=1)
 
 
 def everything(root: Path) -> str:

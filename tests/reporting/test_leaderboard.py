@@ -31,7 +31,10 @@ def test_damaged_scores_are_named_and_compared_with_nothing(root: Path, capsys: 
     path = root / "data/demo/experiments/good/scores.csv"
     path.write_text(path.read_text().replace("tile7,0.", "tile7,1.", 1))
     leaderboard.write(root)
-    assert f"{path}: is damaged" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"{path}: is damaged" in printed
+    again = "validate DATASET=demo EXPERIMENT=good"
+    assert printed.strip().endswith(f"make clean-{again}, make {again}")
     text = (root / "submissions/leaderboard.md").read_text()
     assert "no tile in common" in text
     assert "no significant difference" not in text.split("| good |")[1]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -214,6 +216,10 @@ def test_without_credentials_the_csv_is_there_and_the_command_says_how_to_upload
     assert "not uploaded" in ran.stdout
     assert f"kaggle competitions submit {COMPETITION}" in ran.stdout
     assert str(ready.root / "submissions/tgs/unet.csv") in ran.stdout
+    # The whole command: without its experiment and settings it would be about another CSV.
+    (again,) = (line for line in ran.stdout.splitlines() if "save it as" in line)
+    assert f"and then {shlex.quote(sys.executable)} -m pipeline submit " in again
+    assert "train.epochs=2" in again
 
 
 def test_submissions_lists_kaggles_scores_beside_the_receipts(ready: User):
