@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -28,6 +29,7 @@ from filelock import FileLock
 from pipeline import artifacts
 from pipeline.artifacts import Artifact, Freshness, Layout
 from pipeline.cli import main as command_line
+from pipeline.config import EXPERIMENTS
 from pipeline.data.folds import fold_of_tiles
 from pipeline.reporting import leaderboard, pages
 from pipeline.stages import predict, train
@@ -239,6 +241,15 @@ def held_elsewhere(artifact: Artifact) -> Iterator[tuple[int, Callable[[], None]
     finally:
         holder.kill()
         holder.wait(60)
+
+
+@cache
+def own_experiments() -> frozenset[str]:
+    """Experiments that a user has added to this checkout: files which git does not track."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--others", "*.toml"], cwd=EXPERIMENTS, capture_output=True, text=True, check=False
+    )
+    return frozenset(Path(name).stem for name in listed.stdout.splitlines())
 
 
 def command(*arguments: str, root: Path, settings: str = TINY) -> subprocess.CompletedProcess[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from pipeline import config
 from pipeline.config import reference
+from tests.conftest import own_experiments
 
 PROJECT = Path(__file__).parent.parent
 OWN_DATA = PROJECT / "docs" / "own-data.md"
@@ -113,14 +113,7 @@ def test_the_readme_is_short_and_documentation_has_an_index():
 
 def test_the_readme_names_every_experiment_that_a_user_chooses_from():
     listed = re.findall(r"^\| `([\w-]+)`", text(PROJECT / "README.md").partition("## Experiments")[2], re.MULTILINE)
-    assert sorted(listed) == sorted({*config.experiment_names()} - {*own_experiments()})
-
-
-def own_experiments() -> list[str]:
-    """Files that a user has added, which git does not track yet."""
-    command = ["git", "ls-files", "--others", "*.toml"]
-    listed = subprocess.run(command, cwd=config.EXPERIMENTS, capture_output=True, text=True)
-    return [Path(name).stem for name in listed.stdout.splitlines()]
+    assert sorted(listed) == [name for name in config.experiment_names() if name not in own_experiments()]
 
 
 @pytest.mark.parametrize("experiment", ["unet", "ladder-00-kernel"])

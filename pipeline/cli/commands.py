@@ -15,7 +15,7 @@ from pipeline.road.clean import clean
 from pipeline.road.plan import TRAIN, Goal, trained_folds, with_teachers
 from pipeline.road.request import requested_folds
 from pipeline.stages import ROAD, Context, Stage, get_stage
-from pipeline.stages.command_line import program
+from pipeline.stages.command_line import command_line, program
 from pipeline.system.progress import echo
 
 BLENDED = tuple(each for each in ROAD if each.blended)
@@ -114,7 +114,6 @@ def _summarise(context: Context, options: argparse.Namespace, several: bool) -> 
     if target.name == "submit":
         from pipeline.cli.summary import submitted
         from pipeline.stages import upload
-        from pipeline.stages.command_line import command_line
 
         submitted(context)
         again = command_line(context, "submit")

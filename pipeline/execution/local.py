@@ -34,9 +34,8 @@ def train(tasks: Sequence[TrainTask], jobs: int = 1, page: ProgressPage | None =
         page: shows the progress.
 
     Raises:
-        UserError: a fold failed; the others are done. Where a process was killed, as by the system
-            when the memory is full, the folds that are left continue one at a time, and only one that is killed again
-            has failed.
+        UserError: a fold failed; the others are done. Where a process was killed, as by the system when the memory is
+            full, the folds that are left continue one at a time, and only one that is killed again has failed.
     """
     _run(_train_fold, tasks, jobs, page)
 

@@ -12,7 +12,6 @@ from pipeline.config import UserError
 from pipeline.config.datasets import TGS, dataset
 from pipeline.data.sources import kaggle
 from pipeline.stages import submit
-from pipeline.stages.command_line import command_line
 from pipeline.stages.stage import Context
 from pipeline.submission import receipts, uploads
 from pipeline.submission.uploads import Upload
@@ -31,7 +30,7 @@ def run(context: Context, dry: bool, wait: float, force: bool, again: str) -> No
         dry: stop before anything is sent.
         wait: seconds to wait for the score; 0 does not wait.
         force: upload a CSV that Kaggle has already.
-        again: the command that uploads a CSV again that Kaggle could not score.
+        again: the command that uploads the CSV where this one has not, or Kaggle could not score it.
 
     Raises:
         UserError: the CSV was changed after its check, Kaggle did not take it, could not score it, or does not answer.
@@ -61,7 +60,7 @@ def run(context: Context, dry: bool, wait: float, force: bool, again: str) -> No
                 echo(f"upload: {path.name} to Kaggle: {message}")
                 known = _send(path, message, mark, layout.experiment)
         except kaggle.NoCredentialsError:
-            _tell_how(path, message, command_line(context, "submit"))
+            _tell_how(path, message, again)
             return
     elif known.status == "complete":
         echo(KNOWN)
